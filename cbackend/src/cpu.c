@@ -1,0 +1,72 @@
+/* Which instruction sets the running processor and its operating system can execute. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cpu.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "wisp.h"
+
+#if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+
+enum {
+    XCR0_YMM = 0x06, /* SSE and AVX state */
+    XCR0_ZMM = 0xe6  /* and opmask, upper halves of zmm0-15, zmm16-31 */
+};
+
+static bool all(uint32_t word, uint32_t bits) { return (word & bits) == bits; }
+
+/* Register state the operating system saves and restores: the low half of XCR0, or 0 without XGETBV. */
+static uint32_t saved_state(void) {
+    uint32_t eax, ebx, ecx, edx;
+    if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !(ecx & bit_OSXSAVE)) return 0;
+    __asm__ volatile("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
+    return eax;
+}
+
+static bool has_avx2(void) {
+    uint32_t eax, ebx, ecx, edx;
+    if (!all(saved_state(), XCR0_YMM)) return false;
+    if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !all(ecx, bit_AVX | bit_FMA)) return false;
+    return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && all(ebx, bit_AVX2);
+}
+
+static bool has_avx512vnni(void) {
+    uint32_t eax, ebx, ecx, edx;
+    if (!has_avx2() || !all(saved_state(), XCR0_ZMM)) return false;
+    return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) &&
+           all(ebx, bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL) && all(ecx, bit_AVX512VNNI);
+}
+#else
+static bool has_avx2(void) { return false; }
+static bool has_avx512vnni(void) { return false; }
+#endif
+
+#if defined(__aarch64__)
+static bool has_neon(void) { return true; } /* part of the base architecture */
+#else
+static bool has_neon(void) { return false; }
+#endif
+
+static const struct {
+    const char *name;
+    uint32_t bit;
+    bool (*detect)(void);
+} instruction_sets[] = {
+    {"avx2", WISP_CPU_AVX2, has_avx2},
+    {"avx512vnni", WISP_CPU_AVX512VNNI, has_avx512vnni},
+    {"neon", WISP_CPU_NEON, has_neon},
+};
+
+enum { SET_COUNT = sizeof instruction_sets / sizeof instruction_sets[0] };
+
+uint32_t wisp_cpu_flags(void) {
+    uint32_t flags = 0;
+    for (int i = 0; i < SET_COUNT; i++)
+        if (instruction_sets[i].detect()) flags |= instruction_sets[i].bit;
+    return flags;
+}
+
+const char *wisp_cpu_name(uint32_t bit) { return bit < SET_COUNT ? instruction_sets[bit].name : NULL; }

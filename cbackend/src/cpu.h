@@ -1,0 +1,13 @@
+/* Instruction sets this library knows: one bit for each, in the order the kernel table is overwritten. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef WISP_CPU_H
+#define WISP_CPU_H
+
+/* Released bits never change their meaning; a new set gets the next bit. cpu.c has name and detection. */
+enum {
+    WISP_CPU_AVX2 = 1 << 0,       /* AVX2, FMA; the operating system keeps ymm registers */
+    WISP_CPU_AVX512VNNI = 1 << 1, /* AVX-512 F, BW, DQ, VL, VNNI on top of AVX2; the operating system keeps zmm registers */
+    WISP_CPU_NEON = 1 << 2        /* ARMv8-A Advanced SIMD */
+};
+
+#endif

@@ -1,0 +1,120 @@
+/* The .wisp file as C structs, used in place: little-endian, fixed width, naturally aligned. Normative text: docs/format.md. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef WISP_FORMAT_H
+#define WISP_FORMAT_H
+
+#include <stdint.h>
+
+/*   0  +--------------------+
+ *      | header        128  |
+ * 128  +--------------------+
+ *      | section table      |  section_count x 48
+ *      +--------------------+  every section starts on 64 bytes, weights on 4096
+ *      | symbols  tensors   |
+ *      | inputs  outputs    |
+ *      | operators operands |
+ *      | parameters strings |
+ *      | metadata           |
+ *      +--------------------+
+ *      | weights            |
+ *      +--------------------+  file_size
+ */
+
+#define WISP_MAGIC 0x50534957u /* "WISP" */
+#define WISP_FORMAT_MAJOR 1    /* another major: refused */
+#define WISP_FORMAT_MINOR 0    /* a higher minor: refused when read by an older runtime, see docs/format.md */
+
+enum {
+    WISP_SECTION_SYMBOLS = 0,    /* u32 string offset of each symbolic axis' name */
+    WISP_SECTION_TENSORS = 1,    /* wisp_file_tensor */
+    WISP_SECTION_INPUTS = 2,     /* u32 tensor index */
+    WISP_SECTION_OUTPUTS = 3,    /* u32 tensor index */
+    WISP_SECTION_OPERATORS = 4,  /* wisp_file_operator, in execution order */
+    WISP_SECTION_OPERANDS = 5,   /* u32 tensor index, or WISP_NO_TENSOR */
+    WISP_SECTION_PARAMETERS = 6, /* 32-bit words, laid out by ops.def */
+    WISP_SECTION_STRINGS = 7,    /* zero-terminated UTF-8; offset 0 is "" */
+    WISP_SECTION_METADATA = 8,   /* JSON */
+    WISP_SECTION_WEIGHTS = 9,    /* constant tensors, each on 64 bytes */
+    WISP_SECTION_COUNT = 10
+};
+
+#define WISP_NO_TENSOR 0xffffffffu /* an optional operand left out */
+
+/* Fletcher sums over the little-endian 32-bit words w of a range (its length is a multiple of 4):
+ * a = a + w, b = b + a, both modulo 2^64. Catches every one- and two-bit error in files below 16 GiB. */
+typedef struct wisp_checksum {
+    uint64_t a, b;
+} wisp_checksum;
+
+typedef struct wisp_file_header { /* 128 bytes */
+    uint32_t magic;
+    uint16_t major, minor;
+    uint32_t section_count; /* WISP_SECTION_COUNT */
+    uint32_t flags;         /* 0 */
+    uint64_t file_size;
+    uint64_t session_size;  /* bytes of wisp_session_size */
+    uint64_t plan_size;     /* bytes of activations in the arena; 0: shapes are dynamic, planned at prepare */
+    uint64_t scratch_size;  /* bytes of scratch for each thread; 0 when dynamic. arena = plan + threads * scratch */
+    uint64_t shape_size;    /* bytes of session memory for values computed at prepare */
+    uint8_t source_sha256[32];
+    uint64_t reserved[3];
+    wisp_checksum checksum; /* over header and section table, with this field zero */
+} wisp_file_header;
+
+typedef struct wisp_file_section { /* 48 bytes */
+    uint32_t id;                   /* its index in the table */
+    uint32_t entry_size;           /* bytes of one entry; 1 for strings, metadata, weights */
+    uint64_t offset, size;         /* bytes from the start of the file; size excludes padding to the next section */
+    wisp_checksum checksum;        /* over size rounded up to 4; padding bytes are zero */
+    uint64_t reserved;
+} wisp_file_section;
+
+enum {
+    WISP_KIND_ACTIVATION = 0, /* offset in the plan */
+    WISP_KIND_CONSTANT = 1,   /* offset in the weights section */
+    WISP_KIND_SHAPE = 2       /* offset in shape memory: computed at prepare from constants and shapes */
+};
+
+/* How a constant's elements are arranged. Dims are always the logical ones given here. n16 = n rounded up to 16. */
+enum {
+    WISP_LAYOUT_PLAIN = 0,    /* row-major */
+    WISP_LAYOUT_GEMM_S8 = 1,  /* dims n,taps,k of s8: [n16/16][taps][k4/4][16][4]; missing values are 0 */
+    WISP_LAYOUT_GEMM_F32 = 2, /* dims n,taps,k of f32: [n16/16][taps][k][16]; missing values are 0 */
+    WISP_LAYOUT_DW_S8 = 3,    /* dims taps,c of s8: [c16/16][ceil(taps/2)][16][2]; missing values are 0 */
+    WISP_LAYOUT_DW_F32 = 4,   /* dims taps,c of f32: [c16/16][taps][16]; missing values are 0 */
+    WISP_LAYOUT_CHANNELS = 5  /* dims c of wisp_channels_s8 fields (dtype s32): [c16/16] blocks of 256 bytes */
+};
+
+typedef struct wisp_file_tensor { /* 72 bytes */
+    uint32_t name;                /* string offset */
+    uint8_t dtype, rank, kind, layout;
+    int32_t dims[8];   /* extents; input: -1-k is symbol k; elsewhere -1: inferred at prepare. Beyond rank: 0 */
+    uint64_t offset;   /* see kind; multiple of 64 (shape kind: 8). Activations of dynamic files: 0 */
+    uint64_t size;     /* bytes; 0 while unknown */
+    float scale;       /* 0: not quantized */
+    int32_t zero_point;
+    uint64_t reserved;
+} wisp_file_tensor;
+
+typedef struct wisp_file_operator { /* 32 bytes */
+    uint16_t code;                  /* ops.def */
+    uint8_t input_count, output_count;
+    uint32_t name;          /* string offset */
+    uint32_t operands;      /* index of the first input in the operand section; outputs follow the inputs */
+    uint32_t parameters;    /* index of the first word in the parameter section */
+    uint32_t parameter_count;
+    uint32_t flags;         /* bit 0: run at prepare (all outputs are of shape kind) */
+    uint64_t reserved;
+} wisp_file_operator;
+
+#define WISP_OPERATOR_AT_PREPARE 1u
+
+/* Requantization of 16 output channels, docs/quantization.md. One block of WISP_LAYOUT_CHANNELS. */
+typedef struct wisp_channels_s8 { /* 256 bytes */
+    int32_t bias[16];       /* added to sum(w * x), x the stored int8: carries zero points and rounding */
+    int32_t bias_u8[16];    /* bias - 128 * sum(w): for kernels that feed x + 128 as unsigned */
+    int32_t shift[16];      /* -15..31; right if positive */
+    int32_t multiplier[16]; /* 0, or 16384..32767: Q15 */
+} wisp_channels_s8;
+
+#endif

@@ -1,0 +1,27 @@
+/* Fills the kernel table; the one place an instruction set is chosen. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernels.h"
+
+#include "cpu.h"
+#include "wisp.h"
+
+/* One function for each folder of arch: overwrites the slots it has something better for. */
+void wisp_kernels_scalar(wisp_kernels *table);
+void wisp_kernels_avx2(wisp_kernels *table);
+void wisp_kernels_avx512vnni(wisp_kernels *table);
+void wisp_kernels_neon(wisp_kernels *table);
+
+void wisp_kernels_init(wisp_kernels *table, uint32_t cpu_mask) {
+    uint32_t usable = cpu_mask & wisp_cpu_flags();
+    (void)usable; /* in a build with scalar kernels only */
+    wisp_kernels_scalar(table);
+#ifdef WISP_HAVE_AVX2
+    if (usable & WISP_CPU_AVX2) wisp_kernels_avx2(table);
+#endif
+#ifdef WISP_HAVE_AVX512VNNI
+    if (usable & WISP_CPU_AVX512VNNI) wisp_kernels_avx512vnni(table);
+#endif
+#ifdef WISP_HAVE_NEON
+    if (usable & WISP_CPU_NEON) wisp_kernels_neon(table);
+#endif
+}

@@ -1,0 +1,104 @@
+/* Unary f32 functions that compilers vectorise: no branches, no library calls, so the same on every target. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef WISP_ACTIVATION_MATH_H
+#define WISP_ACTIVATION_MATH_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "eltwise.h"
+
+
+ALWAYS_INLINE float float_from_bits(uint32_t bits) {
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+ALWAYS_INLINE uint32_t bits_from_float(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+/* c ? a : b of values computed before, as a mask: gcc makes branches of the plain form and then does not vectorise. */
+ALWAYS_INLINE float select_f32(int c, float a, float b) {
+    const uint32_t mask = 0u - (uint32_t)c;
+    return float_from_bits((bits_from_float(a) & mask) | (bits_from_float(b) & ~mask));
+}
+
+/* e^x as (p + 1) * s1 * s2 with p = e^r - 1, |r| <= ln(2) / 2, s1 and s2 powers of two. */
+typedef struct exp_parts {
+    float p, s1, s2;
+} exp_parts;
+
+ALWAYS_INLINE exp_parts split_exp(float x) {
+    x = select_f32(x < -104.0f, -104.0f, x); /* e^-104 rounds to 0, e^89 to infinity; NaN passes */
+    x = select_f32(x > 89.0f, 89.0f, x);
+    /* Adding 1.5 * 2^23 rounds to an integer, which then stands in the low bits. */
+    const float shifted = x * 1.44269504f + 12582912.0f;
+    const float n = shifted - 12582912.0f;
+    const float r = (x - n * 0.693359375f) - n * -2.12194440e-4f; /* ln(2) in two parts, the first exact times n */
+    /* Minimax for (e^r - 1 - r) / r^2, relative error 1.4e-8 of e^r - 1. */
+    float q = 1.3946527615e-3f;
+    q = q * r + 8.3666313440e-3f;
+    q = q * r + 4.1666280478e-2f;
+    q = q * r + 1.6666541994e-1f;
+    q = q * r + 0.5f;
+    /* 2^n in two factors, as n = -150 or 128 alone has no exponent. */
+    const uint32_t whole = bits_from_float(shifted) - 0x4b400000u, half = (uint32_t)((int32_t)whole >> 1);
+    const exp_parts parts = {q * r * r + r, float_from_bits((half + 127) << 23), float_from_bits((whole - half + 127) << 23)};
+    return parts;
+}
+
+/* Within 1.2 units in the last place. */
+ALWAYS_INLINE float exp_f32(float x) {
+    const exp_parts e = split_exp(x);
+    return (e.p + 1.0f) * e.s1 * e.s2;
+}
+
+/* e^x - 1, accurate near 0. x <= 88. */
+ALWAYS_INLINE float expm1_f32(float x) {
+    const exp_parts e = split_exp(x);
+    const float s = e.s1 * e.s2;
+    return e.p * s + (s - 1.0f);
+}
+
+ALWAYS_INLINE float sigmoid_f32(float x) {
+    return 1.0f / (1.0f + exp_f32(-x));
+}
+
+ALWAYS_INLINE float tanh_f32(float x) {
+    const float a = fabsf(x), e = expm1_f32(2.0f * select_f32(a > 10.0f, 10.0f, a)); /* tanh(10) rounds to 1 */
+    return copysignf(e / (e + 2.0f), x);
+}
+
+ALWAYS_INLINE float erf_f32(float x) {
+    const float a = fabsf(x), t = select_f32(a > 4.0f, 4.0f, a), u = x * x; /* erf(4) rounds to 1 */
+    /* |x| < 1: x * p(x^2), p minimax for erf(x) / x, error 1.2e-9. */
+    float p = 7.8891192970e-5f;
+    p = p * u - 8.0208410509e-4f;
+    p = p * u + 5.1895352080e-3f;
+    p = p * u - 2.6854444295e-2f;
+    p = p * u + 1.1283600330e-1f;
+    p = p * u - 3.7612625957e-1f;
+    p = p * u + 1.1283791065f;
+    /* Else 1 - e^-q(|x|), q minimax for -log(erfc(t)) on 1..4 weighted by erfc(t), error 1.1e-9. */
+    float q = -1.8638008623e-4f;
+    q = q * t + 2.9476666823e-3f;
+    q = q * t - 2.1838096902e-2f;
+    q = q * t + 1.0310681909e-1f;
+    q = q * t + 6.3814473152e-1f;
+    q = q * t + 1.1270892620f;
+    q = q * t + 3.4151258296e-4f;
+    const float near = x * p, far = copysignf(1.0f - exp_f32(-q), x);
+    return select_f32(a < 1.0f, near, far);
+}
+
+enum { GELU_TANH = OP_Gelu | ELTWISE_VARIANT };
+
+/* y[i] = f(x[i]) for the operator `code` (Gelu with tanh: GELU_TANH); p: its parameter words. y may be x. */
+void wisp_activation_f32(int code, const float *p, const float *x, float *y, size_t n);
+
+#endif

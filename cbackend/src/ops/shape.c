@@ -1,0 +1,214 @@
+/* Operators that only give a tensor another shape, and those that read one: Reshape, Squeeze, Shape, Size and their like. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shape.h"
+
+#include <string.h>
+
+/* ---- shared by the family */
+
+void wisp_strides(const int32_t *dims, int rank, size_t size, int64_t *strides) {
+    uint64_t stride = size;
+    for (int i = rank - 1; i >= 0; i--) {
+        strides[i] = (int64_t)stride;
+        stride *= (uint64_t)dims[i];
+    }
+}
+
+int wisp_set_output_wide(wisp_call *call, uint32_t i, int dtype, int rank, const int64_t *dims) {
+    int32_t narrow[WISP_MAX_RANK];
+    if (rank > WISP_MAX_RANK) return wisp_call_fail_value(call, WISP_UNSUPPORTED, "more than 8 axes in output", i);
+    for (int d = 0; d < rank; d++) {
+        if (dims[d] < 0 || dims[d] > INT32_MAX)
+            return wisp_call_fail_value(call, WISP_BAD_SHAPE, "output cannot have an extent of", dims[d]);
+        narrow[d] = (int32_t)dims[d];
+    }
+    return wisp_set_output(call, i, dtype, rank, narrow);
+}
+
+bool wisp_is_known_vector(const wisp_tensor *t) {
+    return t && t->data && t->rank <= 1 && t->layout == WISP_LAYOUT_PLAIN && (t->dtype == WISP_S32 || t->dtype == WISP_S64);
+}
+
+bool wisp_axis_mask(const wisp_tensor *axes, int rank, bool *mask) {
+    for (int i = 0; i < rank; i++) mask[i] = !axes;
+    for (uint64_t i = 0; axes && i < axes->count; i++) {
+        int axis = wisp_axis(wisp_integer_at(axes, i), rank);
+        if (axis < 0 || mask[axis]) return false;
+        mask[axis] = true;
+    }
+    return true;
+}
+
+size_t wisp_movable_size(wisp_call *call, const wisp_tensor *x) {
+    size_t size = wisp_dtype_size(x->dtype);
+    if (size == 0 || size > 8 || x->layout != WISP_LAYOUT_PLAIN) {
+        wisp_call_fail_value(call, WISP_UNSUPPORTED, "cannot move elements of dtype", x->dtype);
+        return 0;
+    }
+    return size;
+}
+
+/* ---- same elements, another shape */
+
+static int run_copy(wisp_call *call) {
+    const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
+    if (x->data != y->data) memmove(y->data, x->data, (size_t)y->size);
+    return WISP_OK;
+}
+
+static int bind_copy(wisp_call *call, int rank, const int64_t *dims) {
+    const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
+    if (!y) return wisp_call_fail(call, WISP_BAD_FILE, "missing output");
+    if (!wisp_movable_size(call, x)) return WISP_UNSUPPORTED;
+    int status = wisp_set_output_wide(call, 0, x->dtype, rank, dims);
+    if (status) return status;
+    if (x->count != y->count) return wisp_call_fail(call, WISP_BAD_SHAPE, "the new shape has another number of elements");
+    call->node->run = run_copy;
+    return WISP_OK;
+}
+
+/* Fills the extent given as -1. Other extents are >= 0. */
+static bool fill_inferred(const wisp_tensor *x, int rank, int64_t *dims) {
+    uint64_t known = 1;
+    int inferred = -1;
+    for (int i = 0; i < rank; i++) {
+        if (dims[i] < -1 || dims[i] > INT32_MAX) return false;
+        if (dims[i] == -1) {
+            if (inferred >= 0) return false;
+            inferred = i;
+        } else {
+            known *= (uint64_t)dims[i];
+            if (known > x->count) return x->count == 0 && inferred < 0 && i == rank - 1;
+        }
+    }
+    if (inferred < 0) return true;
+    if (known == 0 || x->count % known) return false;
+    dims[inferred] = (int64_t)(x->count / known);
+    return true;
+}
+
+int wisp_prepare_Reshape(wisp_call *call) {
+    int64_t dims[WISP_MAX_RANK];
+    int status = wisp_check_operands(call, 1, 2, 1);
+    if (status) return status;
+    const wisp_tensor *x = wisp_input(call, 0), *shape = wisp_input(call, 1), *y = wisp_output(call, 0);
+    if (!y) return wisp_call_fail(call, WISP_BAD_FILE, "missing output");
+    if (!shape) {
+        for (int i = 0; i < y->rank; i++) dims[i] = y->dims[i];
+        return bind_copy(call, y->rank, dims);
+    }
+    if (!wisp_is_known_vector(shape)) return wisp_call_fail(call, WISP_UNSUPPORTED, "the shape must be integers known at prepare");
+    if (shape->count > WISP_MAX_RANK) return wisp_call_fail(call, WISP_UNSUPPORTED, "more than 8 axes in the new shape");
+    int rank = (int)shape->count;
+    for (int i = 0; i < rank; i++) {
+        dims[i] = wisp_integer_at(shape, (uint64_t)i);
+        if (dims[i] != 0 || WISP_PARAMS(call, Reshape)->allowzero) continue;
+        if (i >= x->rank) return wisp_call_fail_value(call, WISP_BAD_SHAPE, "the new shape copies an axis the input lacks:", i);
+        dims[i] = x->dims[i];
+    }
+    if (!fill_inferred(x, rank, dims)) return wisp_call_fail(call, WISP_BAD_SHAPE, "the new shape does not fit the input");
+    return bind_copy(call, rank, dims);
+}
+
+int wisp_prepare_Identity(wisp_call *call) {
+    int64_t dims[WISP_MAX_RANK];
+    int status = wisp_check_operands(call, 1, 1, 1);
+    if (status) return status;
+    const wisp_tensor *x = wisp_input(call, 0);
+    for (int i = 0; i < x->rank; i++) dims[i] = x->dims[i];
+    return bind_copy(call, x->rank, dims);
+}
+
+static int check_axes(wisp_call *call, const wisp_tensor *axes, int rank, bool *mask) {
+    if (axes && !wisp_is_known_vector(axes)) return wisp_call_fail(call, WISP_UNSUPPORTED, "axes must be integers known at prepare");
+    if (!wisp_axis_mask(axes, rank, mask)) return wisp_call_fail(call, WISP_BAD_SHAPE, "axes are out of range or repeat");
+    return WISP_OK;
+}
+
+int wisp_prepare_Squeeze(wisp_call *call) {
+    int64_t dims[WISP_MAX_RANK];
+    bool mask[WISP_MAX_RANK];
+    int rank = 0, status = wisp_check_operands(call, 1, 2, 1);
+    if (status) return status;
+    const wisp_tensor *x = wisp_input(call, 0), *axes = wisp_input(call, 1);
+    if ((status = check_axes(call, axes, x->rank, mask))) return status;
+    for (int i = 0; i < x->rank; i++) {
+        if (mask[i] && x->dims[i] == 1) continue;
+        if (mask[i] && axes) return wisp_call_fail_value(call, WISP_BAD_SHAPE, "cannot squeeze an axis of extent", x->dims[i]);
+        dims[rank++] = x->dims[i];
+    }
+    return bind_copy(call, rank, dims);
+}
+
+int wisp_prepare_Unsqueeze(wisp_call *call) {
+    int64_t dims[WISP_MAX_RANK];
+    bool mask[WISP_MAX_RANK];
+    int status = wisp_check_operands(call, 2, 2, 1);
+    if (status) return status;
+    const wisp_tensor *x = wisp_input(call, 0), *axes = wisp_input(call, 1);
+    if (axes->count > WISP_MAX_RANK || x->rank + axes->count > WISP_MAX_RANK)
+        return wisp_call_fail(call, WISP_UNSUPPORTED, "more than 8 axes in the output");
+    int rank = x->rank + (int)axes->count;
+    if ((status = check_axes(call, axes, rank, mask))) return status;
+    for (int i = 0, from = 0; i < rank; i++) dims[i] = mask[i] ? 1 : x->dims[from++];
+    return bind_copy(call, rank, dims);
+}
+
+int wisp_prepare_Flatten(wisp_call *call) {
+    int status = wisp_check_operands(call, 1, 1, 1);
+    if (status) return status;
+    const wisp_tensor *x = wisp_input(call, 0);
+    int64_t axis = WISP_PARAMS(call, Flatten)->axis, dims[2] = {1, 1};
+    if (axis < 0) axis += x->rank;
+    if (axis < 0 || axis > x->rank) return wisp_call_fail_value(call, WISP_BAD_FILE, "no such axis:", axis);
+    for (int i = 0; i < x->rank; i++) {
+        int64_t *d = &dims[i >= axis];
+        *d *= x->dims[i];
+        if (*d > INT32_MAX) return wisp_call_fail(call, WISP_BAD_SHAPE, "the flattened axes are too long");
+    }
+    return bind_copy(call, 2, dims);
+}
+
+/* ---- shapes as values */
+
+static int run_shape(wisp_call *call) {
+    const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
+    int64_t *out = y->data;
+    for (uint64_t i = 0; i < y->count; i++) out[i] = x->dims[call->node->state[0] + (int64_t)i];
+    return WISP_OK;
+}
+
+static int64_t clamp_axis(int64_t axis, int rank) {
+    if (axis < 0) axis += rank;
+    return axis < 0 ? 0 : axis > rank ? rank : axis;
+}
+
+/* end: INT32_MAX where ONNX leaves it out. */
+int wisp_prepare_Shape(wisp_call *call) {
+    int status = wisp_check_operands(call, 1, 1, 1);
+    if (status) return status;
+    int rank = wisp_input(call, 0)->rank;
+    int64_t start = clamp_axis(WISP_PARAMS(call, Shape)->start, rank), end = clamp_axis(WISP_PARAMS(call, Shape)->end, rank);
+    int32_t count = end > start ? (int32_t)(end - start) : 0;
+    if (!wisp_output(call, 0)) return wisp_call_fail(call, WISP_BAD_FILE, "missing output");
+    if ((status = wisp_set_output(call, 0, WISP_S64, 1, &count))) return status;
+    call->node->state[0] = start;
+    call->node->flags |= WISP_NODE_READS_SHAPES;
+    call->node->run = run_shape;
+    return WISP_OK;
+}
+
+static int run_size(wisp_call *call) {
+    *(int64_t *)wisp_output(call, 0)->data = (int64_t)wisp_input(call, 0)->count;
+    return WISP_OK;
+}
+
+int wisp_prepare_Size(wisp_call *call) {
+    int status = wisp_check_operands(call, 1, 1, 1);
+    if (status) return status;
+    if (!wisp_output(call, 0)) return wisp_call_fail(call, WISP_BAD_FILE, "missing output");
+    if ((status = wisp_set_output(call, 0, WISP_S64, 0, NULL))) return status;
+    call->node->flags |= WISP_NODE_READS_SHAPES;
+    call->node->run = run_size;
+    return WISP_OK;
+}

@@ -1,0 +1,185 @@
+/* Cast between element types: towards zero and saturating from floats, modulo 2^bits between integers. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "shape.h"
+
+/* Rules, the same on every target:
+ *   float -> integer   truncated towards zero, saturated to the type's range; NaN gives 0
+ *   integer -> integer modulo 2^bits (two's complement)
+ *   anything -> bool   x != 0 (NaN is true)
+ *   -> f32, f16        one rounding to nearest even; overflow gives infinity
+ * Elements pass through a wide type in chunks: double for floats (exact), int64 for integers (u64 by its bits). */
+enum { CHUNK = 64, GRAIN = 16384 /* elements worth a thread */ };
+
+typedef union wide {
+    double f[CHUNK];
+    int64_t i[CHUNK];
+} wide;
+
+static bool is_float(int dtype) {
+    return dtype == WISP_F32 || dtype == WISP_F64 || dtype == WISP_F16;
+}
+
+/* Sign, 5 bits exponent (bias 15), 10 bits fraction. */
+static double half_to_double(uint16_t h) {
+    uint64_t sign = (uint64_t)(h >> 15) << 63, exponent = h >> 10 & 31, fraction = h & 1023, bits;
+    double d;
+    if (exponent == 0) { /* subnormal: fraction * 2^-24 */
+        d = (double)fraction * (1.0 / 16777216.0);
+        return sign ? -d : d;
+    }
+    bits = exponent == 31 ? sign | 0x7ffull << 52 | fraction << 42 : sign | (exponent + 1008) << 52 | fraction << 42;
+    memcpy(&d, &bits, sizeof d);
+    return d;
+}
+
+static uint16_t double_to_half(double d) {
+    uint64_t bits;
+    memcpy(&bits, &d, sizeof bits);
+    uint16_t sign = (uint16_t)(bits >> 48 & 0x8000);
+    uint64_t magnitude = bits & 0x7fffffffffffffffull;
+    if (magnitude > 0x7ff0000000000000ull) return (uint16_t)(sign | 0x7e00);  /* NaN */
+    if (magnitude >= 0x40effe0000000000ull) return (uint16_t)(sign | 0x7c00); /* 65520 and above round to infinity */
+    int exponent = (int)(magnitude >> 52) - 1023;
+    if (exponent < -25) return sign;
+    uint64_t fraction = (magnitude & 0xfffffffffffffull) | 0x10000000000000ull;
+    int drop = exponent < -14 ? 42 + (-14 - exponent) : 42; /* bits below the half's last */
+    uint64_t kept = fraction >> drop, rest = fraction & ((1ull << drop) - 1), middle = 1ull << (drop - 1);
+    kept += rest > middle || (rest == middle && (kept & 1));
+    /* kept carries the hidden bit, which adds one to the exponent field of a normal number */
+    return (uint16_t)(sign | (exponent < -14 ? kept : kept + ((uint64_t)(exponent + 14) << 10)));
+}
+
+#define LOAD(type, member) \
+    for (int k = 0; k < n; k++) w->member[k] = ((const type *)x)[i + k]
+
+static void load(wide *w, const void *x, int dtype, int64_t i, int n) {
+    switch (dtype) {
+        case WISP_F32: LOAD(float, f); break;
+        case WISP_F64: LOAD(double, f); break;
+        case WISP_F16:
+            for (int k = 0; k < n; k++) w->f[k] = half_to_double(((const uint16_t *)x)[i + k]);
+            break;
+        case WISP_U8: LOAD(uint8_t, i); break;
+        case WISP_BOOL:
+            for (int k = 0; k < n; k++) w->i[k] = ((const uint8_t *)x)[i + k] != 0;
+            break;
+        case WISP_S8: LOAD(int8_t, i); break;
+        case WISP_U16: LOAD(uint16_t, i); break;
+        case WISP_S16: LOAD(int16_t, i); break;
+        case WISP_S32: LOAD(int32_t, i); break;
+        case WISP_U32: LOAD(uint32_t, i); break;
+        default: memcpy(w->i, (const int64_t *)x + i, (size_t)n * 8); break; /* S64, U64 */
+    }
+}
+
+#undef LOAD
+
+/* Saturation to [lo, hi], both exact as doubles except 2^63 - 1 and 2^64 - 1, which are treated as 2^63 and 2^64. */
+static int64_t round_to_integer(double d, int dtype) {
+    static const struct {
+        int dtype;
+        double lo, above;
+        int64_t max;
+    } ranges[] = {{WISP_U8, 0, 256, 255},
+                  {WISP_S8, -128, 128, 127},
+                  {WISP_U16, 0, 65536, 65535},
+                  {WISP_S16, -32768, 32768, 32767},
+                  {WISP_S32, -2147483648.0, 2147483648.0, INT32_MAX},
+                  {WISP_U32, 0, 4294967296.0, UINT32_MAX},
+                  {WISP_S64, -9223372036854775808.0, 9223372036854775808.0, INT64_MAX}};
+    if (d != d) return 0;
+    if (dtype == WISP_U64) return d >= 18446744073709551616.0 ? -1 : d <= 0 ? 0 : (int64_t)(uint64_t)d;
+    for (int r = 0; r < 7; r++)
+        if (ranges[r].dtype == dtype) return d >= ranges[r].above ? ranges[r].max : d <= ranges[r].lo ? (int64_t)ranges[r].lo : (int64_t)d;
+    return 0;
+}
+
+static void floats_to_integers(wide *w, int dtype, int n) {
+    for (int k = 0; k < n; k++) {
+        double d = w->f[k];
+        if (dtype == WISP_BOOL)
+            w->i[k] = d != 0;
+        else if (dtype == WISP_S32 && d > -2147483649.0 && d < 2147483648.0)
+            w->i[k] = (int32_t)d;
+        else
+            w->i[k] = round_to_integer(d, dtype);
+    }
+}
+
+/* From int64 (u64 by its bits) straight to the float type: one rounding. Half: beyond 2^53 all overflow. */
+static void store_integers_as_floats(const wide *w, bool is_u64, void *y, int dtype, int64_t i, int n) {
+    for (int k = 0; k < n; k++) {
+        int64_t v = w->i[k];
+        uint64_t u = (uint64_t)v;
+        double d = is_u64 ? (double)u : (double)v;
+        if (dtype == WISP_F32)
+            ((float *)y)[i + k] = is_u64 ? (float)u : (float)v;
+        else if (dtype == WISP_F64)
+            ((double *)y)[i + k] = d;
+        else
+            ((uint16_t *)y)[i + k] = double_to_half(d);
+    }
+}
+
+static void store_floats(const wide *w, void *y, int dtype, int64_t i, int n) {
+    for (int k = 0; k < n; k++) {
+        if (dtype == WISP_F32)
+            ((float *)y)[i + k] = (float)w->f[k];
+        else if (dtype == WISP_F64)
+            ((double *)y)[i + k] = w->f[k];
+        else
+            ((uint16_t *)y)[i + k] = double_to_half(w->f[k]);
+    }
+}
+
+static void store_integers(const wide *w, void *y, int dtype, int64_t i, int n) {
+    for (int k = 0; k < n; k++) {
+        uint64_t u = (uint64_t)w->i[k];
+        switch (wisp_dtype_size(dtype)) {
+            case 1: ((uint8_t *)y)[i + k] = dtype == WISP_BOOL ? u != 0 : (uint8_t)u; break;
+            case 2: ((uint16_t *)y)[i + k] = (uint16_t)u; break;
+            case 4: ((uint32_t *)y)[i + k] = (uint32_t)u; break;
+            default: ((uint64_t *)y)[i + k] = u; break;
+        }
+    }
+}
+
+static void cast_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
+    (void)thread;
+    const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
+    wide w;
+    for (int64_t i = begin; i < end; i += CHUNK) {
+        int n = (int)(end - i < CHUNK ? end - i : CHUNK);
+        load(&w, x->data, x->dtype, i, n);
+        if (is_float(x->dtype) && is_float(y->dtype)) {
+            store_floats(&w, y->data, y->dtype, i, n);
+        } else if (is_float(y->dtype)) {
+            store_integers_as_floats(&w, x->dtype == WISP_U64, y->data, y->dtype, i, n);
+        } else {
+            if (is_float(x->dtype)) floats_to_integers(&w, y->dtype, n);
+            store_integers(&w, y->data, y->dtype, i, n);
+        }
+    }
+}
+
+static int run_cast(wisp_call *call) {
+    const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
+    if (x->dtype != y->dtype)
+        wisp_parallel(call, (int64_t)y->count, GRAIN, cast_range);
+    else if (x->data != y->data)
+        memcpy(y->data, x->data, (size_t)y->size);
+    return WISP_OK;
+}
+
+int wisp_prepare_Cast(wisp_call *call) {
+    int status = wisp_check_operands(call, 1, 1, 1);
+    if (status) return status;
+    const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
+    if (!y) return wisp_call_fail(call, WISP_BAD_FILE, "missing output");
+    if (!wisp_movable_size(call, x)) return WISP_UNSUPPORTED;
+    if (wisp_dtype_size(y->dtype) == 0) return wisp_call_fail_value(call, WISP_UNSUPPORTED, "cannot cast to dtype", y->dtype);
+    call->node->run = run_cast;
+    return wisp_set_output(call, 0, y->dtype, x->rank, x->dims); /* the file states the type */
+}

@@ -1,0 +1,8 @@
+"""Wisp's converter: ONNX in, one .wisp file out. `convert` does all of it; see docs/architecture.md."""
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from .convert import convert, save
+from .errors import CalibrationError, ConvertError, ModelError, UnsupportedError, VerifyError
+
+__all__ = ["CalibrationError", "ConvertError", "ModelError", "UnsupportedError", "VerifyError", "convert", "save"]

@@ -1,0 +1,69 @@
+"""`convert`: an ONNX model in, the bytes of a .wisp file out."""
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from . import format as fmt
+from .errors import UnsupportedError
+from .importer import import_graph
+from .load import load
+from .pack import pack
+from .passes import run_passes
+from .plan import plan_memory
+from .save import save
+from .verify import sample_inputs, verify as compare_with_source
+
+__all__ = ["convert", "save"]
+
+QUANTIZE = ("int8",)
+
+
+def convert(model, *, quantize: str | None = None, calibration=None, shapes: dict | None = None,
+            metadata: dict | None = None, method: str = "percentile", percentile: float = 99.999,
+            preprocess: dict | None = None, verify: bool = True, progress: bool | None = None,
+            report: Callable[[str], None] | None = None) -> bytes:
+    """Convert an ONNX model to a .wisp file.
+
+    model: a path, the bytes of an ONNX file, or an onnx.ModelProto.
+    quantize: None keeps f32; "int8" needs `calibration`: an iterable of {input name: array}, an .npz or .npy file, or a
+        folder of such files or of images (then `preprocess` says how they become arrays, see calibrate.py).
+    shapes: {input name: extents} binds dynamic axes; those left open are bound when the file is loaded.
+    metadata: anything JSON can hold (labels, preprocessing); stored in the file.
+    method, percentile: how int8 ranges are chosen: "minmax", or the "percentile" of each activation's values.
+    verify: run source and result on the same input and compare. A float model that differs raises VerifyError.
+    progress: show a progress bar; None: on a terminal.
+    report: called with each line of what was done and found.
+
+    Raises ModelError, UnsupportedError, CalibrationError, VerifyError, each in one line.
+    """
+    say = report or (lambda line: None)
+    if quantize is not None and quantize not in QUANTIZE:
+        raise UnsupportedError(f"quantize={quantize!r}: this version has {', '.join(QUANTIZE)}; leave it out for float")
+    source = load(model, shapes)
+    graph = import_graph(source.model)
+    run_passes(graph)
+    sample, details = None, {}
+    if quantize:
+        from .calibrate import calibrate
+        from .quantize import quantize_int8
+        ranges, sample = calibrate(graph, calibration, method=method, percentile=percentile, preprocess=preprocess,
+                                   progress=progress)
+        details["quantization"] = quantize_int8(graph, ranges, say)
+    pack(graph)
+    plan = plan_memory(graph)
+    say(plan.describe())
+
+    def write(**found) -> bytes:
+        text = json.dumps({**details, **found, **(metadata or {})}, sort_keys=True, ensure_ascii=False)
+        return fmt.write(graph, plan, source_sha256=source.sha256, metadata=text.encode())
+
+    data = write()
+    if verify:
+        inputs = sample if sample is not None else sample_inputs(graph)
+        differences = compare_with_source(source.original, data, inputs, exact=quantize is None)
+        for difference in differences:
+            say(difference.describe())
+        data = write(accuracy={d.name: d.as_json() for d in differences})
+    return data

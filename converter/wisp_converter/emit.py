@@ -1,0 +1,85 @@
+"""What an importer function sees: one ONNX node, and how to add Wisp nodes for it."""
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .errors import UnsupportedError
+from .ir import Dim, Node, Value, constant
+
+TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
+
+
+@dataclass
+class Emit:
+    """One ONNX node being imported.
+
+    `inputs`: its values, None where optional ones are left out. `outputs`: its values, with the dtypes and shapes of
+    ONNX's shape inference; an optional output left out is None. `opset`: of the node's domain. Each importer must
+    produce every output that is not None, by passing it in `outputs=` of a call (or through `alias`).
+    """
+
+    name: str
+    op_type: str
+    opset: int
+    inputs: list[Value | None]
+    outputs: list[Value | None]
+    nodes: list[Node] = field(default_factory=list)
+    aliases: dict[Value, Value] = field(default_factory=dict)
+
+    @property
+    def out(self) -> Value:
+        return self.outputs[0]
+
+    def input(self, i: int) -> Value | None:
+        """Input i, or None when left out."""
+        return self.inputs[i] if i < len(self.inputs) else None
+
+    def known(self, i: int) -> np.ndarray | None:
+        """The constant data of input i, or None."""
+        value = self.input(i)
+        return None if value is None else value.data
+
+    def require(self, i: int, what: str) -> np.ndarray:
+        """The constant data of input i; an UnsupportedError naming `what` if it is computed by the graph."""
+        data = self.known(i)
+        if data is None:
+            raise self.unsupported(f"{what} must be a constant")
+        return data
+
+    def add(self, op: str, inputs: list[Value | None], output: Value | None = None, *, shape: tuple[Dim, ...] | None = None,
+            dtype=None, outputs: list[Value | None] | None = None, **attrs) -> Value:
+        """Append a node and return its (first) output. Without `output` a new value is made from shape and dtype
+        (dtype defaults to that of the first input)."""
+        if outputs is None:
+            if output is None:
+                like = next(v for v in inputs if v is not None)
+                output = Value(f"{self.out.name}.{len(self.nodes)}", np.dtype(dtype or like.dtype), shape)
+            outputs = [output]
+        self.nodes.append(Node(op, list(inputs), outputs, attrs, self.name))
+        return outputs[0]
+
+    def constant(self, data: np.ndarray, label: str = "c") -> Value:
+        """A new constant operand."""
+        return constant(f"{self.out.name}.{label}{len(self.nodes)}", data)
+
+    def alias(self, value: Value, output: Value | None = None) -> None:
+        """The output (default: the first) simply is `value`."""
+        self.aliases[output if output is not None else self.out] = value
+
+    def to_nhwc(self, value: Value) -> Value:
+        """A transposed copy of a rank 4 NCHW value."""
+        return self.add("Transpose", [value], shape=permute(value.shape, TO_NHWC), perm=TO_NHWC)
+
+    def to_nchw(self, value: Value, output: Value | None = None) -> Value:
+        """Transpose a rank 4 NHWC value back, by default into the node's first output."""
+        return self.add("Transpose", [value], output or self.out, perm=TO_NCHW)
+
+    def unsupported(self, why: str) -> UnsupportedError:
+        return UnsupportedError(f"{self.op_type} {self.name!r}: {why}")
+
+
+def permute(shape: tuple[Dim, ...] | None, perm: tuple[int, ...]) -> tuple[Dim, ...] | None:
+    return None if shape is None else tuple(shape[p] for p in perm)

@@ -1,0 +1,215 @@
+"""The .wisp file: numpy's view of the structs in format.h, and the writer. Normative text: docs/format.md."""
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .ir import Graph, Node, Value
+from .opcodes import opcodes, pack_parameters
+
+MAGIC, MAJOR, MINOR = 0x50534957, 1, 0
+SECTIONS = ("symbols", "tensors", "inputs", "outputs", "operators", "operands", "parameters", "strings", "metadata",
+            "weights")
+NO_TENSOR = 0xFFFFFFFF
+KIND_ACTIVATION, KIND_CONSTANT, KIND_SHAPE = range(3)
+LAYOUT_PLAIN, LAYOUT_GEMM_S8, LAYOUT_GEMM_F32, LAYOUT_DW_S8, LAYOUT_DW_F32, LAYOUT_CHANNELS = range(6)
+OPERATOR_AT_PREPARE = 1
+ALIGNMENT, PAGE = 64, 4096
+
+SESSION_BYTES, SESSION_TENSOR_BYTES, SESSION_NODE_BYTES = 512, 88, 192
+
+CHECKSUM = np.dtype([("a", "<u8"), ("b", "<u8")])
+HEADER = np.dtype([
+    ("magic", "<u4"), ("major", "<u2"), ("minor", "<u2"), ("section_count", "<u4"), ("flags", "<u4"),
+    ("file_size", "<u8"), ("session_size", "<u8"), ("plan_size", "<u8"), ("scratch_size", "<u8"), ("shape_size", "<u8"),
+    ("source_sha256", "u1", 32), ("reserved", "<u8", 3), ("checksum", CHECKSUM)])
+SECTION = np.dtype([("id", "<u4"), ("entry_size", "<u4"), ("offset", "<u8"), ("size", "<u8"), ("checksum", CHECKSUM),
+                    ("reserved", "<u8")])
+TENSOR = np.dtype([
+    ("name", "<u4"), ("dtype", "u1"), ("rank", "u1"), ("kind", "u1"), ("layout", "u1"), ("dims", "<i4", 8),
+    ("offset", "<u8"), ("size", "<u8"), ("scale", "<f4"), ("zero_point", "<i4"), ("reserved", "<u8")])
+OPERATOR = np.dtype([
+    ("code", "<u2"), ("input_count", "u1"), ("output_count", "u1"), ("name", "<u4"), ("operands", "<u4"),
+    ("parameters", "<u4"), ("parameter_count", "<u4"), ("flags", "<u4"), ("reserved", "<u8")])
+CHANNELS = np.dtype([("bias", "<i4", 16), ("bias_u8", "<i4", 16), ("shift", "<i4", 16), ("multiplier", "<i4", 16)])
+
+ENTRY_SIZES = {"symbols": 4, "tensors": TENSOR.itemsize, "inputs": 4, "outputs": 4, "operators": OPERATOR.itemsize,
+               "operands": 4, "parameters": 4, "strings": 1, "metadata": 1, "weights": 1}
+
+DTYPES = {np.dtype(n): code for n, code in (
+    ("float32", 1), ("uint8", 2), ("int8", 3), ("uint16", 4), ("int16", 5), ("int32", 6), ("int64", 7), ("bool", 9),
+    ("float16", 10), ("float64", 11), ("uint32", 12), ("uint64", 13))}
+"""Element types and their numbers (those of ONNX's TensorProto.DataType)."""
+
+
+@dataclass
+class Plan:
+    """Where values live. Offsets are bytes; a value missing from `kinds` is an activation. See plan.py."""
+
+    offsets: dict[Value, int] = field(default_factory=dict)
+    shape_offsets: dict[Value, int] = field(default_factory=dict)
+    plan_size: int = 0
+    scratch_size: int = 0
+    shape_size: int = 0
+
+
+def round_up(n: int, to: int) -> int:
+    return -(-n // to) * to
+
+
+def checksum(data: bytes) -> tuple[int, int]:
+    """Fletcher sums over the 32-bit words of `data`, zero-padded to a multiple of four bytes.
+
+    After n words, a = w0 + ... + w(n-1) and b = n*w0 + (n-1)*w1 + ... + 1*w(n-1), both modulo 2^64: numpy's
+    unsigned arithmetic wraps just so.
+    """
+    words = np.frombuffer(data.ljust(round_up(len(data), 4), b"\0"), "<u4")
+    a = b = np.zeros(1, np.uint64)
+    for start in range(0, len(words), 1 << 20):  # in pieces, so that the temporary arrays stay small
+        piece = words[start:start + (1 << 20)].astype(np.uint64)
+        n = len(piece)
+        b = b + np.uint64(n) * a + (piece * np.arange(n, 0, -1, dtype=np.uint64)).sum(dtype=np.uint64)
+        a = a + piece.sum(dtype=np.uint64)
+    return int(a[0]), int(b[0])
+
+
+def session_size(tensor_count: int, node_count: int, shape_size: int) -> int:
+    """Bytes of wisp_session_size: the session itself, bound tensors, bound nodes, values computed at prepare."""
+    parts = (SESSION_BYTES, SESSION_TENSOR_BYTES * tensor_count, SESSION_NODE_BYTES * node_count, shape_size)
+    return sum(round_up(p, ALIGNMENT) for p in parts)
+
+
+def tensor_size(value: Value) -> int:
+    """Bytes of a value; 0 while unknown. Packed constants count their stored bytes."""
+    if value.data is not None:
+        return value.data.nbytes
+    if not value.is_static:
+        return 0
+    return int(np.prod(value.shape, dtype=np.int64)) * value.dtype.itemsize
+
+
+def write(graph: Graph, plan: Plan, *, source_sha256: bytes = bytes(32), metadata: bytes = b"{}") -> bytes:
+    """The file. The same graph, plan and metadata give the same bytes."""
+    strings, symbols = _Strings(), _symbols(graph)
+    values = list(graph.values())
+    index = {v: i for i, v in enumerate(values)}
+    weights, constant_offsets = _weights(values)
+    tensors = np.zeros(len(values), TENSOR)
+    for entry, value in zip(tensors, values):
+        _fill_tensor(entry, value, strings, plan, constant_offsets, symbols if value in graph.inputs else {})
+    operators, operands, parameters = _operators(graph, plan, index, strings)
+    contents = {
+        "symbols": np.array([strings.add(s) for s in symbols], "<u4").tobytes(),
+        "tensors": tensors.tobytes(),
+        "inputs": np.array([index[v] for v in graph.inputs], "<u4").tobytes(),
+        "outputs": np.array([index[v] for v in graph.outputs], "<u4").tobytes(),
+        "operators": operators.tobytes(),
+        "operands": np.array(operands, "<u4").tobytes(),
+        "parameters": parameters,
+        "strings": bytes(strings.data),
+        "metadata": metadata,
+        "weights": weights,
+    }
+    header = np.zeros((), HEADER)
+    header["magic"], header["major"], header["minor"] = MAGIC, MAJOR, MINOR
+    header["session_size"] = session_size(len(values), len(graph.nodes), plan.shape_size)
+    header["plan_size"], header["scratch_size"] = plan.plan_size, plan.scratch_size
+    header["shape_size"] = plan.shape_size
+    header["source_sha256"] = np.frombuffer(source_sha256, np.uint8)
+    return assemble(header, contents)
+
+
+def assemble(header: np.ndarray, contents: dict[str, bytes]) -> bytes:
+    """Lay the sections out and fill in sizes, offsets and checksums."""
+    table = np.zeros(len(SECTIONS), SECTION)
+    position = HEADER.itemsize + table.nbytes
+    body = []
+    for i, name in enumerate(SECTIONS):
+        start = round_up(position, PAGE if name == "weights" else ALIGNMENT)
+        content = contents[name]
+        table[i]["id"], table[i]["entry_size"] = i, ENTRY_SIZES[name]
+        table[i]["offset"], table[i]["size"] = start, len(content)
+        table[i]["checksum"] = checksum(content)
+        body += [bytes(start - position), content]
+        position = start + len(content)
+    size = round_up(position, ALIGNMENT)
+    body.append(bytes(size - position))
+    header["section_count"], header["file_size"] = len(SECTIONS), size
+    header["checksum"] = (0, 0)
+    header["checksum"] = checksum(header.tobytes() + table.tobytes())
+    return b"".join([header.tobytes(), table.tobytes(), *body])
+
+
+class _Strings:
+    """The string section: each text once, zero-terminated; offset 0 is the empty one."""
+
+    def __init__(self) -> None:
+        self.data = bytearray(b"\0")
+        self.offsets = {"": 0}
+
+    def add(self, text: str) -> int:
+        text = text.replace("\0", "")
+        if text not in self.offsets:
+            self.offsets[text] = len(self.data)
+            self.data += text.encode("utf-8", "replace") + b"\0"
+        return self.offsets[text]
+
+
+def _symbols(graph: Graph) -> dict[str, int]:
+    """Symbolic axes of the inputs, numbered in order of appearance."""
+    names = (d for v in graph.inputs for d in v.shape if isinstance(d, str))
+    return {name: k for k, name in enumerate(dict.fromkeys(names))}
+
+
+def _weights(values: list[Value]) -> tuple[bytes, dict[Value, int]]:
+    """The weights section and each constant's offset in it; equal bytes are stored once."""
+    section, known, offsets = bytearray(), {}, {}
+    for value in values:
+        if value.data is None:
+            continue
+        data = np.ascontiguousarray(value.data).astype(value.data.dtype.newbyteorder("<"), copy=False).tobytes()
+        if data not in known:
+            section += bytes(round_up(len(section), ALIGNMENT) - len(section))
+            known[data] = len(section)
+            section += data
+        offsets[value] = known[data]
+    return bytes(section), offsets
+
+
+def _fill_tensor(entry, value: Value, strings: _Strings, plan: Plan, constants: dict[Value, int],
+                 symbols: dict[str, int]) -> None:
+    dims = value.dims if value.dims is not None else value.shape
+    entry["name"] = strings.add(value.name)
+    entry["dtype"], entry["rank"], entry["layout"] = DTYPES[value.dtype], len(dims), value.layout
+    entry["dims"][:len(dims)] = [d if isinstance(d, int) else -1 - symbols[d] if d in symbols else -1 for d in dims]
+    entry["size"] = tensor_size(value)
+    entry["scale"], entry["zero_point"] = value.scale, value.zero_point
+    if value.data is not None:
+        entry["kind"], entry["offset"] = KIND_CONSTANT, constants[value]
+    elif value in plan.shape_offsets:
+        entry["kind"], entry["offset"] = KIND_SHAPE, plan.shape_offsets[value]
+    else:
+        entry["kind"], entry["offset"] = KIND_ACTIVATION, plan.offsets.get(value, 0)
+
+
+def _operators(graph: Graph, plan: Plan, index: dict[Value, int], strings: _Strings):
+    operators, operands = np.zeros(len(graph.nodes), OPERATOR), []
+    parameters, shared = bytearray(), {}
+    for entry, node in zip(operators, graph.nodes):
+        words = pack_parameters(node.op, node.attrs)
+        if words not in shared:
+            shared[words] = len(parameters) // 4
+            parameters += words
+        entry["code"], entry["name"] = opcodes()[node.op].code, strings.add(node.name)
+        entry["input_count"], entry["output_count"] = len(node.inputs), len(node.outputs)
+        entry["operands"], entry["parameters"] = len(operands), shared[words]
+        entry["parameter_count"] = len(words) // 4
+        entry["flags"] = OPERATOR_AT_PREPARE if _at_prepare(node, plan) else 0
+        operands += [NO_TENSOR if v is None else index[v] for v in (*node.inputs, *node.outputs)]
+    return operators, operands, bytes(parameters)
+
+
+def _at_prepare(node: Node, plan: Plan) -> bool:
+    return any(v in plan.shape_offsets for v in node.outputs)

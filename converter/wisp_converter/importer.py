@@ -1,0 +1,194 @@
+"""ONNX graph to ir.Graph: every node goes through the importer function named after it."""
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+from onnx import AttributeProto, helper, numpy_helper
+
+from . import ops
+from .emit import Emit
+from .errors import ModelError, UnsupportedError
+from .format import DTYPES
+from .ir import Dim, Graph, Node, Value, constant
+from .load import DEFAULT_DOMAINS, element_type
+from .opcodes import opcodes
+
+WHAT_TO_DO = "replace them in the source model, or add an importer (CONTRIBUTING.md says how)"
+
+
+def import_graph(model: onnx.ModelProto) -> Graph:
+    """The IR of a model made ready by load.simplify.
+
+    UnsupportedError names every operator that cannot be imported, with its nodes and the reason.
+    """
+    return _Importer(model).run()
+
+
+class _Importer:
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.graph = model.graph
+        self.opsets = {o.domain or "ai.onnx": o.version for o in model.opset_import}
+        infos = (*self.graph.input, *self.graph.value_info, *self.graph.output)
+        self.infos = {v.name: v.type.tensor_type for v in infos if v.type.HasField("tensor_type")}
+        self.values: dict[str, Value] = {}
+        self.nodes: list[Node] = []
+        self.refused: dict[tuple[str, str], list[str]] = {}  # (operator, reason): nodes
+
+    def run(self) -> Graph:
+        inputs = [self.new_value(v.name) for v in self.graph.input]
+        for tensor in self.graph.initializer:
+            self.values[tensor.name] = constant(tensor.name, _array(tensor))
+        for index, node in enumerate(self.graph.node):
+            self.import_node(node, node.name or f"{node.op_type}_{index}")
+        if self.refused:
+            raise UnsupportedError(self.describe_refused())
+        graph = Graph(inputs, [self.values[o.name] for o in self.graph.output], self.nodes)
+        _own_outputs(graph, [o.name for o in self.graph.output])
+        return graph
+
+    def new_value(self, name: str) -> Value:
+        info = self.infos.get(name)
+        if info is None or not info.elem_type:
+            raise ModelError(f"the element type of {name!r} cannot be inferred")
+        shape = None
+        if info.HasField("shape"):
+            shape = tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or None for d in info.shape.dim)
+        self.values[name] = Value(name, _dtype(info.elem_type, name), shape)
+        return self.values[name]
+
+    def import_node(self, node: onnx.NodeProto, name: str) -> None:
+        function = ops.find(node.op_type) if node.domain in DEFAULT_DOMAINS else None
+        if function is None:
+            # What follows may read these outputs: give them any type, the import fails anyway.
+            self.refuse(node, name, "no such operator")
+            return
+        try:
+            emit = Emit(name, node.op_type, self.opsets.get(node.domain or "ai.onnx", 1),
+                        [self.read(i) for i in node.input], [self.new_value(o) if o else None for o in node.output])
+            function(emit, **_attributes(node, function, emit))
+        except UnsupportedError as error:
+            self.refuse(node, name, str(error).removeprefix(f"{node.op_type} {name!r}: "))
+            return
+        except ModelError as error:
+            raise ModelError(f"{node.op_type} {name!r}: {error}") from error
+        except Exception as error:  # an importer met something it did not expect: say where
+            message = f"{node.op_type} {name!r}: cannot be imported: {type(error).__name__}: {error}"
+            raise ModelError(message.replace("\n", " ")) from error
+        self.take(node, emit)
+
+    def read(self, name: str) -> Value | None:
+        if name and name not in self.values:
+            raise UnsupportedError(f"its input {name!r} comes from an unsupported node")
+        return self.values[name] if name else None
+
+    def take(self, node: onnx.NodeProto, emit: Emit) -> None:
+        """Add what an importer emitted, and check that it made all outputs by operators that exist."""
+        made = {id(v) for n in emit.nodes for v in n.outputs if v is not None}
+        for value in emit.outputs:
+            if value is not None and id(value) not in made and value not in emit.aliases:
+                raise ModelError(f"{node.op_type} {emit.name!r}: its importer does not compute {value.name!r}")
+        for emitted in emit.nodes:
+            if emitted.op not in opcodes():
+                self.refuse(node, emit.name, f"the runtime has no operator {emitted.op}")
+        self.nodes += emit.nodes
+        for name, value in zip(node.output, emit.outputs):
+            if value in emit.aliases:
+                self.values[name] = emit.aliases[value]
+
+    def refuse(self, node: onnx.NodeProto, name: str, reason: str) -> None:
+        for output in node.output:
+            info = self.infos.get(output)
+            if output and output not in self.values and info is not None and info.elem_type:
+                try:
+                    self.new_value(output)
+                except UnsupportedError:
+                    continue
+        operator = f"{node.domain}.{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type
+        self.refused.setdefault((operator, reason), []).append(name)
+
+    def describe_refused(self) -> str:
+        parts = []
+        for (operator, reason), names in self.refused.items():
+            listed = ", ".join(repr(n) for n in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+            parts.append(f"{operator} ({reason}; {'node' if len(names) == 1 else 'nodes'} {listed})")
+        return f"not supported: {'; '.join(parts)}: {WHAT_TO_DO}"
+
+
+def _array(tensor: onnx.TensorProto) -> np.ndarray:
+    _dtype(tensor.data_type, tensor.name)
+    return numpy_helper.to_array(tensor)
+
+
+def _dtype(code: int, name: str) -> np.dtype:
+    if code in DTYPES.values():
+        return helper.tensor_dtype_to_np_dtype(code)
+    raise UnsupportedError(f"elements of type {element_type(code)} are not supported ({name!r})")
+
+
+def _attributes(node: onnx.NodeProto, function: Callable, emit: Emit) -> dict:
+    """The node's attributes as keyword arguments of its importer."""
+    parameters = inspect.signature(function).parameters
+    accepted = {p.name for p in parameters.values() if p.kind is p.KEYWORD_ONLY}
+    attributes = {}
+    for attribute in node.attribute:
+        if attribute.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS):
+            raise emit.unsupported("operators with subgraphs are not supported")
+        if attribute.name in accepted:
+            attributes[attribute.name] = _python(helper.get_attribute_value(attribute))
+        elif not _is_default(node, attribute, emit.opset):
+            raise emit.unsupported(f"attribute {attribute.name!r} is not supported")
+    missing = [p.name for p in parameters.values()
+               if p.kind is p.KEYWORD_ONLY and p.default is p.empty and p.name not in attributes]
+    if missing:
+        raise ModelError(f"attribute {missing[0]!r} is missing")
+    return attributes
+
+
+def _is_default(node: onnx.NodeProto, attribute: AttributeProto, opset: int) -> bool:
+    """Whether an attribute only says what ONNX assumes anyway."""
+    try:
+        schema = onnx.defs.get_schema(node.op_type, opset, node.domain if node.domain != "ai.onnx" else "")
+    except onnx.defs.SchemaError:
+        return False
+    known = schema.attributes.get(attribute.name)
+    if known is None or not known.default_value.name:
+        return False
+    return helper.get_attribute_value(known.default_value) == helper.get_attribute_value(attribute)
+
+
+def _python(value):
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, onnx.TensorProto):
+        return numpy_helper.to_array(value)
+    if isinstance(value, (list, tuple)) or type(value).__name__.startswith("Repeated"):
+        return [_python(v) for v in value]
+    return value
+
+
+def _own_outputs(graph: Graph, names: list[str]) -> None:
+    """Give every graph output a value of its own: not an input, a constant, or another output."""
+    taken = {id(v) for v in graph.inputs}
+    for i, value in enumerate(graph.outputs):
+        if id(value) in taken or value.data is not None:
+            copy = Value(names[i], value.dtype, value.shape)
+            graph.nodes.append(copy_node(value, copy))
+            graph.outputs[i] = copy
+        graph.outputs[i].name = names[i]
+        taken.add(id(graph.outputs[i]))
+
+
+def copy_node(value: Value, copy: Value) -> Node:
+    """A node that copies a value: Identity, or the Reshape to its own shape where there is no such operator."""
+    if "Identity" in opcodes():
+        return Node("Identity", [value], [copy], name=copy.name)
+    return Node("Reshape", [value], [copy], name=copy.name)
+
+
+def symbolic(shape: tuple[Dim, ...] | None) -> tuple[Dim, ...] | None:
+    """A shape without names: only extents that are numbers are known."""
+    return None if shape is None else tuple(d if isinstance(d, int) else None for d in shape)

@@ -1,0 +1,214 @@
+"""From a path, bytes or ModelProto to a checked ONNX model with bound axes, known shapes and folded constants."""
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from onnx import TensorProto, shape_inference
+from onnx.external_data_helper import load_external_data_for_model, uses_external_data
+from onnx.inliner import inline_local_functions, inline_selected_functions
+
+from . import fold, ops
+from .errors import ModelError
+
+DEFAULT_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
+MAX_ROUNDS = 50  # of inference and folding; each round that counts removes at least one node
+
+
+@dataclass
+class Source:
+    """A loaded model. `original`: as given, axes bound, nothing folded: what the result is compared with."""
+
+    model: onnx.ModelProto
+    original: onnx.ModelProto
+    sha256: bytes
+    name: str
+
+
+def load(model: str | os.PathLike | bytes | onnx.ModelProto, shapes: dict | None = None) -> Source:
+    """Read, check and simplify a model. `shapes` binds dynamic axes: {input name: extents}.
+
+    ModelError (or an OSError for a file that cannot be read) in one line when that is impossible.
+    """
+    proto, digest, name = _read(model)
+    _check(proto, name)
+    _drop_initializers_from_inputs(proto)
+    _bind_shapes(proto, shapes or {})
+    original = onnx.ModelProto()
+    original.CopyFrom(proto)
+    return Source(simplify(proto), original, digest, name)
+
+
+def simplify(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Expand functions, infer shapes and fold constants, again and again until nothing changes."""
+    proto = _inline(proto)
+    _forget_shapes(proto)
+    for _ in range(MAX_ROUNDS):
+        proto = _infer(proto)
+        if not fold.fold_constants(proto):
+            break
+    return proto
+
+
+def _read(model) -> tuple[onnx.ModelProto, bytes, str]:
+    if isinstance(model, onnx.ModelProto):
+        proto = onnx.ModelProto()
+        proto.CopyFrom(model)
+        data = proto.SerializeToString(deterministic=True)
+        return proto, hashlib.sha256(data).digest(), "model"
+    if isinstance(model, (bytes, bytearray, memoryview)):
+        data, name, folder = bytes(model), "model", None
+    else:
+        path = Path(model)
+        try:
+            data, name, folder = path.read_bytes(), str(path), path.parent
+        except OSError as error:
+            raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
+    proto = onnx.ModelProto()
+    try:
+        proto.ParseFromString(data)
+    except Exception as error:  # protobuf's DecodeError is no public name
+        raise ModelError(f"{name}: not an ONNX model (it does not parse as one)") from error
+    _load_external(proto, folder, name)
+    return proto, hashlib.sha256(data).digest(), name
+
+
+def _load_external(proto: onnx.ModelProto, folder: Path | None, name: str) -> None:
+    if not any(uses_external_data(t) for t in proto.graph.initializer):
+        return
+    if folder is None:
+        raise ModelError(f"{name}: weights are in external files; give the path of the model instead of its bytes")
+    try:
+        load_external_data_for_model(proto, str(folder))
+    except Exception as error:  # onnx raises several unrelated classes here
+        raise ModelError(f"{name}: external weights cannot be read: {_first_line(error)}") from error
+
+
+def _check(proto: onnx.ModelProto, name: str) -> None:
+    graph = proto.graph
+    if not proto.opset_import or not graph.output:
+        raise ModelError(f"{name}: not an ONNX model (no operator set or no outputs)")
+    if not graph.node and not graph.initializer:
+        raise ModelError(f"{name}: the graph is empty")
+    known = {i.name for i in graph.initializer} | {i.values.name for i in graph.sparse_initializer}
+    known |= {i.name for i in graph.input} | {""}
+    for node in graph.node:
+        missing = [i for i in node.input if i not in known]
+        if missing:
+            raise ModelError(f"{name}: {node.op_type} {node.name!r} reads {missing[0]!r}, which nothing computes before it")
+        known.update(node.output)
+    for output in graph.output:
+        if output.name not in known:
+            raise ModelError(f"{name}: nothing computes the output {output.name!r}")
+    for value in graph.input:
+        if not value.type.HasField("tensor_type"):
+            raise ModelError(f"{name}: input {value.name!r} is not a tensor")
+
+
+def _drop_initializers_from_inputs(proto: onnx.ModelProto) -> None:
+    """Before IR version 4 every initializer was an input as well; a default value is a constant to us."""
+    initialized = {i.name for i in proto.graph.initializer}
+    kept = [v for v in proto.graph.input if v.name not in initialized]
+    del proto.graph.input[:]
+    proto.graph.input.extend(kept)
+    if proto.ir_version < 4:
+        proto.ir_version = 4
+
+
+def _bind_shapes(proto: onnx.ModelProto, shapes: dict) -> None:
+    """Write given extents into the inputs and name every axis that stays open."""
+    inputs = {v.name: v for v in proto.graph.input}
+    unknown = sorted(set(shapes) - set(inputs))
+    if unknown:
+        raise ModelError(f"no input is called {unknown[0]!r}; the model has {', '.join(map(repr, inputs))}")
+    bound: dict[str, int] = {}
+    for name, extents in shapes.items():
+        _bind_input(inputs[name], tuple(extents), bound)
+    for value in proto.graph.input:
+        tensor = value.type.tensor_type
+        if not tensor.HasField("shape"):
+            raise ModelError(f"input {value.name!r} has no shape; give one with shapes={{{value.name!r}: (...)}}")
+        for axis, dim in enumerate(tensor.shape.dim):
+            if dim.dim_param in bound:
+                dim.dim_value = bound[dim.dim_param]
+            elif not dim.HasField("dim_value") or dim.dim_value < 0:
+                dim.dim_param = dim.dim_param or f"{value.name}_{axis}"
+
+
+def _bind_input(value: onnx.ValueInfoProto, extents: tuple, bound: dict[str, int]) -> None:
+    tensor = value.type.tensor_type
+    if any(not isinstance(e, int) or isinstance(e, bool) or e < 0 for e in map(_as_int, extents)):
+        raise ModelError(f"input {value.name!r}: a shape is made of whole numbers, not {extents}")
+    if not tensor.HasField("shape"):
+        tensor.shape.SetInParent()
+        tensor.shape.dim.extend(onnx.TensorShapeProto.Dimension() for _ in extents)
+    dims = tensor.shape.dim
+    if len(dims) != len(extents):
+        raise ModelError(f"input {value.name!r} has {len(dims)} axes, {len(extents)} were given")
+    for axis, (dim, extent) in enumerate(zip(dims, extents)):
+        extent = _as_int(extent)
+        if dim.HasField("dim_value") and dim.dim_value >= 0:
+            if dim.dim_value != extent:
+                raise ModelError(f"input {value.name!r}: axis {axis} is {dim.dim_value} in the model, not {extent}")
+        elif dim.dim_param:
+            if bound.setdefault(dim.dim_param, extent) != extent:
+                raise ModelError(f"axis {dim.dim_param!r} is bound to both {bound[dim.dim_param]} and {extent}")
+        dim.dim_value = extent
+
+
+def _as_int(extent):
+    return int(extent) if hasattr(extent, "__index__") and not isinstance(extent, bool) else extent
+
+
+def _inline(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Replace calls of functions by their bodies: model-local ones, and composite operators we have no importer for."""
+    if proto.functions:
+        proto = inline_local_functions(proto)
+    versions = {o.domain: o.version for o in proto.opset_import}
+    for _ in range(MAX_ROUNDS):
+        wanted = {(n.domain, n.op_type) for n in proto.graph.node
+                  if n.domain in DEFAULT_DOMAINS and ops.find(n.op_type) is None and _is_function(n, versions)}
+        if not wanted:
+            break
+        before = len(proto.graph.node)
+        proto = inline_selected_functions(proto, sorted(wanted), inline_schema_functions=True)
+        if len(proto.graph.node) == before:
+            break
+    return proto
+
+
+def _is_function(node: onnx.NodeProto, versions: dict[str, int]) -> bool:
+    try:
+        schema = onnx.defs.get_schema(node.op_type, versions.get(node.domain, 1), node.domain)
+    except onnx.defs.SchemaError:
+        return False
+    return schema.has_function or schema.has_context_dependent_function
+
+
+def _forget_shapes(proto: onnx.ModelProto) -> None:
+    """Drop stored shapes, which may contradict the bound inputs; inference finds them again."""
+    del proto.graph.value_info[:]
+    for output in proto.graph.output:
+        tensor = output.type.tensor_type
+        if any(d.dim_param or not d.HasField("dim_value") for d in tensor.shape.dim):
+            tensor.ClearField("shape")
+
+
+def _infer(proto: onnx.ModelProto) -> onnx.ModelProto:
+    try:
+        return shape_inference.infer_shapes(proto, check_type=False, strict_mode=False, data_prop=True)
+    except Exception as error:  # onnx raises several unrelated classes here
+        raise ModelError(f"shapes do not fit together: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def element_type(code: int) -> str:
+    """The name of an ONNX element type, for messages."""
+    return TensorProto.DataType.Name(code).lower() if code in TensorProto.DataType.values() else str(code)

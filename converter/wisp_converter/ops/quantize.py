@@ -1,0 +1,39 @@
+"""QuantizeLinear and DequantizeLinear with one scale and zero point for the tensor."""
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import numpy as np
+
+from ..emit import Emit
+from ..ir import Value
+
+
+def _parameters(emit: Emit, dtype: np.dtype) -> tuple[float, int]:
+    scale = emit.require(1, "the scale")
+    zero = emit.require(2, "the zero point") if emit.input(2) is not None else np.zeros((), dtype)
+    if scale.size != 1 or zero.size != 1:
+        raise emit.unsupported("more than one scale: only one for the whole tensor is supported here")
+    if scale.dtype != np.float32 or dtype not in (np.int8, np.uint8) or not np.isfinite(scale).all() or scale.min() < 1e-37:
+        raise emit.unsupported(f"takes f32 and int8 or uint8 with a positive scale, not {scale.dtype} and {dtype}")
+    return float(scale.reshape(())), int(zero.reshape(()))
+
+
+def QuantizeLinear(emit: Emit, *, axis: int = 1, block_size: int = 0, output_dtype: int = 0, precision: int = 0, saturate: int = 1) -> None:
+    if emit.inputs[0].dtype != np.float32 or precision not in (0, 1):
+        raise emit.unsupported(f"elements of type {emit.inputs[0].dtype}")
+    emit.out.scale, emit.out.zero_point = _parameters(emit, emit.out.dtype)
+    emit.add("QuantizeLinear", [emit.inputs[0]], emit.out)
+
+
+def DequantizeLinear(emit: Emit, *, axis: int = 1, block_size: int = 0, output_dtype: int = 0) -> None:
+    x = emit.inputs[0]
+    scale, zero = _parameters(emit, x.dtype)
+    if emit.out.dtype != np.float32:
+        raise emit.unsupported(f"elements of type {emit.out.dtype}")
+    if (x.scale, x.zero_point) != (scale, zero):
+        if x.scale:
+            raise emit.unsupported("its scale or zero point is not the one the tensor was quantized with")
+        if x.data is not None:
+            x = Value(f"{x.name}.q{len(emit.nodes)}", x.dtype, x.shape, x.data)
+        x.scale, x.zero_point = scale, zero
+    emit.add("DequantizeLinear", [x], emit.out)

@@ -1,0 +1,16 @@
+"""The last pass: weights into the layouts that the kernels read (format.h), by the pack_NAME of each family."""
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from . import ops
+from .ir import Graph
+from .verify_graph import verify_graph
+
+
+def pack(graph: Graph) -> None:
+    """Replace plain weights by packed ones. Afterwards the graph can only be planned and written."""
+    for node in graph.nodes:
+        function = ops.find(f"pack_{node.op}")
+        if function is not None:
+            function(graph, node)
+    verify_graph(graph, "pack")

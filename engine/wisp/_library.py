@@ -1,0 +1,110 @@
+"""Finds and opens libwisp; one-to-one wrappers around its functions live in model.py."""
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+
+from .errors import ArgumentError, OutOfMemoryError, UnsupportedError
+
+FILE_NAMES = ("libwisp.so", "libwisp.dylib", "wisp.dll", "libwisp.dll")
+
+DTYPES = {
+    1: np.dtype(np.float32),
+    2: np.dtype(np.uint8),
+    3: np.dtype(np.int8),
+    4: np.dtype(np.uint16),
+    5: np.dtype(np.int16),
+    6: np.dtype(np.int32),
+    7: np.dtype(np.int64),
+    9: np.dtype(np.bool_),
+    10: np.dtype(np.float16),
+    11: np.dtype(np.float64),
+    12: np.dtype(np.uint32),
+    13: np.dtype(np.uint64),
+}
+"""numpy's type for each wisp_dtype."""
+
+
+def _find() -> Path:
+    """The library: WISP_LIBRARY if set, otherwise the one installed in this package (in an editable install it lies
+    on another entry of the package's path than the .py files)."""
+    if "WISP_LIBRARY" in os.environ:
+        return Path(os.environ["WISP_LIBRARY"])
+    for folder in import_module(__package__).__path__:
+        for name in FILE_NAMES:
+            if (Path(folder) / name).exists():
+                return Path(folder) / name
+    raise ImportError("libwisp is not installed beside the wisp package; install it with pip, or set WISP_LIBRARY to its path")
+
+
+def _open():
+    try:
+        ffi = import_module("._wisp_cffi", __package__).ffi
+    except ModuleNotFoundError as error:
+        raise ImportError(f"the wisp package was not built: {error}; install it with pip") from error
+    return ffi, ffi.dlopen(str(_find()))
+
+
+ffi, lib = _open()
+
+ALIGNMENT = lib.WISP_ALIGNMENT
+
+
+def version() -> str:
+    """The library's version."""
+    return text(lib.wisp_version())
+
+
+def text(pointer) -> str:
+    """A zero-terminated UTF-8 string of the library; "" for null."""
+    return ffi.string(pointer).decode("utf-8", "replace") if pointer else ""
+
+
+def aligned(size: int) -> np.ndarray:
+    """`size` bytes of uninitialized memory on a multiple of WISP_ALIGNMENT."""
+    try:
+        memory = np.empty(size + ALIGNMENT, np.uint8)
+    except (MemoryError, ValueError):
+        raise OutOfMemoryError(f"no memory for {size} bytes") from None
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size]
+
+
+def pointer(memory: np.ndarray):
+    return ffi.cast("void *", memory.ctypes.data)
+
+
+def instruction_sets() -> list[str]:
+    """Every instruction set this library knows, oldest first, after "scalar"."""
+    names, bit = ["scalar"], 0
+    while name := text(lib.wisp_cpu_name(bit)):
+        names += [name] if name != "scalar" else []
+        bit += 1
+    return names
+
+
+def cpu_flags(cap: str | None = None) -> int:
+    """The mask of instruction sets to use: those the CPU has, up to and including `cap` ("scalar", "avx2", ...).
+
+    Without `cap` the environment variable WISP_CPU decides; if that is unset too, all. Raises ArgumentError for an
+    unknown name and UnsupportedError if this CPU or build lacks `cap`.
+    """
+    flags = lib.wisp_cpu_flags()
+    cap = cap or os.environ.get("WISP_CPU")
+    if not cap:
+        return flags
+    bits: dict[str, int] = {}
+    while name := text(lib.wisp_cpu_name(len(bits))):
+        bits[name] = len(bits)
+    if cap == "scalar":
+        return flags & (2 << bits["scalar"]) - 1 if "scalar" in bits else 0
+    if cap not in bits:
+        raise ArgumentError(f"unknown instruction set {cap!r}; known: {', '.join(instruction_sets())}")
+    if not flags >> bits[cap] & 1:
+        has = ["scalar"] + [n for n, b in bits.items() if flags >> b & 1 and n != "scalar"]
+        raise UnsupportedError(f"this machine does not have {cap!r}; it has: {', '.join(has)}")
+    return flags & (2 << bits[cap]) - 1

@@ -1,0 +1,119 @@
+"""What several subcommands need: options, arrays from files, output files, tables."""
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from ..cli import UsageError
+from ..errors import ArgumentError
+from ..model import Model, load
+
+
+def parse_shapes(options: list[str] | None) -> dict[str, tuple[int, ...]]:
+    """{"x": (1, 3, 224, 224)} from ["x=1,3,224,224"]."""
+    shapes = {}
+    for option in options or []:
+        name, sep, dims = option.rpartition("=")
+        try:
+            shapes[name] = tuple(int(d) for d in dims.replace("x", ",").split(",") if d)
+        except ValueError:
+            sep = ""
+        if not sep or not name or any(d < 0 for d in shapes[name]):
+            raise UsageError(f"--shape {option}: expected NAME=1,3,224,224")
+    return shapes
+
+
+def parse_threads(text: str) -> int:
+    """argparse type for --threads."""
+    threads = int(text)
+    if not 1 <= threads <= 64:
+        raise ValueError
+    return threads
+
+
+parse_threads.__name__ = "number from 1 to 64"
+
+
+def add_model_arguments(parser) -> None:
+    parser.add_argument("model", metavar="MODEL.wisp")
+    parser.add_argument("--threads", type=parse_threads, default=1, metavar="N", help="threads for one run (default 1)")
+    parser.add_argument("--shape", action="append", metavar="NAME=1,3,224,224", help="bind an input's dynamic axes")
+
+
+def load_model(arguments) -> Model:
+    return load(arguments.model, threads=arguments.threads, shapes=parse_shapes(arguments.shape) or None)
+
+
+def read_array(path: str, what: str = "an array") -> np.ndarray:
+    """The array in an .npy file; nothing in it is executed."""
+    with open(path, "rb") as stream:
+        try:
+            array = np.load(stream, allow_pickle=False)
+        except (ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise ArgumentError(f"{path}: not {what} in .npy form ({error})") from None
+    if not isinstance(array, np.ndarray):
+        raise ArgumentError(f"{path}: this is an .npz file; expected .npy")
+    return array
+
+
+def random_inputs(model: Model, seed: int = 0) -> dict[str, np.ndarray]:
+    """Inputs of the bound shapes: floats uniform in -1..1, int8 in full range, other integers and bools 0 or 1."""
+    rng = np.random.default_rng(seed)
+    inputs = {}
+    for name, view in model.zero_inputs().items():
+        if view.dtype.kind == "f":
+            inputs[name] = rng.uniform(-1, 1, view.shape).astype(view.dtype)
+        elif view.dtype == np.int8:
+            inputs[name] = rng.integers(-128, 128, view.shape, np.int8)
+        else:
+            inputs[name] = rng.integers(0, 2, view.shape).astype(view.dtype)
+    return inputs
+
+
+def write_file(path: str | os.PathLike, data: bytes) -> None:
+    """Write all of `data` or nothing: a failure leaves neither a part of the new file nor a damaged old one."""
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(part, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
+    """The arrays as an .npz file under their own names, whatever characters these contain."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, array in arrays.items():
+            member = io.BytesIO()
+            np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), member.getvalue())
+    return buffer.getvalue()
+
+
+def table(rows: list[list[str]], right: set[int] = frozenset()) -> str:
+    """Aligned columns; the first row is the heading. Columns in `right` are right-aligned."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = ["  ".join(c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths))) for row in rows]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def shape_text(shape) -> str:
+    return "x".join("?" if d is None else str(d) for d in shape) or "scalar"
+
+
+def size_text(size: float) -> str:
+    """Bytes for people: 1,234 B, 1.2 KB (1024 bytes), 3.4 MB."""
+    if size < 10240:
+        return f"{int(size):,} B"
+    return f"{size / 1024:,.1f} KB" if size < 10 << 20 else f"{size / (1 << 20):,.1f} MB"

@@ -1,0 +1,126 @@
+"""wisp convert: ONNX in, .wisp out."""
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from ..cli import UsageError
+from ..errors import ArgumentError, UnsupportedError
+from . import _shared
+
+HELP = """Convert an ONNX model to a .wisp file.
+
+Float by default. --quantize int8 needs calibration data: a folder of pictures, .npy or .npz files, or one .npz file
+(an array for each input, samples along the first axis). The result is compared with the source on one input and the
+difference printed. --mean and --std are in units of pixel values 0..255: value = (pixel - mean) / std."""
+
+
+def add_arguments(parser) -> None:
+    parser.add_argument("model", metavar="MODEL.onnx")
+    parser.add_argument("-o", "--output", metavar="MODEL.wisp", help="default: the model's name with .wisp")
+    parser.add_argument("--shape", action="append", metavar="NAME=1,3,224,224", help="bind an input's dynamic axes")
+    parser.add_argument("--quantize", choices=("int8",), help="quantize after training")
+    parser.add_argument("--calibrate", metavar="DIR|NPZ", help="data that stands for what the model will see")
+    parser.add_argument("--method", choices=("minmax", "percentile"), default="percentile",
+                        help="how ranges of activations are chosen (default percentile)")
+    parser.add_argument("--percentile", type=float, default=99.999, metavar="P", help="default 99.999")
+    parser.add_argument("--labels", metavar="FILE", help="text file, one class name a line, stored in the file")
+    parser.add_argument("--mean", type=_numbers, metavar="R,G,B", help="in the model's channel order; default 0,0,0")
+    parser.add_argument("--std", type=_numbers, metavar="R,G,B", help="default 1,1,1")
+    parser.add_argument("--size", type=_numbers, metavar="H,W", help="of pictures; default: from the input's shape")
+    parser.add_argument("--crop", type=float, metavar="F", help="part of the scaled short side that is kept (default 1)")
+    parser.add_argument("--channel-order", choices=("RGB", "BGR"), help="default RGB")
+    parser.add_argument("--no-verify", action="store_true", help="do not compare with the source")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(part) for part in text.split(",")]
+
+
+_numbers.__name__ = "list of numbers"
+
+
+def run(arguments) -> None:
+    if bool(arguments.quantize) != bool(arguments.calibrate):
+        raise UsageError("--quantize int8 and --calibrate DIR|NPZ go together")
+    if not 50 < arguments.percentile <= 100:
+        raise UsageError(f"--percentile {arguments.percentile:g}: expected more than 50 and at most 100")
+    converter = import_converter()
+    metadata = {}
+    if arguments.labels:
+        metadata["labels"] = _labels(arguments.labels)
+    preprocessing = _preprocessing(arguments)
+    if preprocessing:
+        metadata["preprocessing"] = preprocessing
+    output = arguments.output or str(Path(arguments.model).with_suffix(".wisp"))
+    if os.path.isdir(output):
+        raise UsageError(f"-o {output}: is a folder")
+    data = converter.convert(
+        arguments.model, quantize=arguments.quantize, calibration=arguments.calibrate, preprocess=preprocessing,
+        shapes=_shared.parse_shapes(arguments.shape) or None, metadata=metadata, method=arguments.method,
+        percentile=arguments.percentile, verify=not arguments.no_verify, report=None if arguments.quiet else print)
+    converter.save(data, output)
+    if not arguments.quiet:
+        print(f"{output}: {_shared.size_text(len(data))}")
+
+
+def import_converter():
+    """The wisp_converter package, or an error that says how to get it."""
+    if sys.version_info < (3, 10):
+        raise UnsupportedError("the converter needs Python 3.10 or newer")
+    try:
+        import wisp_converter
+    except ImportError as error:
+        raise UnsupportedError(f"the converter is not complete here ({error}): pip install 'wisp[converter]'") from None
+    return wisp_converter
+
+
+def _labels(path: str) -> list[str]:
+    try:
+        labels = Path(path).read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise ArgumentError(f"{path}: labels must be UTF-8 text") from None
+    if not labels:
+        raise ArgumentError(f"{path}: no labels in it")
+    return labels
+
+
+def _preprocessing(arguments) -> dict | None:
+    """What image.py needs to know, or None if no option speaks of pictures."""
+    given = {"mean": arguments.mean, "std": arguments.std, "size": arguments.size, "crop": arguments.crop,
+             "channel_order": arguments.channel_order}
+    given = {key: value for key, value in given.items() if value is not None}
+    if not given:
+        return None
+    for key in ("mean", "std"):
+        if len(given.setdefault(key, [float(key == "std")] * 3)) != 3:
+            raise UsageError(f"--{key}: expected three numbers")
+    if 0.0 in given["std"]:
+        raise UsageError("--std: 0 is no standard deviation")
+    if not 0 < given.setdefault("crop", 1.0) <= 1:
+        raise UsageError("--crop: expected more than 0 and at most 1")
+    given.setdefault("channel_order", "RGB")
+    given["size"] = [int(n) for n in given.get("size") or _input_size(arguments)]
+    if len(given["size"]) != 2 or min(given["size"]) < 1:
+        raise UsageError("--size: expected height,width")
+    return {**given, "layout": "NCHW"}
+
+
+def _input_size(arguments) -> list[int]:
+    import onnx
+
+    shapes = list(_shared.parse_shapes(arguments.shape).values())
+    try:
+        inputs = onnx.load(arguments.model, load_external_data=False).graph.input
+    except Exception as error:  # protobuf's DecodeError is no public name; convert() says what is wrong with the model
+        if isinstance(error, OSError):
+            raise
+        raise ArgumentError(f"{arguments.model}: not an ONNX model") from None
+    shapes += [tuple(d.dim_value for d in i.type.tensor_type.shape.dim) for i in inputs]
+    for shape in shapes:
+        if len(shape) == 4 and shape[1] == 3 and min(shape[2:]) > 0:
+            return list(shape[2:])
+    raise UsageError("--size is needed: the model's input does not state height and width")

@@ -1,0 +1,65 @@
+"""wisp ops: what this installation can run and import."""
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+
+from .. import _library
+from .._library import lib
+from .._wisp_lists import KERNELS, OPERATORS
+from . import _shared
+
+HELP = """Print what is supported: operators, ONNX operators that can be imported, kernels.
+
+Every operator runs on every instruction set, through portable C. The kernel table shows which inner loops this build
+and this machine have in a faster form. All of it is read from the library and the converter, none of it is a list
+kept by hand."""
+
+
+def add_arguments(parser) -> None:
+    parser.add_argument("--json", action="store_true")
+
+
+def run(arguments) -> None:
+    report = {"operators": sorted(OPERATORS.values()), "kernels": _kernels(), "importers": _importers()}
+    if arguments.json:
+        print(json.dumps(report, indent=1))
+        return
+    print(f"{len(report['operators'])} operators in the runtime:")
+    print(_columns(report["operators"]))
+    if report["importers"] is None:
+        print("\nONNX operators: the converter is not installed (pip install 'wisp[converter]')")
+    else:
+        print(f"\n{len(report['importers'])} ONNX operators can be imported:")
+        print(_columns(report["importers"]))
+    sets = list(report["kernels"])
+    rows = [["kernel", *sets]] + [[k, *("yes" if k in report["kernels"][s] else "-" for s in sets)] for k in KERNELS]
+    print("\nKernels of their own for each instruction set:")
+    print(_shared.table(rows))
+
+
+def _kernels() -> dict[str, list[str]]:
+    kernels, bit = {"scalar": list(KERNELS)}, 0
+    while name := _library.text(lib.wisp_cpu_name(bit)):
+        slots = lib.wisp_kernel_slots(bit)
+        if slots:
+            kernels[name] = [k for i, k in enumerate(KERNELS) if slots >> i & 1]
+        bit += 1
+    return kernels
+
+
+def _importers() -> list[str] | None:
+    try:
+        from wisp_converter.ops import importers
+    except ImportError:
+        return None
+    return sorted(importers())
+
+
+def _columns(names: list[str], width: int = 100) -> str:
+    lines = [""]
+    for name in names:
+        if len(lines[-1]) + len(name) > width:
+            lines.append("")
+        lines[-1] += f"  {name}"
+    return "\n".join(lines)

@@ -1,0 +1,140 @@
+"""A prepared session of the library: its memory, its thread pool, and numpy views of its inputs and outputs."""
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import os
+import weakref
+from dataclasses import dataclass
+
+import numpy as np
+
+from ._library import DTYPES, aligned, ffi, lib, pointer, text
+from .errors import OutOfMemoryError, UnsupportedError, check
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """An input or output of a model.
+
+    `shape`: an int for each axis, or the name of a symbolic axis, or None where only a run can tell.
+    `scale`: 0 unless the tensor is quantized; then real = scale * (stored - zero_point).
+    """
+
+    name: str
+    dtype: np.dtype
+    shape: tuple[int | str | None, ...]
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True)
+class NodeInfo:
+    """One operator of a prepared model.
+
+    `kernel`: the inner loop it got, or "portable". `macs`: multiply-accumulates. `bytes`: read and written, weights
+    included. `dtype`, `shape`: of the first output. `microseconds`: median of one run; 0 unless profiled.
+    """
+
+    name: str
+    operator: str
+    kernel: str
+    macs: int
+    bytes: int
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    microseconds: float = 0.0
+
+
+def new_error():
+    return ffi.new("wisp_error *")
+
+
+def raise_for(status: int, error) -> None:
+    """Raise what `status` stands for, with the library's message."""
+    if status:
+        check(status, text(error.message) or text(lib.wisp_status_name(status)))
+
+
+class Pool:
+    """The library's worker threads. They stop when the last session using them is gone, or at exit."""
+
+    def __init__(self, threads: int):
+        memory = aligned(lib.wisp_pool_size(threads))
+        self.handle = ffi.cast("wisp_pool *", memory.ctypes.data)
+        status = lib.wisp_pool_start(self.handle, threads)
+        if status == lib.WISP_UNSUPPORTED:
+            raise UnsupportedError("this build of libwisp has no threads; use threads=1")
+        check(status, f"cannot start {threads - 1} threads")
+        weakref.finalize(self, _stop_pool, self.handle, memory, os.getpid())
+
+
+def _stop_pool(handle, _memory, pid: int) -> None:
+    if os.getpid() == pid:  # in a forked child the workers do not exist
+        lib.wisp_pool_stop(handle)
+
+
+class Session:
+    """One prepared session. Belongs to one thread at a time.
+
+    `owner` is kept alive as long as the session: whatever holds the model's bytes.
+    """
+
+    def __init__(self, model, owner, symbols: tuple[int, ...], threads: int, cpu: int, pool: Pool | None):
+        self.symbols = symbols
+        self._keep = (model, owner, pool)
+        extents = ffi.new("int32_t[]", list(symbols) or [0])
+        options = ffi.new("wisp_options *", {"symbols": extents, "symbol_count": len(symbols), "threads": threads,
+                                             "cpu_mask": cpu, "pool": pool.handle if pool else ffi.NULL})
+        self._memory = aligned(lib.wisp_session_size(model))
+        self._error = new_error()
+        handle = ffi.new("wisp_session **")
+        raise_for(lib.wisp_prepare(model, options, pointer(self._memory), self._memory.size, handle, self._error), self._error)
+        self._handle = handle[0]
+        self._options = (options, extents)
+        self.arena_bytes = lib.wisp_arena_size(self._handle)
+        if self.arena_bytes >= 1 << 47:
+            raise OutOfMemoryError(f"these shapes need {self.arena_bytes} bytes of activations")
+        self._arena = aligned(self.arena_bytes)
+        raise_for(lib.wisp_bind(self._handle, pointer(self._arena), self._arena.size, self._error), self._error)
+        self.inputs = self._views(lib.wisp_input_count(model), lib.wisp_session_input_info, lib.wisp_input_data)
+        self.outputs = self._views(lib.wisp_output_count(model), lib.wisp_session_output_info, lib.wisp_output_data)
+        self._node_count = lib.wisp_node_count(model)
+
+    def _views(self, count: int, info_of, data_of) -> dict[str, np.ndarray]:
+        views, info = {}, ffi.new("wisp_tensor_info *")
+        for i in range(count):
+            check(info_of(self._handle, i, info), "the session does not know its own tensors")
+            dtype, shape = DTYPES[info.dtype], tuple(info.dims[0 : info.rank])
+            if info.size == 0:
+                views[text(info.name)] = np.empty(shape, dtype)
+                continue
+            buffer = ffi.buffer(ffi.cast("char *", data_of(self._handle, i)), info.size)
+            views[text(info.name)] = np.frombuffer(buffer, dtype).reshape(shape)
+        return views
+
+    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Fresh outputs for inputs whose names, dtypes and shapes were checked. Other Python threads run meanwhile."""
+        self._fill(inputs)
+        raise_for(lib.wisp_run(self._handle, self._error), self._error)
+        return {name: view.copy() for name, view in self.outputs.items()}
+
+    def run_timed(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        """Nanoseconds of each node, from one run."""
+        self._fill(inputs)
+        ticks = np.zeros(self._node_count, np.uint64)
+        clock = ffi.cast("uint64_t (*)(void)", lib.wisp_clock)
+        address = ffi.cast("uint64_t *", ticks.ctypes.data)
+        raise_for(lib.wisp_run_timed(self._handle, clock, address, self._error), self._error)
+        return ticks
+
+    def _fill(self, inputs: dict[str, np.ndarray]) -> None:
+        for name, view in self.inputs.items():
+            np.copyto(view, inputs[name])
+
+    def nodes(self) -> list[NodeInfo]:
+        info, nodes = ffi.new("wisp_node_info *"), []
+        for i in range(self._node_count):
+            check(lib.wisp_session_node_info(self._handle, i, info), "the session does not know its own nodes")
+            nodes.append(NodeInfo(text(info.name), text(info.operator_name), text(info.kernel), info.macs, info.bytes,
+                                  DTYPES[info.output_dtype], tuple(info.output_dims[0 : info.output_rank])))
+        return nodes
