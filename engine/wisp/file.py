@@ -95,16 +95,17 @@ def checksum(data: bytes) -> tuple[int, int]:
 
 def read(source: str | os.PathLike | bytes) -> File:
     """Read and check a whole file. Raises OSError or BadFileError."""
+    prefix = ""
     if not isinstance(source, (bytes, bytearray, memoryview)):
+        prefix = f"{os.fspath(source)}: "
         with open(source, "rb") as stream:
             source = stream.read()
-    data = bytes(source)
     try:
-        return _parse(data)
+        return _parse(bytes(source))
+    except BadFileError as error:
+        raise BadFileError(f"{prefix}{error}") from None
     except (struct.error, IndexError, ValueError, OverflowError) as error:
-        if isinstance(error, BadFileError):
-            raise
-        raise BadFileError(f"the file contradicts itself: {error}") from error
+        raise BadFileError(f"{prefix}the file contradicts itself: {error}") from error
 
 
 def _parse(data: bytes) -> File:

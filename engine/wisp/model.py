@@ -13,8 +13,8 @@ import numpy as np
 
 from . import _library
 from ._library import DTYPES, ffi, lib, text
-from .errors import ArgumentError, BadFileError, DtypeError, ShapeError
-from .session import NodeInfo, Pool, Session, TensorInfo, new_error, raise_for
+from .errors import ArgumentError, BadFileError, DtypeError, ShapeError, check
+from .session import NodeInfo, Pool, Session, TensorInfo, new_error
 
 MAX_THREADS = 64
 IDLE_SESSIONS = 4  # kept for the next run, whatever their shapes; more live only while as many threads run
@@ -48,7 +48,8 @@ class Model:
         self._threads, self._cpu = threads, _library.cpu_flags(cpu)
         self._data = _map(source)
         self._model, error = ffi.new("wisp_model *"), new_error()
-        raise_for(lib.wisp_open(self._model, self._data, len(self._data), error), error)
+        status = lib.wisp_open(self._model, self._data, len(self._data), error)
+        check(status, f"{_name(source)}{text(error.message)}")
         self._symbols = [text(lib.wisp_symbol_name(self._model, i)) for i in range(lib.wisp_symbol_count(self._model))]
         self.inputs = [self._info(lib.wisp_input_info, i) for i in range(lib.wisp_input_count(self._model))]
         self.outputs = [self._info(lib.wisp_output_info, i) for i in range(lib.wisp_output_count(self._model))]
@@ -61,7 +62,7 @@ class Model:
 
     def _info(self, info_of, index: int) -> TensorInfo:
         info = ffi.new("wisp_tensor_info *")
-        raise_for(info_of(self._model, index, info), new_error())
+        check(info_of(self._model, index, info), "the library does not know its own tensors")
         return TensorInfo(text(info.name), DTYPES[info.dtype], self._shape(info, info_of is lib.wisp_input_info),
                           info.scale, info.zero_point)
 
@@ -234,6 +235,11 @@ def _map(source):
         if os.fstat(file.fileno()).st_size == 0:
             raise BadFileError(f"{os.fspath(source)} is empty")
         return ffi.from_buffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def _name(source) -> str:
+    """What an error message starts with: the file's name where there is one."""
+    return "" if isinstance(source, (bytes, bytearray, memoryview)) else f"{os.fspath(source)}: "
 
 
 def _match(info: TensorInfo, shape: tuple[int, ...], found: dict[str, int]) -> None:

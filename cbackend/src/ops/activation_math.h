@@ -9,7 +9,6 @@
 
 #include "eltwise.h"
 
-
 ALWAYS_INLINE float float_from_bits(uint32_t bits) {
     float x;
     memcpy(&x, &bits, sizeof x);

@@ -16,6 +16,7 @@ int wisp_refuse_quantized(wisp_call *call, bool same_scale) {
     for (uint32_t i = 0; i < inputs + outputs; i++) {
         const wisp_tensor *t = i < inputs ? wisp_input(call, i) : wisp_output(call, i - inputs);
         if (t == NULL || t->dtype == WISP_BOOL) continue;
+        if (t->scale == 0 && (t->dtype == WISP_S32 || t->dtype == WISP_S64)) continue; /* an index or a list of axes */
         if (t->scale != 0 && !same_scale) return wisp_call_fail(call, WISP_UNSUPPORTED, "there is no quantized form of this operator");
         if (first == NULL) first = t;
         if (t->scale != first->scale || (t->scale != 0 && t->zero_point != first->zero_point))

@@ -6,13 +6,36 @@ from collections.abc import Callable
 
 from ..ir import Graph
 from ..verify_graph import verify_graph
+from .cancel_transposes import cancel_transposes
+from .fold_batch_norm import fold_batch_norm
+from .fold_constants import fold_constants
+from .fuse_activation import fuse_activation
+from .fuse_pad import fuse_pad
+from .merge_common import merge_common
+from .remove_copies import remove_copies
+from .remove_dead import remove_dead
+from .use_gemm import use_gemm
 
-PASSES: list[Callable[[Graph], None]] = []
+PASSES: tuple[Callable[[Graph], None], ...] = (
+    remove_dead,
+    fold_constants,
+    remove_copies,
+    merge_common,
+    cancel_transposes,
+    remove_copies,
+    use_gemm,
+    fold_constants,
+    fuse_pad,
+    fold_batch_norm,
+    fuse_activation,
+    merge_common,
+    remove_dead,
+)
 
 
-def run_passes(graph: Graph, passes: list[Callable[[Graph], None]] | None = None) -> None:
+def run_passes(graph: Graph, passes: tuple[Callable[[Graph], None], ...] = PASSES) -> None:
     """Run the passes on the graph, in place, verifying it after each one."""
     verify_graph(graph)
-    for function in PASSES if passes is None else passes:
+    for function in passes:
         function(graph)
         verify_graph(graph, function.__name__)

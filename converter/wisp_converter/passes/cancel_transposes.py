@@ -19,6 +19,8 @@ from .permute import Perm, compose, inverse, is_elementwise, is_identity, moves_
 def cancel_transposes(graph: Graph) -> None:
     """After: no Transpose reads a Transpose, is the identity, or moves extents of 1 only; there are at most as many
     Transpose nodes as before."""
+    if count_transposes(graph) == 0:
+        return
     best_nodes, best_cost = graph.nodes, _cost(graph.nodes)
     for careful in (False, True):
         for lift in (False, True):
@@ -64,16 +66,17 @@ class _Walk:
     # ---- values
 
     def actual(self, value: Value | None) -> Value | None:
-        """The value itself: writes the pending transposition now."""
+        """The value itself: writes the pending transposition now, unless that was done before."""
         if value is None or value not in self.pending:
             return value
-        u, perm = self.pending.pop(value)
+        u, perm = self.pending[value]
+        if is_identity(perm) and value not in self.outputs:
+            return u
         known = self.moved.get((id(u), perm))
-        if known is not None and (known is value or value not in self.outputs):
-            self.pending[value] = known, tuple(range(len(perm)))
-            return known
-        self.write_transpose(u, perm, value)
-        return value
+        if known is None or (known is not value and value in self.outputs):
+            self.write_transpose(u, perm, value)
+            known = value
+        return known
 
     def write_transpose(self, u: Value, perm: Perm, value: Value) -> None:
         node = None
@@ -203,6 +206,3 @@ class _Walk:
 
 def count_transposes(graph: Graph) -> int:
     return sum(n.op == "Transpose" for n in graph.nodes)
-
-
-

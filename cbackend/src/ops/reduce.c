@@ -1,0 +1,226 @@
+/* Reductions over any set of axes. Each output is made by one thread, in one order. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "reduce.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- the plan */
+
+void wisp_plan_reduction(const wisp_tensor *x, int64_t axes, reduction *r) {
+    int64_t extent[WISP_MAX_RANK], stride[WISP_MAX_RANK], next = 1;
+    int kind[WISP_MAX_RANK], n = 0; /* innermost first; kind 1: reduced */
+    for (int axis = x->rank - 1; axis >= 0; axis--) {
+        const int reduced = axes >> axis & 1;
+        if (x->dims[axis] == 1) continue;
+        if (n > 0 && kind[n - 1] == reduced) {
+            extent[n - 1] *= x->dims[axis];
+        } else {
+            kind[n] = reduced;
+            extent[n] = x->dims[axis];
+            stride[n++] = next;
+        }
+        next *= x->dims[axis];
+    }
+    memset(r, 0, sizeof *r);
+    r->outer = r->rows = r->columns = r->run = 1;
+    int innermost = 0;
+    if (n > 0) *(kind[innermost++] ? &r->run : &r->columns) = extent[0];
+    for (int i = n - 1; i >= innermost; i--) {
+        if (kind[i]) {
+            r->reduced_extent[r->reduced] = extent[i];
+            r->reduced_stride[r->reduced++] = stride[i];
+            r->rows *= extent[i];
+        } else {
+            r->kept_extent[r->kept] = extent[i];
+            r->kept_stride[r->kept++] = stride[i];
+            r->outer *= extent[i];
+        }
+    }
+    r->count = r->rows * r->run;
+}
+
+static int64_t offset_of(int rank, const int64_t *extent, const int64_t *stride, int64_t index) {
+    int64_t offset = 0;
+    for (int i = rank - 1; i >= 0; i--) {
+        offset += index % extent[i] * stride[i];
+        index /= extent[i];
+    }
+    return offset;
+}
+
+int64_t wisp_outer_offset(const reduction *r, int64_t index) {
+    return offset_of(r->kept, r->kept_extent, r->kept_stride, index);
+}
+
+int64_t wisp_row_offset(const reduction *r, int64_t index) {
+    return offset_of(r->reduced, r->reduced_extent, r->reduced_stride, index);
+}
+
+/* ---- run */
+
+static void run_f32_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
+    const wisp_tensor *x = wisp_input(call, 0);
+    float *y = wisp_output(call, 0)->data;
+    reduction r;
+    (void)thread;
+    wisp_plan_reduction(x, call->node->state[0], &r);
+    const int64_t blocks = (r.columns + REDUCE_COLUMNS - 1) / REDUCE_COLUMNS;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t outer = i / blocks, column = i % blocks * REDUCE_COLUMNS, left = r.columns - column;
+        wisp_reduce_f32(call->kernels, &r, call->node->code, x->data, outer, column, left < REDUCE_COLUMNS ? left : REDUCE_COLUMNS,
+                        y + outer * r.columns + column);
+    }
+}
+
+static int run_f32(wisp_call *call) {
+    reduction r;
+    if (wisp_output(call, 0)->count == 0) return WISP_OK;
+    wisp_plan_reduction(wisp_input(call, 0), call->node->state[0], &r);
+    const int64_t blocks = (r.columns + REDUCE_COLUMNS - 1) / REDUCE_COLUMNS;
+    wisp_parallel(call, r.outer * blocks, reduce_grain(r.count * (r.columns < REDUCE_COLUMNS ? r.columns : REDUCE_COLUMNS)), run_f32_range);
+    return WISP_OK;
+}
+
+/* The value of an empty reduction. */
+static wide identity(int code, int dtype) {
+    const int kind = wisp_wide_kind(dtype);
+    const size_t bits = 8 * wisp_dtype_size(dtype);
+    const uint64_t ones = dtype == WISP_BOOL ? 1 : UINT64_MAX >> (64 - bits);
+    const bool lowest = code == OP_ReduceMax;
+    if (code != OP_ReduceMax && code != OP_ReduceMin) {
+        const int64_t one = code == OP_ReduceProd;
+        return kind == WIDE_FLOAT ? (wide){.f = (double)one} : (wide){.s = one};
+    }
+    if (kind == WIDE_FLOAT) return (wide){.f = lowest ? -(double)INFINITY : (double)INFINITY};
+    if (kind == WIDE_UNSIGNED) return (wide){.u = lowest ? 0 : ones};
+    return (wide){.s = lowest ? -(int64_t)(ones >> 1) - 1 : (int64_t)(ones >> 1)};
+}
+
+/* How an element joins: acc = apply(acc, map(x)). */
+static int joining_code(int code) {
+    switch (code) {
+        case OP_ReduceMax: return OP_Max;
+        case OP_ReduceMin: return OP_Min;
+        case OP_ReduceProd: return OP_Mul;
+        default: return OP_Add;
+    }
+}
+
+static wide reduce_wide(const wisp_call *call, const reduction *r, const uint8_t *x) {
+    enum { BLOCK = 64 };
+    wide block[BLOCK];
+    const int code = call->node->code, dtype = wisp_input(call, 0)->dtype, kind = wisp_wide_kind(dtype), join = joining_code(code);
+    const int64_t size = (int64_t)wisp_dtype_size(dtype);
+    wide acc = identity(code, dtype);
+    for (int64_t row = 0; row < r->rows; row++) {
+        const uint8_t *at = x + wisp_row_offset(r, row) * size;
+        for (int64_t i = 0; i < r->run; i += BLOCK) {
+            const size_t n = r->run - i < BLOCK ? (size_t)(r->run - i) : BLOCK;
+            wisp_wide_load(dtype, at + i * size, 1, n, block);
+            for (size_t j = 0; j < n; j++) {
+                wide v = block[j];
+                if (code == OP_ReduceL1) v = wisp_wide_apply(kind, OP_Abs, v, v);
+                if (code == OP_ReduceSumSquare) v = wisp_wide_apply(kind, OP_Mul, v, v);
+                acc = wisp_wide_apply(kind, join, acc, v);
+            }
+        }
+    }
+    if (code != OP_ReduceMean) return acc;
+    return wisp_wide_apply(kind, OP_Div, acc, kind == WIDE_FLOAT ? (wide){.f = (double)r->count} : (wide){.s = r->count});
+}
+
+static void run_wide_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
+    const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
+    const int64_t size = (int64_t)wisp_dtype_size(x->dtype);
+    reduction r;
+    (void)thread;
+    wisp_plan_reduction(x, call->node->state[0], &r);
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t offset = wisp_outer_offset(&r, i / r.columns) + i % r.columns;
+        const wide result = reduce_wide(call, &r, (const uint8_t *)x->data + offset * size);
+        wisp_wide_store(x->dtype, &result, 1, (uint8_t *)y->data + i * size);
+    }
+}
+
+static int run_wide(wisp_call *call) {
+    reduction r;
+    wisp_plan_reduction(wisp_input(call, 0), call->node->state[0], &r);
+    wisp_parallel(call, (int64_t)wisp_output(call, 0)->count, reduce_grain(4 * r.count), run_wide_range);
+    return WISP_OK;
+}
+
+/* ---- prepare */
+
+/* The bit mask of reduced axes to state[0]. */
+static int read_axes(wisp_call *call, bool noop_when_empty) {
+    const wisp_tensor *x = wisp_input(call, 0), *axes = wisp_input(call, 1);
+    int64_t mask = 0;
+    if (axes != NULL) {
+        if (axes->dtype != WISP_S32 && axes->dtype != WISP_S64) return wisp_refuse_dtype(call, axes->dtype);
+        if (axes->data == NULL) return wisp_call_fail(call, WISP_UNSUPPORTED, "the axes must be known before the run");
+        for (uint64_t i = 0; i < axes->count; i++) {
+            const int axis = wisp_axis(wisp_integer_at(axes, i), x->rank);
+            if (axis < 0 || mask >> axis & 1) return wisp_call_fail_value(call, WISP_BAD_SHAPE, "wrong axis", wisp_integer_at(axes, i));
+            mask |= (int64_t)1 << axis;
+        }
+    }
+    if ((axes == NULL || axes->count == 0) && !noop_when_empty) mask = ((int64_t)1 << x->rank) - 1;
+    call->node->state[0] = mask;
+    return WISP_OK;
+}
+
+enum { ANY_DTYPE, NUMBERS, ONLY_F32 };
+
+/* All reductions have the parameters of ReduceSum. */
+static int prepare(wisp_call *call, int dtypes, bool order_only) {
+    const wisp_ReduceSum_params *p = WISP_PARAMS(call, ReduceSum);
+    int status = wisp_check_operands(call, 1, 2, 1);
+    if (status == WISP_OK) status = wisp_refuse_quantized(call, order_only);
+    if (status == WISP_OK) status = read_axes(call, p->noop_with_empty_axes != 0);
+    if (status != WISP_OK) return status;
+    const wisp_tensor *x = wisp_input(call, 0);
+    const bool number = wisp_wide_kind(x->dtype) != WIDE_NONE && (x->dtype != WISP_BOOL || dtypes == ANY_DTYPE);
+    if (!number || (dtypes == ONLY_F32 && x->dtype != WISP_F32)) return wisp_refuse_dtype(call, x->dtype);
+    int32_t dims[WISP_MAX_RANK];
+    int rank = 0;
+    for (int axis = 0; axis < x->rank; axis++) {
+        if (!(call->node->state[0] >> axis & 1))
+            dims[rank++] = x->dims[axis];
+        else if (p->keepdims)
+            dims[rank++] = 1;
+    }
+    call->node->run = x->dtype == WISP_F32 ? run_f32 : run_wide;
+    return wisp_set_output(call, 0, x->dtype, rank, dims);
+}
+
+int wisp_prepare_ReduceSum(wisp_call *call) {
+    return prepare(call, NUMBERS, false);
+}
+int wisp_prepare_ReduceMean(wisp_call *call) {
+    return prepare(call, NUMBERS, false);
+}
+int wisp_prepare_ReduceMax(wisp_call *call) {
+    return prepare(call, ANY_DTYPE, true);
+}
+int wisp_prepare_ReduceMin(wisp_call *call) {
+    return prepare(call, ANY_DTYPE, true);
+}
+int wisp_prepare_ReduceProd(wisp_call *call) {
+    return prepare(call, NUMBERS, false);
+}
+int wisp_prepare_ReduceL1(wisp_call *call) {
+    return prepare(call, NUMBERS, false);
+}
+int wisp_prepare_ReduceSumSquare(wisp_call *call) {
+    return prepare(call, NUMBERS, false);
+}
+int wisp_prepare_ReduceL2(wisp_call *call) {
+    return prepare(call, ONLY_F32, false);
+}
+int wisp_prepare_ReduceLogSum(wisp_call *call) {
+    return prepare(call, ONLY_F32, false);
+}
+int wisp_prepare_ReduceLogSumExp(wisp_call *call) {
+    return prepare(call, ONLY_F32, false);
+}

@@ -1,0 +1,49 @@
+/* What the reductions share: the input seen as kept and reduced axes. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef WISP_REDUCE_H
+#define WISP_REDUCE_H
+
+#include "eltwise.h"
+
+/* Neighbouring axes of one kind are merged, axes of extent 1 dropped. When the innermost axis is kept, outputs come in
+ * rows of `columns` neighbours reduced alike and run is 1; when it is reduced, columns is 1 and the innermost `run`
+ * elements are contiguous. Outermost axes first, strides in elements of the input.
+ *
+ *   for each of `outer` positions of the kept axes, for each of `rows` positions of the reduced axes:
+ *       columns x run elements, of which one is 1
+ */
+typedef struct reduction {
+    int kept, reduced; /* axes besides columns and run */
+    int64_t kept_extent[WISP_MAX_RANK], kept_stride[WISP_MAX_RANK];
+    int64_t reduced_extent[WISP_MAX_RANK], reduced_stride[WISP_MAX_RANK];
+    int64_t outer, rows, columns, run;
+    int64_t count; /* elements that make one output: rows * run */
+} reduction;
+
+/* `axes`: bit i is set when axis i of x is reduced. */
+void wisp_plan_reduction(const wisp_tensor *x, int64_t axes, reduction *r);
+
+/* The input element where position `index` of `outer` begins; where row `index` of `rows` begins, relative to it. */
+int64_t wisp_outer_offset(const reduction *r, int64_t index);
+int64_t wisp_row_offset(const reduction *r, int64_t index);
+
+/* Outputs [column, column + columns) of outer position `outer`, columns <= REDUCE_COLUMNS, to y. */
+enum { REDUCE_COLUMNS = 256 };
+void wisp_reduce_f32(const wisp_kernels *kernels, const reduction *r, int code, const float *x, int64_t outer, int64_t column,
+                     int64_t columns, float *y);
+
+/* outer x n x inner around one axis of a tensor. */
+typedef struct axis_view {
+    int64_t outer, n, inner;
+} axis_view;
+static inline axis_view view_axis(const wisp_tensor *x, int axis) {
+    const axis_view v = {(int64_t)wisp_extent(x->dims, 0, axis), x->dims[axis], (int64_t)wisp_extent(x->dims, axis + 1, x->rank)};
+    return v;
+}
+
+/* Items worth a thread when one costs `elements`. */
+static inline int64_t reduce_grain(int64_t elements) {
+    return elements >= ELTWISE_GRAIN ? 1 : ELTWISE_GRAIN / (elements + 1) + 1;
+}
+
+#endif
