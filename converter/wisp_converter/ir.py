@@ -7,7 +7,7 @@ around them, a pass cancels them). Weights stay plain numpy arrays until the `pa
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -79,6 +79,14 @@ class Graph:
 
     def producers(self) -> dict[Value, Node]:
         return {value: node for node in self.nodes for value in node.outputs}
+
+    def copy(self) -> tuple[Graph, dict[Value, Value]]:
+        """An independent graph (constants' data shared), and each of its values by the original."""
+        twin = {v: replace(v) for v in self.values()}
+        nodes = [Node(n.op, [twin.get(v) for v in n.inputs], [twin.get(v) for v in n.outputs], dict(n.attrs), n.name)
+                 for n in self.nodes]
+        graph = Graph([twin[v] for v in self.inputs], [twin[v] for v in self.outputs], nodes, dict(self.metadata))
+        return graph, twin
 
     def replace(self, old: Value, new: Value) -> None:
         """Make every reader of `old` read `new`. A graph output keeps its name: `new` takes it over."""

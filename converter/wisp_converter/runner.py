@@ -7,6 +7,9 @@ import numpy as np
 from .errors import ConvertError
 
 
+MISSING = "calibration and verification run the model: install the wisp runtime, or convert with verify=False"
+
+
 class Runner:
     """A loaded .wisp file. `run({name: array})` gives {name: array}."""
 
@@ -14,9 +17,27 @@ class Runner:
         try:
             import wisp
         except ImportError as error:
-            raise ConvertError("calibration and verification run the model: install the wisp runtime, "
-                               f"or convert with verify=False ({error})") from error
-        self.model = wisp.load(data, threads=threads)
+            raise ConvertError(f"{MISSING} ({error})") from error
+        try:
+            self.model = wisp.load(data, threads=threads)
+        except wisp.UnsupportedError:
+            if threads == 1:
+                raise
+            self.model = wisp.load(data)  # a build without threads
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return self.model.run(inputs)
+
+
+def is_image(path) -> bool:
+    """Whether a file's name says that it is a picture."""
+    return str(path).lower().endswith((".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif"))
+
+
+def load_image(path, preprocessing: dict) -> np.ndarray:
+    """A picture as the engine will feed it to the model; `preprocessing` as in the file's metadata."""
+    try:
+        from wisp.image import load_image as load
+    except ImportError as error:
+        raise ConvertError(f"{MISSING} ({error})") from error
+    return load(path, preprocessing)

@@ -56,7 +56,7 @@ static int run_class(wisp_call *call) {
 }
 
 static int bind_f32(wisp_call *call, int dtype, wisp_run_fn *run) {
-    int status = wisp_check_operands(call, 1, 1, 1);
+    int status = check_operands(call, 1, 1);
     if (status != WISP_OK) return status;
     const wisp_tensor *x = wisp_input(call, 0);
     if (x->dtype != WISP_F32) return wisp_refuse_dtype(call, x->dtype);
@@ -71,7 +71,7 @@ static int prepare_f32(wisp_call *call) {
 
 /* Operators that ONNX defines on integers as well. */
 static int prepare_any(wisp_call *call, wisp_run_fn *run) {
-    const int status = wisp_check_operands(call, 1, 1, 1);
+    const int status = check_operands(call, 1, 1);
     if (status != WISP_OK) return status;
     const int dtype = wisp_input(call, 0)->dtype;
     if (dtype == WISP_BOOL) return wisp_refuse_dtype(call, dtype);
@@ -81,7 +81,7 @@ static int prepare_any(wisp_call *call, wisp_run_fn *run) {
 }
 
 int wisp_prepare_Lookup(wisp_call *call) {
-    const int status = wisp_check_operands(call, 2, 2, 1);
+    const int status = check_operands(call, 2, 2);
     if (status != WISP_OK) return status;
     const wisp_tensor *x = wisp_input(call, 0), *table = wisp_input(call, 1);
     if (x->dtype != WISP_S8) return wisp_refuse_dtype(call, x->dtype);

@@ -60,7 +60,7 @@ static int bind(wisp_call *call, int dtype, int span) {
 
 /* Two inputs of one dtype, known to the wide loops. */
 static int check_binary(wisp_call *call) {
-    const int status = wisp_check_operands(call, 2, 2, 1);
+    const int status = check_operands(call, 2, 2);
     if (status != WISP_OK) return status;
     const int a = wisp_input(call, 0)->dtype, b = wisp_input(call, 1)->dtype;
     if (a != b) return wisp_call_fail(call, WISP_UNSUPPORTED, "the inputs' dtypes differ");
@@ -146,7 +146,7 @@ int wisp_prepare_PRelu(wisp_call *call) {
 }
 
 static int prepare_integer(wisp_call *call) {
-    const int status = wisp_check_operands(call, 2, 2, 1);
+    const int status = check_operands(call, 2, 2);
     if (status != WISP_OK) return status;
     if (wisp_input(call, 0)->dtype == WISP_F32) return wisp_refuse_dtype(call, WISP_F32);
     return prepare_arithmetic(call, INTEGERS, false, SPAN_WIDE);
@@ -166,7 +166,7 @@ int wisp_prepare_BitwiseXor(wisp_call *call) {
 }
 
 int wisp_prepare_BitwiseNot(wisp_call *call) {
-    const int status = wisp_check_operands(call, 1, 1, 1);
+    const int status = check_operands(call, 1, 1);
     if (status != WISP_OK) return status;
     const int dtype = wisp_input(call, 0)->dtype;
     if (dtype == WISP_BOOL || !(INTEGERS >> wisp_wide_kind(dtype) & 1)) return wisp_refuse_dtype(call, dtype);
@@ -198,7 +198,7 @@ int wisp_prepare_GreaterOrEqual(wisp_call *call) {
 }
 
 static int prepare_logic(wisp_call *call, uint32_t inputs) {
-    const int status = wisp_check_operands(call, inputs, inputs, 1);
+    const int status = check_operands(call, inputs, inputs);
     if (status != WISP_OK) return status;
     for (uint32_t i = 0; i < inputs; i++)
         if (wisp_input(call, i)->dtype != WISP_BOOL) return wisp_refuse_dtype(call, wisp_input(call, i)->dtype);
@@ -219,7 +219,7 @@ int wisp_prepare_Not(wisp_call *call) {
 }
 
 int wisp_prepare_Where(wisp_call *call) {
-    int status = wisp_check_operands(call, 3, 3, 1);
+    int status = check_operands(call, 3, 3);
     if (status != WISP_OK) return status;
     const int condition = wisp_input(call, 0)->dtype, dtype = wisp_input(call, 1)->dtype;
     if (condition != WISP_BOOL) return wisp_refuse_dtype(call, condition);

@@ -48,6 +48,13 @@ wide wisp_wide_apply(int kind, int code, wide a, wide b);
 
 enum { ELTWISE_VARIANT = 256 }; /* Mod: fmod = 1. BitShift: left = 1. */
 
+/* As wisp_check_operands, for operators with one output, which must be present. */
+static inline int check_operands(wisp_call *call, uint32_t min_inputs, uint32_t max_inputs) {
+    const int status = wisp_check_operands(call, min_inputs, max_inputs, 1);
+    if (status == WISP_OK && wisp_output(call, 0) == NULL) return wisp_call_fail(call, WISP_BAD_FILE, "the output is missing");
+    return status;
+}
+
 /* Fails when an operand is quantized; with `same_scale`, only when scales or zero points differ. bool operands do not count. */
 int wisp_refuse_quantized(wisp_call *call, bool same_scale);
 int wisp_refuse_dtype(wisp_call *call, int dtype);

@@ -150,46 +150,77 @@ static int run_wide(wisp_call *call) {
     return WISP_OK;
 }
 
-/* ---- prepare */
+/* ---- axes */
 
-/* The bit mask of reduced axes to state[0]. */
-static int read_axes(wisp_call *call, bool noop_when_empty) {
+/* The bit mask of reduced axes to state[0]. `status`: of a wrong axis. */
+static int read_axes(wisp_call *call, int status) {
     const wisp_tensor *x = wisp_input(call, 0), *axes = wisp_input(call, 1);
+    const uint64_t count = axes == NULL ? 0 : axes->count;
     int64_t mask = 0;
-    if (axes != NULL) {
-        if (axes->dtype != WISP_S32 && axes->dtype != WISP_S64) return wisp_refuse_dtype(call, axes->dtype);
-        if (axes->data == NULL) return wisp_call_fail(call, WISP_UNSUPPORTED, "the axes must be known before the run");
-        for (uint64_t i = 0; i < axes->count; i++) {
-            const int axis = wisp_axis(wisp_integer_at(axes, i), x->rank);
-            if (axis < 0 || mask >> axis & 1) return wisp_call_fail_value(call, WISP_BAD_SHAPE, "wrong axis", wisp_integer_at(axes, i));
-            mask |= (int64_t)1 << axis;
-        }
+    for (uint64_t i = 0; i < count; i++) {
+        const int axis = wisp_axis(wisp_integer_at(axes, i), x->rank);
+        if (axis < 0 || mask >> axis & 1) return wisp_call_fail_value(call, status, "wrong axis", wisp_integer_at(axes, i));
+        mask |= (int64_t)1 << axis;
     }
-    if ((axes == NULL || axes->count == 0) && !noop_when_empty) mask = ((int64_t)1 << x->rank) - 1;
+    if (count == 0 && !WISP_PARAMS(call, ReduceSum)->noop_with_empty_axes) mask = ((int64_t)1 << x->rank) - 1;
     call->node->state[0] = mask;
     return WISP_OK;
+}
+
+/* The output's rank and dims for the axes in state[0]. */
+static int shape_output(const wisp_call *call, int32_t *dims) {
+    const wisp_tensor *x = wisp_input(call, 0);
+    int rank = 0;
+    for (int axis = 0; axis < x->rank; axis++) {
+        if (!(call->node->state[0] >> axis & 1))
+            dims[rank++] = x->dims[axis];
+        else if (WISP_PARAMS(call, ReduceSum)->keepdims)
+            dims[rank++] = 1;
+    }
+    return rank;
+}
+
+/* Axes that another node computes during the run: they must give the shape the file states. */
+static int run_late(wisp_call *call) {
+    const wisp_tensor *y = wisp_output(call, 0);
+    int32_t dims[WISP_MAX_RANK];
+    const int status = read_axes(call, WISP_BAD_INDEX);
+    if (status != WISP_OK) return status;
+    const int rank = shape_output(call, dims);
+    if (rank != y->rank || memcmp(dims, y->dims, (size_t)rank * sizeof *dims) != 0)
+        return wisp_call_fail(call, WISP_BAD_INDEX, "the axes do not give the output's shape");
+    return wisp_input(call, 0)->dtype == WISP_F32 ? run_f32(call) : run_wide(call);
+}
+
+/* ---- prepare */
+
+static int prepare_late(wisp_call *call) {
+    const wisp_tensor *y = wisp_output(call, 0);
+    int32_t dims[WISP_MAX_RANK];
+    for (int i = 0; i < y->rank; i++) {
+        if (y->dims[i] < 0) return wisp_call_fail(call, WISP_UNSUPPORTED, "axes unknown before the run need a known output shape");
+        dims[i] = y->dims[i];
+    }
+    call->node->run = run_late;
+    return wisp_set_output(call, 0, wisp_input(call, 0)->dtype, y->rank, dims);
 }
 
 enum { ANY_DTYPE, NUMBERS, ONLY_F32 };
 
 /* All reductions have the parameters of ReduceSum. */
 static int prepare(wisp_call *call, int dtypes, bool order_only) {
-    const wisp_ReduceSum_params *p = WISP_PARAMS(call, ReduceSum);
-    int status = wisp_check_operands(call, 1, 2, 1);
+    int status = check_operands(call, 1, 2);
     if (status == WISP_OK) status = wisp_refuse_quantized(call, order_only);
-    if (status == WISP_OK) status = read_axes(call, p->noop_with_empty_axes != 0);
     if (status != WISP_OK) return status;
-    const wisp_tensor *x = wisp_input(call, 0);
+    const wisp_tensor *x = wisp_input(call, 0), *axes = wisp_input(call, 1);
     const bool number = wisp_wide_kind(x->dtype) != WIDE_NONE && (x->dtype != WISP_BOOL || dtypes == ANY_DTYPE);
     if (!number || (dtypes == ONLY_F32 && x->dtype != WISP_F32)) return wisp_refuse_dtype(call, x->dtype);
+    if (axes != NULL && axes->dtype != WISP_S32 && axes->dtype != WISP_S64) return wisp_refuse_dtype(call, axes->dtype);
+    if (axes != NULL && axes->data == NULL && axes->count > 0) return prepare_late(call);
+    status = read_axes(call, WISP_BAD_SHAPE);
+    if (status != WISP_OK) return status;
     int32_t dims[WISP_MAX_RANK];
-    int rank = 0;
-    for (int axis = 0; axis < x->rank; axis++) {
-        if (!(call->node->state[0] >> axis & 1))
-            dims[rank++] = x->dims[axis];
-        else if (p->keepdims)
-            dims[rank++] = 1;
-    }
+    const int rank = shape_output(call, dims);
     call->node->run = x->dtype == WISP_F32 ? run_f32 : run_wide;
     return wisp_set_output(call, 0, x->dtype, rank, dims);
 }

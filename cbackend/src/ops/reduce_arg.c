@@ -71,7 +71,7 @@ static int run(wisp_call *call) {
 /* Quantized inputs keep their order, so their stored values serve. */
 static int prepare(wisp_call *call) {
     const wisp_ArgMax_params *p = WISP_PARAMS(call, ArgMax);
-    const int status = wisp_check_operands(call, 1, 1, 1);
+    const int status = check_operands(call, 1, 1);
     if (status != WISP_OK) return status;
     const wisp_tensor *x = wisp_input(call, 0);
     if (wisp_wide_kind(x->dtype) == WIDE_NONE || x->dtype == WISP_BOOL) return wisp_refuse_dtype(call, x->dtype);

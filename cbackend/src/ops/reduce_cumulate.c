@@ -53,22 +53,31 @@ static void run_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t e
     }
 }
 
+static int read_axis(wisp_call *call, int status) {
+    const int64_t axis = wisp_integer_at(wisp_input(call, 1), 0);
+    call->node->state[STATE_AXIS] = wisp_axis(axis, wisp_input(call, 0)->rank);
+    return call->node->state[STATE_AXIS] < 0 ? wisp_call_fail_value(call, status, "axis out of range:", axis) : WISP_OK;
+}
+
+/* The axis may be computed during the run. */
 static int run(wisp_call *call) {
+    const int status = read_axis(call, WISP_BAD_INDEX);
+    if (status != WISP_OK) return status;
     const axis_view v = view_axis(wisp_input(call, 0), (int)call->node->state[STATE_AXIS]);
     if (wisp_output(call, 0)->count > 0) wisp_parallel(call, v.outer, reduce_grain(v.n * v.inner), run_range);
     return WISP_OK;
 }
 
 static int prepare(wisp_call *call) {
-    int status = wisp_check_operands(call, 2, 2, 1);
+    int status = check_operands(call, 2, 2);
     if (status == WISP_OK) status = wisp_refuse_quantized(call, false);
     if (status != WISP_OK) return status;
     const wisp_tensor *x = wisp_input(call, 0), *axis = wisp_input(call, 1);
     if (wisp_wide_kind(x->dtype) == WIDE_NONE || x->dtype == WISP_BOOL) return wisp_refuse_dtype(call, x->dtype);
     if (axis->dtype != WISP_S32 && axis->dtype != WISP_S64) return wisp_refuse_dtype(call, axis->dtype);
-    if (axis->data == NULL) return wisp_call_fail(call, WISP_UNSUPPORTED, "the axis must be known before the run");
-    if (axis->count != 1 || wisp_axis(wisp_integer_at(axis, 0), x->rank) < 0) return wisp_call_fail(call, WISP_BAD_SHAPE, "wrong axis");
-    call->node->state[STATE_AXIS] = wisp_axis(wisp_integer_at(axis, 0), x->rank);
+    if (axis->count != 1) return wisp_call_fail(call, WISP_BAD_SHAPE, "takes one axis");
+    status = axis->data == NULL ? WISP_OK : read_axis(call, WISP_BAD_SHAPE);
+    if (status != WISP_OK) return status;
     call->node->run = run;
     return wisp_set_output(call, 0, x->dtype, x->rank, x->dims);
 }

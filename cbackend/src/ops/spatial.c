@@ -18,7 +18,8 @@ static wisp_view make_view(const wisp_call *call) {
     const int64_t flat_stride[6] = {h * block * row, block * row, row, block * c * size, c * size, size};
     wisp_view v = wisp_view_start(x->data, y->data, (size_t)size);
     for (int i = 0; i < 6; i++)
-        wisp_view_axis(&v, extents[i], state[TO_SPACE] ? deep_stride[i] : flat_stride[i], state[TO_SPACE] ? flat_stride[i] : deep_stride[i]);
+        wisp_view_axis(&v, extents[i], state[TO_SPACE] ? deep_stride[i] : flat_stride[i],
+                       state[TO_SPACE] ? flat_stride[i] : deep_stride[i]);
     return v;
 }
 

@@ -21,7 +21,7 @@ enum { NEAREST, LINEAR, CUBIC };
 enum { HALF_PIXEL, ASYMMETRIC, ALIGN_CORNERS, PYTORCH_HALF_PIXEL, HALF_PIXEL_SYMMETRIC, TF_CROP_AND_RESIZE };
 enum { ROUND_PREFER_FLOOR, ROUND_PREFER_CEIL, FLOOR, CEIL };
 enum { STRETCH, NOT_LARGER, NOT_SMALLER };
-enum { WEIGHT_ONE = 2048, GRAIN_SIZE = 16384 /* output bytes worth a thread */ };
+enum { WEIGHT_ONE = 2048, MAX_TAPS = 65536, GRAIN_SIZE = 16384 /* output bytes worth a thread */ };
 
 typedef struct axis {
     int32_t in, out, taps, start;
@@ -64,7 +64,8 @@ static axis make_axis(const wisp_call *call, int i, int32_t out) {
     a.roi_end = roi ? ((const float *)roi->data)[2 + i] : 1;
     if (p->mode == NEAREST) return a;
     if (p->antialias && a.scale < 1) a.shrink = a.scale;
-    a.start = (int32_t)floorf((p->mode == LINEAR ? -1.0f : -2.0f) / a.shrink) + 1;
+    float reach = floorf((p->mode == LINEAR ? -1.0f : -2.0f) / a.shrink);
+    a.start = (reach > -MAX_TAPS ? (int32_t)reach : -MAX_TAPS) + 1; /* prepare refuses more than MAX_TAPS */
     a.taps = 2 - 2 * a.start;
     return a;
 }
@@ -176,12 +177,15 @@ static void fill_pixels(const wisp_call *call, float *y, int64_t n) {
 /* As copy_pixels for f32 with positions outside. */
 static void copy_or_fill(const wisp_call *call, float *y, const float *row, const int32_t *index, int32_t n, int32_t c) {
     for (int32_t i = 0; i < n; i++) {
-        if (index[i] < 0) fill_pixels(call, y + (int64_t)i * c, c);
-        else memcpy(y + (int64_t)i * c, row + (int64_t)index[i] * c, (size_t)c * 4);
+        if (index[i] < 0)
+            fill_pixels(call, y + (int64_t)i * c, c);
+        else
+            memcpy(y + (int64_t)i * c, row + (int64_t)index[i] * c, (size_t)c * 4);
     }
 }
 
-static inline void blend_2x2(float *y, const float *const *rows, const int32_t *index, const float *row_weight, const float *weight, int64_t c) {
+static inline void blend_2x2(float *y, const float *const *rows, const int32_t *index, const float *row_weight, const float *weight,
+                             int64_t c) {
     const float *p = rows[0] + index[0] * c, *q = rows[0] + index[1] * c, *r = rows[1] + index[0] * c, *s = rows[1] + index[1] * c;
     float a = row_weight[0] * weight[0], b = row_weight[0] * weight[1], d = row_weight[1] * weight[0], e = row_weight[1] * weight[1];
     for (int64_t k = 0; k < c; k++) y[k] = (a * p[k] + b * q[k]) + (d * r[k] + e * s[k]);
@@ -241,10 +245,12 @@ static void resize_rows(wisp_call *call, uint32_t thread, int64_t begin, int64_t
             copied = NULL;
         } else if (p->mode == NEAREST) {
             const uint8_t *from = image + t.row_index[0] * (int64_t)columns.in * pixel;
-            if (from == copied) memcpy(out, out - row_size, (size_t)row_size);
+            if (from == copied)
+                memcpy(out, out - row_size, (size_t)row_size);
             else if (p->coordinate == TF_CROP_AND_RESIZE)
                 copy_or_fill(call, (float *)(void *)out, (const float *)(const void *)from, t.column_index, columns.out, x->dims[3]);
-            else copy_pixels(out, from, t.column_index, columns.out, pixel);
+            else
+                copy_pixels(out, from, t.column_index, columns.out, pixel);
             copied = from;
         } else if (x->dtype == WISP_S8) {
             round_weights(t.row_weight);
@@ -269,7 +275,8 @@ static int check_known(wisp_call *call, uint32_t i, bool is_float, uint64_t coun
     const wisp_tensor *t = wisp_input(call, i);
     if (!t) return WISP_OK;
     bool fits = is_float ? t->dtype == WISP_F32 : t->dtype == WISP_S64 || t->dtype == WISP_S32;
-    if (!fits || t->count != count || t->layout != WISP_LAYOUT_PLAIN) return wisp_call_fail_value(call, WISP_BAD_FILE, "wrong dtype or length: input", i);
+    if (!fits || t->count != count || t->layout != WISP_LAYOUT_PLAIN)
+        return wisp_call_fail_value(call, WISP_BAD_FILE, "wrong dtype or length: input", i);
     if (!t->data) return wisp_call_fail_value(call, WISP_UNSUPPORTED, "must be known at prepare: input", i);
     return WISP_OK;
 }
@@ -279,7 +286,8 @@ static int check_resize(wisp_call *call) {
     const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
     size_t size = wisp_dtype_size(x->dtype);
     if (!y) return wisp_call_fail(call, WISP_BAD_FILE, "missing output");
-    if (x->rank != 4 || x->layout != WISP_LAYOUT_PLAIN) return wisp_call_fail_value(call, WISP_BAD_SHAPE, "an image of 4 axes is needed, not", x->rank);
+    if (x->rank != 4 || x->layout != WISP_LAYOUT_PLAIN)
+        return wisp_call_fail_value(call, WISP_BAD_SHAPE, "an image of 4 axes is needed, not", x->rank);
     if (p->mode < NEAREST || p->mode > CUBIC || p->coordinate < HALF_PIXEL || p->coordinate > TF_CROP_AND_RESIZE ||
         p->nearest < ROUND_PREFER_FLOOR || p->nearest > CEIL || p->policy < STRETCH || p->policy > NOT_SMALLER)
         return wisp_call_fail(call, WISP_BAD_FILE, "no such mode");
@@ -292,13 +300,14 @@ static int check_resize(wisp_call *call) {
     int status = check_known(call, 1, true, 2);
     if (!status) status = check_known(call, 2, false, 2);
     if (!status) status = check_known(call, 3, true, 4);
-    if (!status && !wisp_input(call, 1) == !wisp_input(call, 2)) return wisp_call_fail(call, WISP_BAD_FILE, "either scales or sizes are needed");
+    if (!status && !wisp_input(call, 1) == !wisp_input(call, 2))
+        return wisp_call_fail(call, WISP_BAD_FILE, "either scales or sizes are needed");
     return status;
 }
 
 int wisp_prepare_Resize(wisp_call *call) {
     int32_t dims[4];
-    int status = wisp_check_operands(call, 2, 4, 1) && wisp_check_operands(call, 3, 4, 1) ? WISP_BAD_FILE : WISP_OK;
+    int status = wisp_check_operands(call, 1, 4, 1);
     if (status || (status = check_resize(call))) return status;
     const wisp_tensor *x = wisp_input(call, 0);
     memcpy(dims, x->dims, sizeof dims);
@@ -311,7 +320,7 @@ int wisp_prepare_Resize(wisp_call *call) {
             return wisp_call_fail(call, WISP_BAD_SHAPE, "scales or sizes are out of range");
         /* An empty output needs no taps, and its scale may be 0. */
         axes[i] = dims[1 + i] > 0 ? make_axis(call, i, dims[1 + i]) : (axis){.taps = 0};
-        if (axes[i].taps > 65536) return wisp_call_fail(call, WISP_UNSUPPORTED, "shrinks too much at once");
+        if (axes[i].taps > MAX_TAPS) return wisp_call_fail(call, WISP_UNSUPPORTED, "shrinks too much at once");
     }
     if ((status = wisp_set_output(call, 0, x->dtype, 4, dims))) return status;
     call->node->scratch_size = 8 * ((uint64_t)dims[2] * (uint64_t)axes[1].taps + (uint64_t)axes[0].taps);

@@ -115,24 +115,24 @@ ALWAYS_INLINE __m256i requantize_pair(__m256i a, __m256i b, const half_panel *h,
     return scale_s16(t, h->multiplier);
 }
 
-/* Stores rows r.. of a tile; rows beyond m are copies of the last one and land on it. */
-ALWAYS_INLINE void store_two_rows(const wisp_gemm_s8 *g, int8_t *out, int r, __m128i x, int width) {
-    int8_t *a = out + (r < g->m ? r : g->m - 1) * g->out_stride;
-    int8_t *b = out + (r + 1 < g->m ? r + 1 : g->m - 1) * g->out_stride;
-    if (width == 8) {
-        _mm_storel_epi64((__m128i *)a, x);
-        _mm_storel_epi64((__m128i *)b, _mm_unpackhi_epi64(x, x));
-    } else {
-        store_bytes(a, x, (size_t)width);
-        store_bytes(b, _mm_unpackhi_epi64(x, x), (size_t)width);
-    }
+/* Stores the first `width` of 8 outputs to row r, if the tile has it; rows beyond m are copies of the last and land on it. */
+ALWAYS_INLINE void store_row(const wisp_gemm_s8 *g, int8_t *out, int r, __m128i x, int rows, int width) {
+    if (r >= rows) return;
+    out += (r < g->m ? r : g->m - 1) * g->out_stride;
+    if (width == 8)
+        _mm_storel_epi64((__m128i *)out, x);
+    else
+        store_bytes(out, x, (size_t)width);
 }
 
 /* q: four rows, each {o0 o1 o4 o5 | o2 o3 o6 o7} as bytes. */
 ALWAYS_INLINE void store_four_rows(const wisp_gemm_s8 *g, int8_t *out, int r, __m256i q, int rows, int width) {
     __m128i even = _mm256_castsi256_si128(q), odd = _mm256_extracti128_si256(q, 1);
-    store_two_rows(g, out, r, _mm_unpacklo_epi16(even, odd), width);
-    if (r + 2 < rows) store_two_rows(g, out, r + 2, _mm_unpackhi_epi16(even, odd), width);
+    __m128i first = _mm_unpacklo_epi16(even, odd), second = _mm_unpackhi_epi16(even, odd);
+    store_row(g, out, r, first, rows, width);
+    store_row(g, out, r + 1, _mm_unpackhi_epi64(first, first), rows, width);
+    store_row(g, out, r + 2, second, rows, width);
+    store_row(g, out, r + 3, _mm_unpackhi_epi64(second, second), rows, width);
 }
 
 /* One tile: `rows` rows by the half panel whose weights start at w; `left`: some shifts are negative. */

@@ -1,0 +1,167 @@
+/* Softmax and LogSoftmax along one axis: f32, and int8 in integers only. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <string.h>
+
+#include "activation_math.h"
+
+/* f32: y = exp(x - max) / sum of exp(x - max); sums in eight lanes (contiguous axis) or in order (strided).
+ *
+ * s8: the second input is table[256] of s32, table[d] = round(exp(-scale * d) * 2^23), so that table[0] = 2^23 and all
+ * values are in 0..2^23 (checked). With m = max(x) and e[i] = table[m - x[i]],
+ *
+ *   sum = e[0] + ... + e[n-1]                    64 bits, exact
+ *   y[i] = min((512 * e[i] + sum) / (2 * sum), 255) - 128     integer division; that is floor(256 * e / sum + 1/2)
+ *
+ * with output scale 1/256 and zero point -128. sum >= 2^23 > 0 because one x equals m. */
+enum { LANES = 8, BLOCK = 64 /* columns of a strided axis done together */, GRAIN = 4096, TABLE_ONE = 1 << 23 };
+
+/* node->state */
+enum { AXIS_EXTENT, INNER, IS_LOG };
+
+static float max_of(const float *x, int64_t n) {
+    float lane[LANES];
+    for (int k = 0; k < LANES; k++) lane[k] = x[0];
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int k = 0; k < LANES; k++) lane[k] = x[i + k] > lane[k] ? x[i + k] : lane[k];
+    for (; i < n; i++) lane[0] = x[i] > lane[0] ? x[i] : lane[0];
+    for (int k = 1; k < LANES; k++) lane[0] = lane[k] > lane[0] ? lane[k] : lane[0];
+    return lane[0];
+}
+
+/* y = exp(x - max); returns the sum. y null: the sum only. */
+static float exp_row(const float *x, float *y, float max, int64_t n) {
+    float lane[LANES] = {0}, e[LANES];
+    for (int64_t i = 0; i < n; i += LANES) {
+        int count = (int)(n - i < LANES ? n - i : LANES);
+        for (int k = 0; k < count; k++) e[k] = x[i + k] - max;
+        for (int k = count; k < LANES; k++) e[k] = -200; /* exp gives 0 */
+        for (int k = 0; k < LANES; k++) e[k] = exp_f32(e[k]);
+        for (int k = 0; k < LANES; k++) lane[k] += e[k];
+        if (y) memcpy(y + i, e, (size_t)count * sizeof *e);
+    }
+    return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+}
+
+static void softmax_row(const float *x, float *y, int64_t n, bool is_log) {
+    float max = max_of(x, n), sum = exp_row(x, is_log ? NULL : y, max, n);
+    if (is_log) {
+        float log_sum = logf(sum);
+        for (int64_t i = 0; i < n; i++) y[i] = x[i] - max - log_sum;
+    } else {
+        float inverse = 1 / sum;
+        for (int64_t i = 0; i < n; i++) y[i] *= inverse;
+    }
+}
+
+/* `count` <= BLOCK neighbouring columns, elements of one column `step` apart. */
+static void softmax_columns(const float *x, float *y, int64_t n, int64_t step, int count, bool is_log) {
+    float max[BLOCK], sum[BLOCK] = {0};
+    memcpy(max, x, (size_t)count * sizeof *max);
+    for (int64_t i = 1; i < n; i++)
+        for (int k = 0; k < count; k++) max[k] = x[i * step + k] > max[k] ? x[i * step + k] : max[k];
+    for (int64_t i = 0; i < n; i++)
+        for (int k = 0; k < count; k++) {
+            float e = exp_f32(x[i * step + k] - max[k]);
+            sum[k] += e;
+            if (!is_log) y[i * step + k] = e;
+        }
+    for (int k = 0; k < count; k++) sum[k] = is_log ? logf(sum[k]) : 1 / sum[k];
+    for (int64_t i = 0; i < n; i++)
+        for (int k = 0; k < count; k++) y[i * step + k] = is_log ? x[i * step + k] - max[k] - sum[k] : y[i * step + k] * sum[k];
+}
+
+/* Items are rows when the axis is the innermost, else blocks of columns. */
+static int64_t blocks_of(int64_t inner) {
+    return (inner + BLOCK - 1) / BLOCK;
+}
+
+static void softmax_items(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
+    (void)thread;
+    const int64_t *state = call->node->state;
+    const float *x = wisp_input(call, 0)->data;
+    float *y = wisp_output(call, 0)->data;
+    int64_t n = state[AXIS_EXTENT], inner = state[INNER], blocks = blocks_of(inner);
+    for (int64_t i = begin; i < end; i++) {
+        int64_t column = i % blocks * BLOCK, at = i / blocks * n * inner + column;
+        int count = (int)(inner - column < BLOCK ? inner - column : BLOCK);
+        if (inner == 1)
+            softmax_row(x + at, y + at, n, state[IS_LOG] != 0);
+        else
+            softmax_columns(x + at, y + at, n, inner, count, state[IS_LOG] != 0);
+    }
+}
+
+static void softmax_items_s8(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
+    (void)thread;
+    const int64_t *state = call->node->state;
+    const int32_t *table = wisp_input(call, 1)->data;
+    int64_t n = state[AXIS_EXTENT], inner = state[INNER];
+    for (int64_t v = begin; v < end; v++) {
+        int64_t at = v / inner * n * inner + v % inner;
+        const int8_t *x = (const int8_t *)wisp_input(call, 0)->data + at;
+        int8_t *y = (int8_t *)wisp_output(call, 0)->data + at;
+        int max = x[0];
+        uint64_t sum = 0;
+        for (int64_t i = 1; i < n; i++) max = x[i * inner] > max ? x[i * inner] : max;
+        for (int64_t i = 0; i < n; i++) sum += (uint32_t)table[max - x[i * inner]];
+        for (int64_t i = 0; i < n; i++) {
+            uint64_t top = 512 * (uint64_t)(uint32_t)table[max - x[i * inner]] + sum;
+            int q = top < 2 * sum ? 0 : (int)(top / (2 * sum)); /* most values of a long axis are 0: no division */
+            y[i * inner] = (int8_t)((q > 255 ? 255 : q) - 128);
+        }
+    }
+}
+
+static int run_softmax(wisp_call *call) {
+    const wisp_tensor *x = wisp_input(call, 0);
+    int64_t n = call->node->state[AXIS_EXTENT], inner = call->node->state[INNER];
+    if (x->count == 0) return WISP_OK;
+    int64_t outer = (int64_t)x->count / n / inner, items = x->dtype == WISP_S8 ? inner : blocks_of(inner);
+    int64_t work = n * inner / items; /* elements of an item */
+    wisp_parallel(call, outer * items, work >= GRAIN ? 1 : GRAIN / work, x->dtype == WISP_S8 ? softmax_items_s8 : softmax_items);
+    return WISP_OK;
+}
+
+static int check_table(wisp_call *call, const wisp_tensor *table, const wisp_tensor *y) {
+    if (!table || table->dtype != WISP_S32 || table->count != 256 || !table->data || table->layout != WISP_LAYOUT_PLAIN)
+        return wisp_call_fail(call, WISP_BAD_FILE, "int8 needs a constant table of 256 s32 values");
+    for (uint64_t i = 0; i < 256; i++) {
+        int64_t v = wisp_integer_at(table, i);
+        if (v < 0 || v > TABLE_ONE || (i == 0 && v != TABLE_ONE))
+            return wisp_call_fail(call, WISP_BAD_FILE, "table values are out of range");
+    }
+    if (y->scale != 1.0f / 256 || y->zero_point != -128)
+        return wisp_call_fail(call, WISP_BAD_FILE, "the int8 output has scale 1/256 and zero point -128");
+    return WISP_OK;
+}
+
+static int prepare_softmax(wisp_call *call, int32_t axis_param, bool is_log) {
+    int64_t *state = call->node->state;
+    const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
+    int status = WISP_OK, axis = wisp_axis(axis_param, x->rank);
+    if (!y) return wisp_call_fail(call, WISP_BAD_FILE, "missing output");
+    if (x->dtype == WISP_S8 && !is_log)
+        status = check_table(call, wisp_input(call, 1), y);
+    else if (x->dtype != WISP_F32 || wisp_input(call, 1))
+        status = wisp_call_fail_value(call, WISP_UNSUPPORTED, "is not supported here: dtype", x->dtype);
+    if (status) return status;
+    if (x->layout != WISP_LAYOUT_PLAIN) return wisp_call_fail(call, WISP_BAD_FILE, "packed input");
+    if (axis < 0) return wisp_call_fail_value(call, WISP_BAD_FILE, "no such axis:", axis_param);
+    state[AXIS_EXTENT] = x->dims[axis];
+    state[INNER] = (int64_t)wisp_extent(x->dims, axis + 1, x->rank);
+    state[IS_LOG] = is_log;
+    call->node->run = run_softmax;
+    return wisp_set_output(call, 0, x->dtype, x->rank, x->dims);
+}
+
+int wisp_prepare_Softmax(wisp_call *call) {
+    int status = wisp_check_operands(call, 1, 2, 1);
+    return status ? status : prepare_softmax(call, WISP_PARAMS(call, Softmax)->axis, false);
+}
+
+int wisp_prepare_LogSoftmax(wisp_call *call) {
+    int status = wisp_check_operands(call, 1, 1, 1);
+    return status ? status : prepare_softmax(call, WISP_PARAMS(call, LogSoftmax)->axis, true);
+}

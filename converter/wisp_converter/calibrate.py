@@ -1,0 +1,114 @@
+"""Calibration: the range of every activation, seen while the float model runs on the user's data."""
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+import numpy as np
+
+from . import format as fmt
+from .errors import CalibrationError
+from .ir import Graph, Value
+from .pack import pack
+from .plan import plan_memory
+from .runner import Runner
+from .samples import count_samples, samples
+
+METHODS = ("minmax", "percentile")
+BINS = 4096  # of a histogram; even, so that it can grow by joining pairs
+THREADS = 2
+
+Ranges = dict[Value, tuple[float, float] | None]
+"""(low, high) of each f32 activation; None where it is not finite."""
+
+
+def calibrate(graph: Graph, calibration, *, method: str, percentile: float, preprocess: dict | None = None,
+              progress: bool | None = None) -> tuple[Ranges, dict[str, np.ndarray]]:
+    """Run the float graph on the calibration data. Returns the ranges and the first sample.
+
+    method "minmax" takes the extremes; "percentile" cuts (100 - percentile) % of the values off each end, which keeps
+    a few outliers from making every step coarse. CalibrationError when the data do not fit.
+    """
+    if method not in METHODS:
+        raise CalibrationError(f"method {method!r}: expected one of {', '.join(METHODS)}")
+    if not 50 < percentile <= 100:
+        raise CalibrationError(f"percentile {percentile}: expected more than 50 and at most 100")
+    stream = samples(calibration, graph.inputs, preprocess)
+    first = next(stream)  # bad data should fail before the model is built
+    runner, watched = _observer(graph)
+    histograms = {value: Histogram() for value in watched.values()}
+    for sample in _chain(first, stream, count_samples(calibration), progress):
+        outputs = runner.run(sample)
+        for name, value in watched.items():
+            histograms[value].add(sample[value.name] if value in graph.inputs else outputs[name])
+    return {v: h.range(method, percentile) for v, h in histograms.items()}, first
+
+
+def _observer(graph: Graph) -> tuple[Runner, dict[str, Value]]:
+    """The float model with every f32 activation as an output, and the activations by the names they have there."""
+    copy, twin = graph.copy()
+    watched = {f"activation {i}": v for i, v in enumerate(v for n in graph.nodes for v in n.outputs)
+               if v is not None and v.dtype == np.float32}
+    for name, value in watched.items():
+        twin[value].name = name
+    copy.outputs = [twin[v] for v in watched.values()]
+    pack(copy)
+    runner = Runner(fmt.write(copy, plan_memory(copy)), threads=THREADS)
+    return runner, {**watched, **{f"input {v.name}": v for v in graph.inputs if v.dtype == np.float32}}
+
+
+def _chain(first: dict, rest: Iterable[dict], count: int | None, progress: bool | None) -> Iterable[dict]:
+    def all_samples():
+        yield first
+        yield from rest
+
+    shown = sys.stderr.isatty() if progress is None else progress
+    if not shown:
+        return all_samples()
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return all_samples()
+    return tqdm(all_samples(), total=count, desc="calibrating", unit="sample", leave=False)
+
+
+class Histogram:
+    """A streaming histogram of |BINS| equal bins over [-limit, limit]; the limit doubles when a value exceeds it."""
+
+    def __init__(self) -> None:
+        self.limit, self.counts = 0.0, np.zeros(BINS, np.int64)
+        self.low, self.high, self.finite = np.inf, -np.inf, True
+
+    def add(self, array: np.ndarray) -> None:
+        if array.size == 0 or not self.finite:
+            return
+        low, high = float(array.min()), float(array.max())
+        if not np.isfinite(low) or not np.isfinite(high):
+            self.finite = False
+            return
+        self.low, self.high = min(self.low, low), max(self.high, high)
+        self.grow(max(abs(low), abs(high)))
+        if self.limit:
+            index = (array.ravel() * np.float32(BINS / 2 / self.limit) + np.float32(BINS // 2)).astype(np.int32)
+            self.counts += np.bincount(np.clip(index, 0, BINS - 1), minlength=BINS)
+
+    def grow(self, largest: float) -> None:
+        if largest and not self.limit:
+            self.limit = 2.0 ** np.ceil(np.log2(largest))
+        while largest > self.limit:
+            pairs = self.counts.reshape(-1, 2).sum(axis=1)
+            self.counts = np.concatenate([np.zeros(BINS // 4, np.int64), pairs, np.zeros(BINS // 4, np.int64)])
+            self.limit *= 2
+
+    def range(self, method: str, percentile: float) -> tuple[float, float] | None:
+        if not self.finite or self.low > self.high:
+            return None
+        if method == "minmax" or not self.limit:
+            return self.low, self.high
+        cut = self.counts.sum() * (100 - percentile) / 100
+        edges = np.linspace(-self.limit, self.limit, BINS + 1)
+        below, above = np.cumsum(self.counts), np.cumsum(self.counts[::-1])[::-1]
+        low = edges[np.searchsorted(below, cut, side="right")]
+        high = edges[BINS - np.searchsorted(above[::-1], cut, side="right")]
+        return float(max(low, self.low)), float(min(high, self.high))

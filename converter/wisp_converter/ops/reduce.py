@@ -1,0 +1,117 @@
+"""Reductions over axes, ArgMax and ArgMin, running sums."""
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .. import qmath
+from ..emit import Emit
+from ..ir import Node, Value, constant
+
+SAME_SCALE = {"ReduceMax", "ReduceMin"}
+
+
+def _reduction(name: str, *, kinds: str = "fiu"):
+    """Axes are an attribute in old opsets (before 13 for ReduceSum, before 18 for the others), then an input."""
+    def importer(emit: Emit, *, axes=None, keepdims: int = 1, noop_with_empty_axes: int = 0) -> None:
+        x = emit.inputs[0]
+        if x.dtype.kind not in kinds or x.dtype == np.float16 or (kinds == "f" and x.dtype != np.float32):
+            raise emit.unsupported(f"elements of type {x.dtype}")
+        axes_value = emit.input(1) if axes is None else emit.constant(np.array(axes, np.int64), "axes")
+        emit.add(name, [x] if axes_value is None else [x, axes_value], emit.out, keepdims=keepdims,
+                 noop_with_empty_axes=noop_with_empty_axes)
+    return importer
+
+
+ReduceSum = _reduction("ReduceSum")
+ReduceMean = _reduction("ReduceMean")
+ReduceMax = _reduction("ReduceMax", kinds="fiub")
+ReduceMin = _reduction("ReduceMin", kinds="fiub")
+ReduceProd = _reduction("ReduceProd")
+ReduceL1 = _reduction("ReduceL1")
+ReduceSumSquare = _reduction("ReduceSumSquare")
+ReduceL2 = _reduction("ReduceL2", kinds="f")
+ReduceLogSum = _reduction("ReduceLogSum", kinds="f")
+ReduceLogSumExp = _reduction("ReduceLogSumExp", kinds="f")
+
+
+def _arg_extreme(emit: Emit, op: str, **attrs) -> None:
+    x = emit.inputs[0]
+    if x.dtype.kind not in "fiu" or x.dtype == np.float16:
+        raise emit.unsupported(f"elements of type {x.dtype}")
+    emit.add(op, [x], emit.out, **attrs)
+
+
+def ArgMax(emit: Emit, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> None:
+    _arg_extreme(emit, "ArgMax", axis=axis, keepdims=keepdims, select_last_index=select_last_index)
+
+
+def ArgMin(emit: Emit, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> None:
+    _arg_extreme(emit, "ArgMin", axis=axis, keepdims=keepdims, select_last_index=select_last_index)
+
+
+def _cumulative(name: str):
+    def importer(emit: Emit, *, exclusive: int = 0, reverse: int = 0) -> None:
+        x = emit.inputs[0]
+        if x.dtype.kind not in "fiu" or x.dtype == np.float16:
+            raise emit.unsupported(f"elements of type {x.dtype}")
+        emit.add(name, emit.inputs, emit.out, exclusive=exclusive, reverse=reverse)
+    return importer
+
+
+CumSum = _cumulative("CumSum")
+CumProd = _cumulative("CumProd")
+
+
+# ---- int8
+
+
+def reduced_axes(node: Node) -> list[int] | None:
+    """The axes a reduction of known axes removes, in order; None when they or the rank are not known."""
+    x, axes = node.inputs[0], node.inputs[1] if len(node.inputs) > 1 else None
+    if x.shape is None or (axes is not None and axes.data is None):
+        return None
+    listed = [] if axes is None else sorted(int(a) % len(x.shape) for a in axes.data.ravel())
+    return listed if listed or node.attrs.get("noop_with_empty_axes") else list(range(len(x.shape)))
+
+
+def quantize_ReduceMean(q, node: Node) -> None:
+    _quantize_as_pool(q, node, mean=True)
+
+
+def quantize_ReduceSum(q, node: Node) -> None:
+    _quantize_as_pool(q, node, mean=False)
+
+
+def _quantize_as_pool(q, node: Node, mean: bool) -> None:
+    """A mean over neighbouring axes is the average pool of an image [before, count, 1, after]; a sum has another scale."""
+    x, y, axes = node.inputs[0], node.outputs[0], reduced_axes(node)
+    if not axes or axes != list(range(axes[0], axes[-1] + 1)) or not x.is_static or not y.is_static:
+        q.refuse("the int8 form needs known shapes and axes that are neighbours")
+        return
+    before, count, after = (math.prod(part) for part in (x.shape[:axes[0]], x.shape[axes[0]:axes[-1] + 1], x.shape[axes[-1] + 1:]))
+    if not 0 < count <= 1 << 23:
+        q.refuse(f"the int8 form cannot sum {count} values")
+        return
+    (in_scale, in_zero), (out_scale, out_zero) = q.scale(x), q.scale(y)
+    try:
+        row = qmath.rescale_row(in_scale / (out_scale * (count if mean else 1)), in_zero, out_zero, count)
+    except ValueError as error:
+        q.refuse(str(error))
+        return
+    if len(x.shape) == 4 and axes == [1, 2]:
+        image = q.int8(x)
+    else:
+        image = _like(q.int8(x), "image", (before, count, 1, after))
+        q.emit("Reshape", [q.int8(x)], image)
+    table, result = constant(f"{y.name}.table", np.array([row], np.int32)), q.int8(y)
+    pooled = result if y.shape == (image.shape[0], 1, 1, image.shape[3]) else _like(result, "pooled", (image.shape[0], 1, 1, image.shape[3]))
+    q.emit("AveragePool", [image, table], pooled, **{"global": 1, "lo": -128, "hi": 127})
+    if pooled is not result:
+        q.emit("Reshape", [pooled], result)
+
+
+def _like(value: Value, label: str, shape: tuple[int, ...]) -> Value:
+    return Value(f"{value.name}.{label}", value.dtype, shape, scale=value.scale, zero_point=value.zero_point)

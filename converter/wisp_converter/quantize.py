@@ -1,0 +1,317 @@
+"""int8 post-training quantization: which nodes get an int8 form, with which scales, and the borders between them.
+
+A family module says how its operators quantize:
+  quantize_NAME(q, node)   writes the int8 form through q.emit, or calls q.refuse(reason);
+  SAME_SCALE               operators that move values: int8 in, int8 out, one scale for both;
+  UNARY_TABLE              {operator: function(x, attrs)}: any chain of them becomes one Lookup.
+Everything else stays float; `quantize_int8` reports what and why.
+"""
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from . import ops
+from .calibrate import Ranges
+from .ir import Graph, Node, Value, constant
+from .opcodes import opcodes
+from .passes import merge_common, remove_dead
+from .verify_graph import verify_graph
+
+FLOAT, INT8 = np.dtype(np.float32), np.dtype(np.int8)
+SMALLEST_SCALE = 1e-30
+
+# Outputs whose range follows from the operator: (scale, zero point).
+FIXED = {"Sigmoid": (1 / 256, -128), "Softmax": (1 / 256, -128), "HardSigmoid": (1 / 255, -128)}
+
+LOW_SNR = 20.0  # dB; int8 weights below this are worth a warning
+
+
+def quantize_int8(graph: Graph, ranges: Ranges, say: Callable[[str], None] = lambda line: None) -> dict:
+    """Rewrite the float graph, in place, so that as much as possible runs in int8. Inputs and outputs stay float.
+
+    `ranges`: of every f32 activation, see calibrate.py. Returns what was done, for the file's metadata; every node that
+    stays float is also told through `say`.
+    """
+    reasons: dict[int, str] = {}
+    while True:
+        rewriter = Rewriter(graph, ranges, reasons)
+        if rewriter.run():
+            break
+    _report(graph, rewriter, say)
+    summary = {"int8_nodes": len(rewriter.chosen), "float_nodes": rewriter.float_names()}
+    graph.nodes = rewriter.nodes
+    merge_common(graph)
+    remove_dead(graph)
+    verify_graph(graph, "quantize_int8")
+    return summary
+
+
+class Rewriter:
+    """Builds the int8 graph. This is the `q` of the families' rules; they may use what is documented as theirs."""
+
+    def __init__(self, graph: Graph, ranges: Ranges, reasons: dict[int, str]) -> None:
+        self.graph, self.ranges, self.reasons = graph, ranges, reasons
+        self.users, self.producers, self.outputs = graph.users(), graph.producers(), set(graph.outputs)
+        self.same_scale, self.tables = _union("SAME_SCALE"), _tables()
+        self.chosen = self.choose()
+        self.parents: dict[Value, Value] = {}
+        self.share_scales()
+        self.scales: dict[Value, tuple[float, int]] = {}
+        self.ints: dict[Value, Value] = {}
+        self.floats: dict[Value, Value] = {}
+        self.chains: dict[Value, list[Node]] = {}
+        self.nodes: list[Node] = []
+        self.weight_snr: dict[int, float] = {}
+        self.current: Node | None = None
+        self.refused = False
+
+    # ---- for the rules
+
+    def scale(self, value: Value) -> tuple[float, int]:
+        """(scale, zero point) of the int8 form of a float value, activation or constant."""
+        root = self.find(value)
+        if root not in self.scales:
+            self.scales[root] = self.fixed(root) or affine(*self.range(value))
+        return self.scales[root]
+
+    def range(self, value: Value) -> tuple[float, float]:
+        """The calibrated (low, high) of a float value, with that of all values that share its scale."""
+        root = self.find(value)
+        members = [v for v in self.parents if self.find(v) is root] or [value]
+        ranges = [r for r in map(self.own_range, members) if r is not None]
+        return min(r[0] for r in ranges), max(r[1] for r in ranges)
+
+    def int8(self, value: Value) -> Value:
+        """The int8 form of a float value; quantized on first use if a float node computes it."""
+        if value in self.chains:
+            self.end_chain(value)
+        if value not in self.ints:
+            self.ints[value] = self.new_int8(value)
+            if value.data is None and not (value in self.producers and id(self.producers[value]) in self.chosen):
+                self.nodes.append(Node("QuantizeLinear", [value], [self.ints[value]], {}, f"{value.name}.quantize"))
+        return self.ints[value]
+
+    def emit(self, op: str, inputs: list[Value | None], output: Value, **attrs) -> None:
+        """Append an int8 node in place of the current one."""
+        self.nodes.append(Node(op, list(inputs), [output], attrs, self.current.name))
+
+    def refuse(self, reason: str) -> None:
+        """The current node must stay float."""
+        self.reasons[id(self.current)] = reason
+        self.refused = True
+
+    # ---- what gets an int8 form
+
+    def choose(self) -> set[int]:
+        """ids of nodes to quantize: those that compute (Conv, Gemm, pools), then the cheap ones between them."""
+        chosen = {id(n) for n in self.graph.nodes if self.possible(n) and not self.is_follower(n)}
+        changed = True
+        while changed:
+            changed = False
+            for node in (*self.graph.nodes, *reversed(self.graph.nodes)):
+                if id(node) not in chosen and self.is_follower(node) and self.possible(node) and self.pays(node, chosen):
+                    chosen.add(id(node))
+                    changed = True
+        return chosen
+
+    def possible(self, node: Node) -> bool:
+        """Whether the node has an int8 form and its activations have ranges; else notes the reason."""
+        if id(node) in self.reasons:
+            return False
+        reason = None
+        activations = [v for v in (*self.data_inputs(node), *node.outputs) if v is not None]
+        if not any(v.dtype == FLOAT for v in node.outputs if v is not None):
+            reason = "its result is not f32"
+        elif not (ops.find(f"quantize_{node.op}") or node.op in self.same_scale or node.op in self.tables):
+            reason = "the operator has no int8 form"
+        elif any(v.dtype != FLOAT for v in activations):
+            reason = "an operand is not f32"
+        elif any(self.own_range(v) is None for v in activations):
+            reason = "an activation is not finite, or was never computed in calibration"
+        if reason:
+            self.reasons[id(node)] = reason
+        return reason is None
+
+    def is_follower(self, node: Node) -> bool:
+        return node.op in self.same_scale or node.op in self.tables or 20 <= opcodes()[node.op].code < 60
+
+    def pays(self, node: Node, chosen: set[int]) -> bool:
+        """A cheap node follows its neighbours: when all inputs come in int8, or all readers want it so and moving it
+        costs nothing."""
+        sources = [self.producers.get(v) for v in self.data_inputs(node) if v.data is None]
+        if sources and all(s is not None and id(s) in chosen for s in sources):
+            return True
+        readers = [r for v in node.outputs for r in self.users.get(v, ())]
+        wanted = bool(readers) and all(id(r) in chosen for r in readers) and not any(v in self.outputs for v in node.outputs)
+        return wanted and (node.op in self.same_scale or any(s is not None and id(s) in chosen for s in sources))
+
+    def data_inputs(self, node: Node) -> list[Value]:
+        """The inputs that would be int8: of a table or mover its activations, otherwise all but weights and bias."""
+        if node.op in ("Concat",) or (node.op not in self.same_scale and 20 <= opcodes()[node.op].code < 60):
+            return [v for v in node.inputs if v is not None]
+        return [v for v in node.inputs[:1] if v is not None] if node.op != "MatMul" else node.inputs[:2]
+
+    def own_range(self, value: Value) -> tuple[float, float] | None:
+        if value.data is None:
+            return self.ranges.get(value)
+        if value.data.dtype != FLOAT or not value.data.size or not np.isfinite(value.data).all():
+            return None
+        return float(value.data.min()), float(value.data.max())
+
+    # ---- scales
+
+    def find(self, value: Value) -> Value:
+        while self.parents.get(value, value) is not value:
+            value = self.parents[value]
+        return value
+
+    def share_scales(self) -> None:
+        """One scale for the inputs and outputs of every int8 node that only moves values."""
+        for node in self.graph.nodes:
+            if id(node) in self.chosen and node.op in self.same_scale:
+                first, *others = [v for v in (*self.data_inputs(node), *node.outputs) if v is not None]
+                for value in others:
+                    self.parents.setdefault(value, value)
+                    self.parents.setdefault(first, first)
+                    a, b = self.find(first), self.find(value)
+                    if a is not b:
+                        self.parents[b] = a
+
+    def fixed(self, root: Value) -> tuple[float, int] | None:
+        """The scale an operator dictates, if nothing else has a say in the group."""
+        members = [v for v in self.parents if self.find(v) is root] or [root]
+        made = {self.producers[v].op if v in self.producers else "" for v in members if not self.is_moved(v)}
+        return FIXED.get(made.pop()) if len(made) == 1 else None
+
+    def is_moved(self, value: Value) -> bool:
+        node = self.producers.get(value)
+        return node is not None and id(node) in self.chosen and node.op in self.same_scale
+
+    def new_int8(self, value: Value) -> Value:
+        scale, zero = self.scale(value)
+        if value.data is not None:
+            data = np.clip(np.rint(value.data.astype(np.float64) / scale) + zero, -128, 127).astype(INT8)
+            return constant(f"{value.name}.s8", data, scale=scale, zero_point=zero)
+        kept = value in self.producers and id(self.producers[value]) in self.chosen and value not in self.outputs
+        return Value(value.name if kept else f"{value.name}.s8", INT8, value.shape, scale=scale, zero_point=zero)
+
+    # ---- rewriting
+
+    def run(self) -> bool:
+        """Write all nodes. False when a rule refused: then choose again without that node."""
+        for node in self.graph.nodes:
+            self.current = node
+            if id(node) not in self.chosen:
+                inputs = [self.float(v) for v in node.inputs]
+                self.nodes.append(Node(node.op, inputs, node.outputs, dict(node.attrs), node.name))
+                continue
+            try:
+                self.quantize_node(node)
+            except ValueError as error:  # numbers that do not fit, see qmath.py
+                self.refuse(str(error))
+            if self.refused:
+                return False
+        for value in self.graph.outputs:
+            self.float(value)
+        return True
+
+    def quantize_node(self, node: Node) -> None:
+        rule = ops.find(f"quantize_{node.op}")
+        if node.op in self.tables and not rule:
+            self.extend_chain(node)
+        elif node.op in self.same_scale:
+            data = set(map(id, self.data_inputs(node)))
+            inputs = [self.int8(v) if v is not None and id(v) in data else v for v in node.inputs]
+            self.nodes.append(Node(node.op, inputs, [None if v is None else self.int8(v) for v in node.outputs], dict(node.attrs), node.name))
+        else:
+            before = len(self.nodes)
+            rule(self, node)
+            self.measure_weights(node, self.nodes[before:])
+
+    def float(self, value: Value | None) -> Value | None:
+        """The float form of a value for a float reader; dequantized on first use if an int8 node computes it."""
+        if value is None or value.data is not None or value not in self.producers or id(self.producers[value]) not in self.chosen:
+            return value
+        if value not in self.floats:
+            source = self.int8(value)
+            self.floats[value] = value
+            self.nodes.append(Node("DequantizeLinear", [source], [value], {}, f"{value.name}.dequantize"))
+        return value
+
+    # ---- tables
+
+    def extend_chain(self, node: Node) -> None:
+        """Remember a unary node; its Lookup is written when something else than one more unary node reads it."""
+        source = node.inputs[0]
+        self.chains[node.outputs[0]] = [*self.chains.get(source, []), node]
+        reader = self.users[node.outputs[0]]
+        alone = len(reader) == 1 and node.outputs[0] not in self.outputs
+        if not (alone and id(reader[0]) in self.chosen and reader[0].op in self.tables and not ops.find(f"quantize_{reader[0].op}")):
+            self.end_chain(node.outputs[0])
+
+    def end_chain(self, value: Value) -> None:
+        nodes = self.chains.pop(value)
+        source = nodes[0].inputs[0]
+        scale, zero = self.scale(source)
+        x = ((np.arange(-128, 128) - zero) * np.float64(np.float32(scale)))
+        with np.errstate(all="ignore"):
+            for node in nodes:
+                x = np.asarray(self.tables[node.op](x, node.attrs), np.float64)
+        out_scale, out_zero = self.scale(value)
+        table = np.clip(np.rint(np.nan_to_num(x / np.float64(np.float32(out_scale)), nan=0.0, posinf=1e6, neginf=-1e6)) + out_zero, -128, 127)
+        self.nodes.append(Node("Lookup", [self.int8(source), constant(f"{value.name}.table", table.astype(INT8))],
+                               [self.int8(value)], {}, nodes[-1].name))
+
+    # ---- reports
+
+    def measure_weights(self, node: Node, emitted: list[Node]) -> None:
+        """Signal-to-noise ratio of int8 weights, with the best scale for each channel."""
+        weights = node.inputs[1].data if len(node.inputs) > 1 and node.inputs[1] is not None else None
+        stored = next((v.data for n in emitted if n.op == node.op and len(n.inputs) > 1 for v in n.inputs[1:2]
+                       if v is not None and v.data is not None and v.data.dtype == INT8), None)
+        if weights is None or stored is None or stored.size != weights.size or node.op not in ("Conv", "Gemm"):
+            return
+        w, s = (a.reshape(len(weights), -1).astype(np.float64) for a in (weights, stored))
+        best = (w * s).sum(1) / np.maximum((s * s).sum(1), 1)
+        noise, signal = ((w - s * best[:, None]) ** 2).sum(), (w ** 2).sum()
+        self.weight_snr[id(node)] = math.inf if noise == 0 else 10 * math.log10(signal / noise) if signal else -math.inf
+
+    def float_names(self) -> dict[str, str]:
+        return {n.name: self.reasons.get(id(n), "its neighbours are float") for n in self.graph.nodes
+                if id(n) not in self.chosen and any(v is not None and v.dtype == FLOAT for v in n.outputs)}
+
+
+def affine(low: float, high: float) -> tuple[float, int]:
+    """(scale, zero point) that map [low, high], widened to include 0, to -128..127; scale is a float32 number, and 0 is
+    stored exactly."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    scale = float(np.float32(max((high - low) / 255, SMALLEST_SCALE)))
+    if high == low:
+        return 1.0, 0
+    return scale, int(np.clip(round(-128 - low / scale), -128, 127))
+
+
+def _union(name: str) -> frozenset:
+    return frozenset().union(*(vars(m).get(name, ()) for m in ops._modules()))
+
+
+def _tables() -> dict:
+    return {k: f for m in ops._modules() for k, f in vars(m).get("UNARY_TABLE", {}).items()}
+
+
+def _report(graph: Graph, rewriter: Rewriter, say: Callable[[str], None]) -> None:
+    names = {id(n): n for n in graph.nodes}
+    say(f"int8: {len(rewriter.chosen)} of {len(graph.nodes)} nodes")
+    for name, reason in rewriter.float_names().items():
+        node = next(n for n in graph.nodes if n.name == name)
+        say(f"stays float: {node.op} {name!r}: {reason}")
+    for key, snr in rewriter.weight_snr.items():
+        if snr < LOW_SNR:
+            say(f"warning: {names[key].op} {names[key].name!r}: int8 weights have a SNR of only {snr:.1f} dB")
+    if rewriter.weight_snr:
+        worst = min(rewriter.weight_snr, key=rewriter.weight_snr.get)
+        say(f"int8 weights: lowest SNR {rewriter.weight_snr[worst]:.1f} dB ({names[worst].name})")

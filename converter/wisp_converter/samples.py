@@ -1,0 +1,142 @@
+"""Calibration data in any accepted form, as a stream of {input name: array} that fit the model."""
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from .errors import CalibrationError
+from .ir import Value
+from .runner import is_image, load_image
+
+ARRAYS = (".npy", ".npz")
+
+
+def count_samples(calibration) -> int | None:
+    """How many samples (files, for a folder) there will be, where that is cheap to tell; for the progress bar."""
+    if isinstance(calibration, (str, os.PathLike)) and os.path.isdir(calibration):
+        return len(_files(Path(calibration)))
+    return len(calibration) if hasattr(calibration, "__len__") and not isinstance(calibration, (Mapping, str)) else None
+
+
+def samples(calibration, inputs: list[Value], preprocess: dict | None = None) -> Iterator[dict[str, np.ndarray]]:
+    """Checked samples from: an iterable of {name: array} (or of arrays, for a model with one input), one such dict or
+    array with samples along the first axis, an .npy or .npz file of those, a folder of such files or of pictures.
+
+    Each array has the input's shape, without NaN or infinity; otherwise CalibrationError says which one has not.
+    """
+    if calibration is None:
+        raise CalibrationError("int8 needs calibration data: give arrays that stand for what the model will see")
+    count = 0
+    for where, raw in _raw(calibration, inputs, preprocess):
+        for sample in _split(where, _named(where, raw, inputs), inputs):
+            count += 1
+            yield sample
+    if count == 0:
+        raise CalibrationError("the calibration data are empty")
+
+
+def _raw(calibration, inputs: list[Value], preprocess: dict | None) -> Iterator[tuple[str, object]]:
+    if isinstance(calibration, (str, os.PathLike)):
+        path = Path(calibration)
+        files = _files(path) if path.is_dir() else [path]
+        if not files:
+            raise CalibrationError(f"{path}: no pictures, .npy or .npz files in this folder")
+        for file in files:
+            yield str(file), _read(file, inputs, preprocess)
+    elif isinstance(calibration, (Mapping, np.ndarray)):
+        yield "calibration data", calibration
+    else:
+        try:
+            stream = enumerate(calibration)
+        except TypeError:
+            raise CalibrationError(f"calibration data cannot be a {type(calibration).__name__}") from None
+        for i, sample in stream:
+            yield f"calibration sample {i}", sample
+
+
+def _files(folder: Path) -> list[Path]:
+    files = sorted(p for p in folder.iterdir() if p.is_file())
+    pictures = [p for p in files if is_image(p)]
+    return pictures or [p for p in files if p.suffix.lower() in ARRAYS]
+
+
+def _read(path: Path, inputs: list[Value], preprocess: dict | None):
+    try:
+        if is_image(path):
+            return load_image(path, _preprocessing(inputs, preprocess))
+        loaded = np.load(path, allow_pickle=False)
+        return dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else loaded
+    except OSError as error:
+        raise CalibrationError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise CalibrationError(f"{path}: {str(error).splitlines()[0]}") from error
+
+
+def _preprocessing(inputs: list[Value], preprocess: dict | None) -> dict:
+    """What is known about pictures; their size comes from the input's shape if nobody states it."""
+    options = dict(preprocess or {})
+    shape = inputs[0].shape if len(inputs) == 1 else ()
+    if "size" not in options:
+        axes = shape[1:3] if options.get("layout") == "NHWC" else shape[2:4]
+        if len(shape) != 4 or not all(isinstance(d, int) for d in axes):
+            raise CalibrationError("pictures need a model with one image input, and preprocess={'size': [height, width]}")
+        options["size"] = list(axes)
+    return options
+
+
+def _named(where: str, raw, inputs: list[Value]) -> dict[str, np.ndarray]:
+    names = [v.name for v in inputs]
+    if not isinstance(raw, Mapping):
+        if len(names) != 1:
+            raise CalibrationError(f"{where}: the model has {len(names)} inputs; give a dict with {', '.join(map(repr, names))}")
+        raw = {names[0]: raw}
+    wrong = sorted(set(raw) ^ set(names), key=str)
+    if wrong:
+        problem = "is missing" if wrong[0] in names else "is no input of the model"
+        raise CalibrationError(f"{where}: {wrong[0]!r} {problem}; expected {', '.join(map(repr, names))}")
+    return {name: np.asarray(raw[name]) for name in names}
+
+
+def _split(where: str, arrays: dict[str, np.ndarray], inputs: list[Value]) -> Iterator[dict[str, np.ndarray]]:
+    """One sample, or several along the first axis of every array."""
+    for value in inputs:
+        arrays[value.name] = _cast(where, value, arrays[value.name])
+    if all(_fits(arrays[v.name].shape, v.shape) for v in inputs):
+        yield arrays
+        return
+    counts = {len(a) if a.ndim else -1 for a in arrays.values()}
+    count = counts.pop() if len(counts) == 1 else -1
+    for i in range(max(count, 0)):
+        parts = {}
+        for value in inputs:
+            array = arrays[value.name]
+            parts[value.name] = array[i] if array.ndim > len(value.shape) else array[i:i + 1]
+            if not _fits(parts[value.name].shape, value.shape):
+                raise CalibrationError(_misfit(where, value, array))
+        yield parts
+    if count < 0:
+        value = next(v for v in inputs if not _fits(arrays[v.name].shape, v.shape))
+        raise CalibrationError(_misfit(where, value, arrays[value.name]))
+
+
+def _misfit(where: str, value: Value, array: np.ndarray) -> str:
+    return f"{where}: {value.name!r} has shape {tuple(array.shape)}, expected {value.shape} (or that with samples along the first axis)"
+
+
+def _cast(where: str, value: Value, array: np.ndarray) -> np.ndarray:
+    if array.dtype != value.dtype:
+        if array.dtype.kind not in "fiub" or (array.dtype.kind == "f" and value.dtype.kind != "f"):
+            raise CalibrationError(f"{where}: {value.name!r} holds {array.dtype}, expected {value.dtype}")
+        array = array.astype(value.dtype)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise CalibrationError(f"{where}: {value.name!r} holds NaN or infinity")
+    return array
+
+
+def _fits(shape: tuple[int, ...], expected) -> bool:
+    return len(shape) == len(expected) and all(not isinstance(e, int) or e == s for s, e in zip(shape, expected))

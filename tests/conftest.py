@@ -1,0 +1,116 @@
+"""What all tests share: fetched models, small ONNX graphs, and a build of the C library with its test programs."""
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CBACKEND = ROOT / "cbackend"
+
+
+@pytest.fixture(scope="session")
+def asset():
+    """asset("yunet.onnx"): the path of a fetched file; the test is skipped, with the reason, if it cannot be had."""
+    import fetch
+    import mobilenet
+
+    def get(name: str) -> Path:
+        try:
+            return mobilenet.onnx_path() if name == "mobilenet_v2.onnx" else fetch.fetch(name)
+        except fetch.FetchError as error:
+            pytest.skip(f"needs {name}: {error}")
+
+    return get
+
+
+def onnx_model(nodes, inputs: dict, outputs: dict, constants: dict | None = None, opset: int = 17):
+    """An onnx.ModelProto. inputs, outputs: {name: (numpy dtype, shape)}, symbolic axes as strings."""
+    from onnx import helper, numpy_helper
+
+    def info(values):
+        return [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(np.dtype(d)), s) for n, (d, s) in values.items()]
+
+    tensors = [numpy_helper.from_array(np.asarray(v), n) for n, v in (constants or {}).items()]
+    graph = helper.make_graph(nodes, "test", info(inputs), info(outputs), tensors)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def small_cnn(dynamic: bool = False):
+    """x [N or 1, 3, 8, 8] -> y [.., 4]: convolution, clamp, depthwise, residual, pooling, dense. Deterministic weights."""
+    from onnx import helper
+
+    rng = np.random.default_rng(7)
+    batch = "N" if dynamic else 1
+
+    def weight(*shape):
+        return rng.standard_normal(shape).astype(np.float32) / np.float32(np.sqrt(np.prod(shape[1:])))
+
+    constants = {"w0": weight(8, 3, 3, 3), "b0": weight(8, 1).ravel(), "w1": weight(8, 1, 3, 3), "b1": weight(8, 1).ravel(),
+                 "w2": weight(4, 8), "b2": weight(4, 1).ravel()}
+    nodes = [
+        helper.make_node("Conv", ["x", "w0", "b0"], ["c0"], "conv0", pads=[1] * 4),
+        helper.make_node("Relu", ["c0"], ["r0"], "relu0"),
+        helper.make_node("Conv", ["r0", "w1", "b1"], ["c1"], "conv1", pads=[1] * 4, group=8),
+        helper.make_node("Add", ["r0", "c1"], ["a0"], "add0"),
+        helper.make_node("GlobalAveragePool", ["a0"], ["p0"], "pool0"),
+        helper.make_node("Flatten", ["p0"], ["f0"], "flatten0"),
+        helper.make_node("Gemm", ["f0", "w2", "b2"], ["y"], "gemm0", transB=1),
+    ]
+    return onnx_model(nodes, {"x": (np.float32, [batch, 3, 8, 8])}, {"y": (np.float32, [batch, 4])}, constants)
+
+
+@pytest.fixture(scope="session")
+def small_files() -> dict[str, bytes]:
+    """The small network as "float", "int8" and "dynamic" files."""
+    from wisp_converter import convert
+
+    rng = np.random.default_rng(0)
+    samples = [{"x": rng.standard_normal((1, 3, 8, 8)).astype(np.float32)} for _ in range(8)]
+    metadata = {"labels": ["ant", "bee", "cat", "dog"]}
+    return {
+        "float": convert(small_cnn(), metadata=metadata),
+        "int8": convert(small_cnn(), quantize="int8", calibration=samples, metadata=metadata),
+        "dynamic": convert(small_cnn(dynamic=True), metadata=metadata),
+    }
+
+
+@pytest.fixture
+def x8() -> np.ndarray:
+    """An input of the small network."""
+    return np.random.default_rng(1).standard_normal((1, 3, 8, 8)).astype(np.float32)
+
+
+def run_wisp(*arguments, cwd=None, env=None, stdin=None) -> subprocess.CompletedProcess:
+    """The `wisp` command as a user would call it."""
+    return subprocess.run([sys.executable, "-m", "wisp", *map(str, arguments)], cwd=cwd, env={**os.environ, **(env or {})},
+                          stdin=stdin, capture_output=True, text=True, timeout=300)
+
+
+def cmake_build(source: Path, build: Path, *options: str, target: str | None = None) -> None:
+    """Configure and build with CMake, with Ninja where there is one; the log is the failure's message."""
+    configure = ["cmake", "-S", source, "-B", build, *options]
+    if not (build / "CMakeCache.txt").exists() and _has("ninja"):
+        configure += ["-G", "Ninja"]
+    for command in (configure, ["cmake", "--build", build, "--parallel", "2", *(["--target", target] if target else [])]):
+        result = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+        assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-2000:]
+
+
+def _has(program: str) -> bool:
+    import shutil
+
+    return shutil.which(program) is not None
+
+
+@pytest.fixture(scope="session")
+def native_build(tmp_path_factory) -> Path:
+    """The C library with checkasm and examples, built by CMake alone, warnings as errors."""
+    build = tmp_path_factory.mktemp("native")
+    cmake_build(CBACKEND, build, "-DWISP_WERROR=ON", "-DWISP_BUILD_TESTS=ON")
+    return build

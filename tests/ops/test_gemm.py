@@ -1,0 +1,47 @@
+"""Gemm and MatMul against ONNX's reference and ONNX Runtime in float; against exact arithmetic in int8."""
+# SPDX-License-Identifier: Apache-2.0
+import numpy as np
+import pytest
+
+from support import check_int8_layer, check_model, make_model
+
+rng = np.random.default_rng(2)
+
+
+def random(*shape):
+    return rng.standard_normal(shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("constant_b", [True, False])
+@pytest.mark.parametrize("attrs", [{}, dict(transB=1), dict(transA=1), dict(alpha=0.5, beta=2.0, transA=1, transB=1)], ids=str)
+@pytest.mark.parametrize("c_shape", [None, (7,), (1,), (), (5, 7), (5, 1)], ids=str)
+def test_gemm(constant_b, attrs, c_shape):
+    a = random(*((11, 5) if attrs.get("transA") else (5, 11)))
+    b = random(*((7, 11) if attrs.get("transB") else (11, 7)))
+    inits = {} if c_shape is None else {"c": random(*c_shape)}
+    inputs = {"a": a}
+    if constant_b:
+        inits["b"] = b
+    else:
+        inputs["b"] = b
+    names = ["a", "b"] + (["c"] if c_shape is not None else [])
+    model = make_model([("Gemm", names, ["y"], attrs)], {k: list(v.shape) for k, v in inputs.items()}, ["y"], inits)
+    check_model(model, inputs)
+
+
+@pytest.mark.parametrize("a,b", [((4, 9), (9, 5)), ((9,), (9, 5)), ((4, 9), (9,)), ((9,), (9,)), ((2, 3, 4, 9), (9, 17)),
+                                 ((2, 1, 4, 9), (3, 9, 17)), ((3, 4, 9), (3, 9, 40)), ((1, 100), (100, 1000)), ((4, 0), (0, 3)),
+                                 ((0, 4), (4, 3)), ((7, 1), (1, 1))], ids=str)
+@pytest.mark.parametrize("constant_b", [True, False])
+def test_matmul(a, b, constant_b):
+    inputs = {"a": random(*a)}
+    inits = {}
+    (inits if constant_b else inputs)["b"] = random(*b)
+    model = make_model([("MatMul", ["a", "b"], ["y"], {})], {k: list(v.shape) for k, v in inputs.items()}, ["y"], inits)
+    check_model(model, inputs)
+
+
+@pytest.mark.parametrize("m,k,n", [(1, 64, 10), (5, 33, 17), (20, 7, 48), (1, 1280, 100)])
+def test_int8(m, k, n):
+    model = make_model([("Gemm", ["x", "w", "b"], ["y"], {})], {"x": [m, k]}, ["y"], {"w": random(k, n), "b": random(n)})
+    check_int8_layer(model, {"x": random(m, k)})

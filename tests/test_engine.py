@@ -1,0 +1,263 @@
+"""The Python API: loading, running, checking inputs, threads, dynamic axes, memory it reports."""
+# SPDX-License-Identifier: Apache-2.0
+import gc
+import json
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+import wisp
+from conftest import onnx_model, small_cnn
+from onnx import helper
+from onnx.reference import ReferenceEvaluator
+
+
+def test_run_matches_the_source(small_files, x8):
+    expected = ReferenceEvaluator(small_cnn()).run(None, {"x": x8})[0]
+    got = wisp.load(small_files["float"]).run({"x": x8})["y"]
+    np.testing.assert_allclose(got, expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_inputs_outputs_metadata(small_files):
+    model = wisp.load(small_files["dynamic"])
+    assert [(i.name, i.dtype, i.shape) for i in model.inputs] == [("x", np.float32, ("N", 3, 8, 8))]
+    assert [o.name for o in model.outputs] == ["y"]
+    assert model.metadata["labels"] == ["ant", "bee", "cat", "dog"]
+    assert "x: float32[N,3,8,8]" in repr(model)
+
+
+def test_path_and_bytes_give_the_same(small_files, x8, tmp_path):
+    path = tmp_path / "m.wisp"
+    path.write_bytes(small_files["int8"])
+    for source in (path, str(path), bytearray(small_files["int8"]), memoryview(small_files["int8"])):
+        assert np.array_equal(wisp.load(source).run(x8)["y"], wisp.load(small_files["int8"]).run(x8)["y"])
+
+
+def test_outputs_are_fresh(small_files, x8):
+    model = wisp.load(small_files["float"])
+    first = model.run(x8)["y"]
+    kept = first.copy()
+    model.run(x8 + 1)
+    assert np.array_equal(first, kept)
+    first[:] = 0
+    assert np.array_equal(model.run(x8)["y"], kept)
+
+
+def test_non_contiguous_and_byte_swapped_inputs(small_files, x8):
+    model = wisp.load(small_files["float"])
+    expected = model.run(x8)["y"]
+    assert np.array_equal(model.run(np.asfortranarray(x8))["y"], expected)
+    with pytest.raises(wisp.DtypeError):
+        model.run(x8.astype(">f4"))
+
+
+@pytest.mark.parametrize("kind", ["float", "int8", "dynamic"])
+@pytest.mark.parametrize("threads", [2, 3])
+def test_result_does_not_depend_on_threads(small_files, x8, kind, threads):
+    one = wisp.load(small_files[kind]).run(x8)["y"]
+    assert np.array_equal(wisp.load(small_files[kind], threads=threads).run(x8)["y"], one)
+
+
+def test_scalar_int8_equals_the_best_instruction_set(small_files, x8):
+    assert np.array_equal(wisp.load(small_files["int8"], cpu="scalar").run(x8)["y"], wisp.load(small_files["int8"]).run(x8)["y"])
+
+
+def test_cpu_from_the_environment(small_files, tmp_path):
+    (tmp_path / "m.wisp").write_bytes(small_files["float"])
+    code = "import sys, wisp; print({n.kernel for n in wisp.load(sys.argv[1]).nodes() if n.macs})"
+    result = subprocess.run([sys.executable, "-c", code, tmp_path / "m.wisp"], env={**os.environ, "WISP_CPU": "scalar"},
+                            capture_output=True, text=True, check=True)
+    assert "scalar" in result.stdout and "avx" not in result.stdout and "neon" not in result.stdout
+
+
+# ---- dynamic axes
+
+
+def test_first_run_binds(small_files, x8):
+    model = wisp.load(small_files["dynamic"])
+    with pytest.raises(wisp.ShapeError, match="'N' is left unbound"):
+        model.arena_bytes
+    one = model.run(x8)["y"]
+    small = model.arena_bytes
+    batch = np.concatenate([x8, x8 + 1, x8])
+    got = model.run(batch)["y"]
+    assert got.shape == (3, 4) and np.array_equal(got[0], one[0]) and np.array_equal(got[2], one[0])
+    assert model.arena_bytes > small
+    assert np.array_equal(model.run(x8)["y"], one)
+
+
+def test_shapes_at_load(small_files, x8):
+    model = wisp.load(small_files["dynamic"], shapes={"x": (2, 3, 8, 8)})
+    assert model.arena_bytes > 0 and model.nodes()[-1].shape == (2, 4)
+    assert model.run(np.concatenate([x8, x8]))["y"].shape == (2, 4)
+
+
+def test_empty_batch(small_files):
+    assert wisp.load(small_files["dynamic"]).run(np.zeros((0, 3, 8, 8), np.float32))["y"].shape == (0, 4)
+
+
+def test_one_symbol_in_two_inputs():
+    from wisp_converter import convert
+
+    model = wisp.load(convert(onnx_model([helper.make_node("Add", ["a", "b"], ["y"])], {"a": (np.float32, ["N", 2]), "b": (np.float32, ["N", 2])},
+                                         {"y": (np.float32, ["N", 2])})))
+    a = np.ones((3, 2), np.float32)
+    assert model.run({"a": a, "b": a})["y"].sum() == 12
+    with pytest.raises(wisp.ShapeError, match="axis 'N' is 3 elsewhere"):
+        model.run({"a": a, "b": np.ones((4, 2), np.float32)})
+
+
+# ---- wrong calls
+
+
+@pytest.mark.parametrize("inputs, error, base, text", [
+    ({"z": 0}, wisp.ArgumentError, ValueError, "unknown input 'z'; the model has: 'x'"),
+    ({}, wisp.ArgumentError, ValueError, "missing input 'x'"),
+    (np.zeros((1, 3, 8, 9), np.float32), wisp.ShapeError, ValueError, r"input 'x' has shape \[1,3,8,9\], expected \[1,3,8,8\]"),
+    (np.zeros((3, 8, 8), np.float32), wisp.ShapeError, ValueError, "has shape"),
+    (np.zeros((1, 3, 8, 8)), wisp.DtypeError, TypeError, "is float64, expected float32; convert it with .astype"),
+])
+def test_wrong_inputs(small_files, inputs, error, base, text):
+    with pytest.raises(error, match=text) as caught:
+        wisp.load(small_files["float"]).run(inputs)
+    assert isinstance(caught.value, base) and isinstance(caught.value, wisp.WispError)
+
+
+@pytest.mark.parametrize("options, error", [
+    ({"threads": 0}, wisp.ArgumentError), ({"threads": 65}, wisp.ArgumentError), ({"threads": "2"}, wisp.ArgumentError),
+    ({"cpu": "mmx"}, wisp.ArgumentError), ({"shapes": {"q": (1,)}}, wisp.ArgumentError), ({"shapes": {"x": (1, 3)}}, wisp.ShapeError),
+])
+def test_wrong_options(small_files, options, error):
+    with pytest.raises(error):
+        wisp.load(small_files["float"], **options)
+
+
+def test_wrong_files(tmp_path, small_files):
+    with pytest.raises(FileNotFoundError):
+        wisp.load(tmp_path / "missing.wisp")
+    (tmp_path / "empty.wisp").touch()
+    for data in (b"", b"WISP", b"ONNX" * 100, small_files["float"][:-1], small_files["float"] + b"\0"):
+        with pytest.raises(wisp.BadFileError):
+            wisp.load(data)
+    with pytest.raises(wisp.BadFileError, match="empty.wisp"):
+        wisp.load(tmp_path / "empty.wisp")
+    newer = bytearray(small_files["float"])
+    newer[4] = 2
+    with pytest.raises(wisp.BadFileError, match="version is 2.0"):
+        wisp.load(newer)
+
+
+def test_nan_is_a_value(small_files, x8):
+    x8[0, 0, 0, 0] = np.nan
+    assert np.isnan(wisp.load(small_files["float"]).run(x8)["y"]).any()
+
+
+def test_index_from_the_data_out_of_range():
+    from wisp_converter import convert
+
+    nodes = [helper.make_node("Gather", ["table", "i"], ["y"], "look")]
+    model = wisp.load(convert(onnx_model(nodes, {"i": (np.int64, [2])}, {"y": (np.float32, [2])}, {"table": np.float32([1, 2, 3])})))
+    assert list(model.run(np.int64([2, -1]))["y"]) == [3, 3]
+    with pytest.raises(wisp.InputIndexError, match="look"):
+        model.run(np.int64([0, 3]))
+    assert list(model.run(np.int64([0, 1]))["y"]) == [1, 2]
+
+
+# ---- several threads, several processes, the end
+
+
+@pytest.mark.parametrize("kind", ["float", "int8", "dynamic"])
+def test_python_threads_on_one_model(small_files, kind):
+    rng = np.random.default_rng(3)
+    inputs = [rng.standard_normal((1, 3, 8, 8)).astype(np.float32) for _ in range(8)]
+    if kind == "dynamic":
+        inputs = [np.concatenate([x] * (1 + i % 3)) for i, x in enumerate(inputs)]
+    model = wisp.load(small_files[kind], threads=2)
+    expected = [wisp.load(small_files[kind]).run(x)["y"] for x in inputs]
+    wrong = []
+
+    def work(i: int) -> None:
+        for _ in range(50):
+            if not np.array_equal(model.run(inputs[i])["y"], expected[i]):
+                wrong.append(i)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_after_a_fork(small_files, x8, tmp_path):
+    (tmp_path / "m.wisp").write_bytes(small_files["int8"])
+    np.save(tmp_path / "x.npy", x8)
+    code = """if True:
+        import os, sys, numpy, wisp
+        model, x = wisp.load(sys.argv[1], threads=2), numpy.load(sys.argv[2])
+        y = model.run(x)["y"]
+        child = os.fork()
+        if not child:
+            os._exit(0 if numpy.array_equal(model.run(x)["y"], y) else 1)
+        status = os.waitpid(child, 0)[1]
+        sys.exit(status or not numpy.array_equal(model.run(x)["y"], y))"""
+    subprocess.run([sys.executable, "-c", code, tmp_path / "m.wisp", tmp_path / "x.npy"], check=True, timeout=60)
+
+
+def test_close(small_files, x8):
+    with wisp.load(small_files["float"], threads=2) as model:
+        model.run(x8)
+    model.close()
+    with pytest.raises(wisp.ArgumentError, match="closed"):
+        model.run(x8)
+
+
+def test_threads_end_with_the_model(small_files, x8):
+    if not os.path.isdir("/proc/self/task"):
+        pytest.skip("needs /proc to count threads")
+    gc.collect()
+    before = len(os.listdir("/proc/self/task"))
+    models = [wisp.load(small_files["float"], threads=3) for _ in range(4)]
+    for model in models:
+        model.run(x8)
+    assert len(os.listdir("/proc/self/task")) == before + 8
+    del models, model
+    gc.collect()
+    assert len(os.listdir("/proc/self/task")) == before
+
+
+# ---- what it tells
+
+
+def test_profile(small_files, x8):
+    nodes = wisp.load(small_files["float"]).profile(x8, runs=3)
+    assert sum(n.macs for n in nodes) >= 8 * 64 * 27
+    assert all(n.microseconds >= 0 for n in nodes) and any(n.microseconds > 0 for n in nodes)
+    assert nodes[-1].shape == (1, 4)
+
+
+def test_opening_is_a_check_not_a_parse(asset):
+    """DESIGN: microseconds, not milliseconds; the bound leaves room for a loaded machine."""
+    import time
+
+    from wisp_converter import convert
+
+    data = convert(str(asset("mobilenet_v2.onnx")), verify=False)
+    path_times = []
+    for _ in range(20):
+        start = time.perf_counter()
+        wisp.load(data)
+        path_times.append(time.perf_counter() - start)
+    print(json.dumps({"load of 14 MB, ms": min(path_times) * 1e3}))
+    assert min(path_times) < 0.05
+
+
+def test_version_is_stated_once():
+    from pathlib import Path
+
+    cmake = (Path(__file__).parent.parent / "cbackend" / "CMakeLists.txt").read_text()
+    assert f"VERSION {wisp.__version__} " in cmake

@@ -1,0 +1,282 @@
+"""The rules of the house: who may import whom, how kernels are called, how many files a change touches."""
+# SPDX-License-Identifier: Apache-2.0
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import CBACKEND, ROOT, cmake_build
+
+FOLDERS = ("benchmarks", "cbackend", "converter", "engine", "tests", "android_demo", ".ci")
+SOURCES = sorted(p for folder in FOLDERS for p in (ROOT / folder).rglob("*")
+                 if p.suffix in (".py", ".c", ".h", ".def") and "__pycache__" not in p.parts)
+ISAS = sorted(p.name for p in (CBACKEND / "src" / "arch").iterdir() if p.is_dir())
+
+
+def imports(path: Path) -> dict[str, bool]:
+    """{top-level package: imported when the module is} of a Python file, relative imports left out."""
+    found: dict[str, bool] = {}
+
+    def visit(node: ast.AST, at_import: bool) -> None:
+        names = []
+        if isinstance(node, ast.Import):
+            names = [a.name for a in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names = [node.module]
+        for name in names:
+            found[name.split(".")[0]] = found.get(name.split(".")[0], False) or at_import
+        inside = at_import and not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        for child in ast.iter_child_nodes(node):
+            visit(child, inside)
+
+    visit(ast.parse(path.read_text(encoding="utf-8")), True)
+    return found
+
+
+def test_engine_imports_numpy_and_cffi_only():
+    """At import time; commands may reach for optional packages when they are called."""
+    allowed = {"numpy", "cffi", "wisp", *sys.stdlib_module_names}
+    optional = {"PIL", "onnx", "onnxruntime", "wisp_converter"}
+    for path in (ROOT / "engine" / "wisp").rglob("*.py"):
+        for name, at_import in imports(path).items():
+            assert name in allowed or name in optional and not at_import, f"{path.relative_to(ROOT)} imports {name}"
+            if name in optional:
+                assert "commands" in path.parts or path.name == "image.py", f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_converter_never_imports_the_engine():
+    """Except runner.py, the one door, for calibration and verification."""
+    for path in (ROOT / "converter").rglob("*.py"):
+        found = imports(path)
+        assert "cffi" not in found, path
+        if path.name != "runner.py":
+            assert "wisp" not in found, f"{path.relative_to(ROOT)} imports wisp"
+
+
+def test_file_lengths():
+    too_long = {str(p.relative_to(ROOT)): n for p in SOURCES if (n := len(p.read_text(encoding="utf-8").splitlines())) > 500}
+    assert not too_long, "hard limit is 500 lines"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_header_of_a_file(path):
+    """One sentence, then the licence."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    if not lines and path.name == "__init__.py":
+        return
+    head = "\n".join(lines[:25])
+    assert "SPDX-License-Identifier: Apache-2.0" in head
+    assert lines[0].startswith(("/*", '"""', "#!")), "a file opens with one sentence that says what it is"
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_kernel_names(isa):
+    """wisp_<what>_<dtype>_<isa>, and nothing else leaves the folder but wisp_kernels_<isa>."""
+    dtypes = "s8|u8|s16|s32|f16|f32"
+    for path in (CBACKEND / "src" / "arch" / isa).glob("*.[ch]"):
+        text = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.DOTALL)
+        for name in re.findall(r"\b(wisp_\w+)\(const [^;{]*\)\s*\{", text) + re.findall(r"^void (wisp_\w+)\(", text, re.MULTILINE):
+            assert re.fullmatch(rf"wisp_\w+_({dtypes})_{isa}|wisp_kernels_{isa}", name), f"{path.name}: {name}"
+
+
+def test_one_token_for_each_instruction_set():
+    """Folder, CMake call, detection, table: all of them know the same sets."""
+    assert {"scalar", "avx2", "avx512vnni", "neon"} <= set(ISAS)
+    cmake, kernels = (CBACKEND / "CMakeLists.txt").read_text(), (CBACKEND / "src" / "kernels.c").read_text()
+    cpu = (CBACKEND / "src" / "cpu.c").read_text()
+    for isa in ISAS:
+        assert re.search(rf"wisp_isa\({isa}\b", cmake), f"CMakeLists.txt does not build {isa}"
+        assert f"wisp_kernels_{isa}(" in kernels
+        assert isa == "scalar" or f'"{isa}"' in cpu
+
+
+def test_no_generated_or_unfinished_code():
+    words = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
+    found = [str(p.relative_to(ROOT)) for p in SOURCES if words.search(p.read_text(encoding="utf-8"))]
+    assert not found
+
+
+# ---- the built library
+
+
+def symbols(library: Path, *options: str) -> set[str]:
+    if not shutil.which("nm"):
+        pytest.skip("needs nm (binutils)")
+    output = subprocess.run(["nm", *options, library], capture_output=True, text=True, check=True).stdout
+    return {line.split()[-1].split("@")[0] for line in output.splitlines() if line and not line.endswith(":")}
+
+
+def test_core_calls_neither_malloc_nor_stdio(native_build):
+    needed = symbols(native_build / "libwisp.a", "--undefined-only")
+    forbidden = {"malloc", "calloc", "realloc", "free", "posix_memalign", "aligned_alloc", "strdup", "alloca", "printf", "fprintf",
+                 "sprintf", "snprintf", "vsnprintf", "puts", "putchar", "fopen", "fread", "fwrite", "fclose", "open", "read", "write",
+                 "stdout", "stderr", "exit", "abort", "getenv", "setlocale", "time", "rand"}
+    assert not needed & forbidden
+
+
+def test_core_uses_a_short_list_of_libc(native_build):
+    """memory functions, the float maths library; for the optional pool and clock the threads of POSIX."""
+    own = symbols(native_build / "libwisp.a", "--defined-only")
+    needed = {s for s in symbols(native_build / "libwisp.a", "--undefined-only") - own if not s.startswith("_")}
+    memory = {"memcpy", "memset", "memmove", "memcmp", "strlen"}
+    maths = re.compile(r"(a?(cos|sin|tan)h?|exp2?|expm1|erf|log(1p|2)?|pow|sqrt|fabs|floor|ceil|r?int|nearbyint|fmod|round|trunc|atan2|"
+                       r"fmax|fmin|ldexp|scalbn|remainder|copysign)f?")
+    threads = re.compile(r"pthread_\w+|sched_yield|clock_gettime")
+    extra = {s for s in needed if s not in memory and not maths.fullmatch(s) and not threads.fullmatch(s)}
+    assert not extra
+
+
+def test_library_has_no_writable_data(native_build):
+    """No globals: nothing in .data or .bss, in any object of the core (data.rel.ro holds tables of constant pointers)."""
+    if not shutil.which("nm"):
+        pytest.skip("needs nm (binutils)")
+    output = subprocess.run(["nm", "-f", "sysv", native_build / "libwisp.a"], capture_output=True, text=True, check=True).stdout
+    writable = [line for line in output.splitlines() if re.search(r"\|\s*\.(data(?!\.rel\.ro)|bss)\S*\s*$", line)]
+    assert not writable
+
+
+def test_shared_library_exports_the_header_only(native_build):
+    header = (CBACKEND / "include" / "wisp.h").read_text()
+    declared = set(re.findall(r"\b(wisp_\w+)\(", re.sub(r"/\*.*?\*/", "", header, flags=re.DOTALL)))
+    exported = {s for s in symbols(native_build / "libwisp.so", "-D", "--defined-only") if not s.startswith("_")}
+    assert exported == declared
+
+
+# ---- how many files a change touches, by making the change
+
+
+def changed_files(tree: Path) -> set[str]:
+    output = subprocess.run(["git", "status", "--porcelain", "--untracked-files=all"], cwd=tree, capture_output=True, text=True, check=True)
+    return {line[3:] for line in output.stdout.splitlines()}
+
+
+@pytest.fixture
+def tree(tmp_path) -> Path:
+    """A copy of the sources with its own history, in which the trial makes its change."""
+    copy = tmp_path / "tree"
+    copy.mkdir()
+    for name in ("cbackend", "converter", "engine", "tests", "CMakeLists.txt", "pyproject.toml", ".gitignore"):
+        source = ROOT / name
+        ignore = shutil.ignore_patterns("__pycache__", "build")
+        shutil.copytree(source, copy / name, ignore=ignore) if source.is_dir() else shutil.copy(source, copy / name)
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false"]
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "start", "--no-verify"]):
+        subprocess.run([*git, *command], cwd=copy, check=True)
+    return copy
+
+
+def run_in_tree(tree: Path, build: Path, *command: str) -> subprocess.CompletedProcess:
+    """Run Python on the tree's own packages and the library built from it."""
+    binding = build / "binding"
+    binding.mkdir(exist_ok=True)
+    subprocess.run([sys.executable, tree / "engine" / "emit_cffi.py", tree / "cbackend", binding], check=True)
+    for module in binding.glob("*.py"):
+        shutil.copy(module, tree / "engine" / "wisp")
+    paths = f"{tree / 'engine'}{os.pathsep}{tree / 'converter'}"
+    # -S: an editable install of this project must not win over the tree; its dependencies come back through the path
+    site = os.pathsep.join(p for p in sys.path if p.endswith("site-packages"))
+    return subprocess.run([sys.executable, "-S", "-B", "-m", *command], cwd=tree, capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": f"{paths}{os.pathsep}{site}", "WISP_LIBRARY": str(build / "libwisp.so")})
+
+
+OPERATOR_C = """
+
+/* y = 2 x */
+static int run_double(wisp_call *call) {
+    const wisp_tensor *x = wisp_input(call, 0);
+    const float *from = x->data;
+    float *to = wisp_output(call, 0)->data;
+    for (uint64_t i = 0; i < x->count; i++) to[i] = 2 * from[i];
+    return WISP_OK;
+}
+
+int wisp_prepare_Double(wisp_call *call) {
+    int status = wisp_check_operands(call, 1, 1, 1);
+    if (status) return status;
+    const wisp_tensor *x = wisp_input(call, 0);
+    if (x->dtype != WISP_F32) return wisp_call_fail(call, WISP_UNSUPPORTED, "x must be f32");
+    if ((status = wisp_set_output(call, 0, WISP_F32, x->rank, x->dims))) return status;
+    call->node->run = run_double;
+    return WISP_OK;
+}
+"""
+
+OPERATOR_PYTHON = """
+
+def Double(x: Emit) -> None:
+    x.add("Double", [x.inputs[0]], x.out)
+"""
+
+OPERATOR_TEST = '''
+
+def test_double():
+    import numpy as np
+    import onnx
+    import wisp
+    from onnx import TensorProto, helper
+    from wisp_converter import convert
+
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [3]) for n in "xy")
+    model = helper.make_model(helper.make_graph([helper.make_node("Double", ["x"], ["y"])], "g", [x], [y]))
+    model.graph.value_info.append(onnx.helper.make_tensor_value_info("y", TensorProto.FLOAT, [3]))
+    got = wisp.load(convert(model, verify=False)).run(np.float32([1, 2, 3]))["y"]
+    assert list(got) == [2, 4, 6]
+'''
+
+
+def append(path: Path, text: str) -> None:
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(text)
+
+
+def test_an_operator_is_four_files(tree, tmp_path):
+    ops_def = tree / "cbackend" / "src" / "ops.def"
+    text = ops_def.read_text()
+    line = next(m for m in re.finditer(r"^OP\(\d+, Relu,.*\n", text, re.MULTILINE))
+    ops_def.write_text(text[: line.end()] + "OP(9999, Double, NONE)\n" + text[line.end() :])
+    append(tree / "cbackend" / "src" / "ops" / "activation.c", OPERATOR_C)
+    append(tree / "converter" / "wisp_converter" / "ops" / "activation.py", OPERATOR_PYTHON)
+    append(tree / "tests" / "ops" / "test_activation.py", OPERATOR_TEST)
+    assert changed_files(tree) == {"cbackend/src/ops.def", "cbackend/src/ops/activation.c", "converter/wisp_converter/ops/activation.py",
+                                   "tests/ops/test_activation.py"}
+    build = tmp_path / "build"
+    cmake_build(tree / "cbackend", build, "-DWISP_WERROR=ON", target="wisp_shared")
+    result = run_in_tree(tree, build, "pytest", "-q", "-k", "test_double", "tests/ops/test_activation.py")
+    assert result.returncode == 0 and "1 passed" in result.stdout, result.stdout + result.stderr
+
+
+def test_a_kernel_is_two_files(tree, tmp_path):
+    """A new inner loop is a function and a row in the table; checkasm tests it without being told, so a wrong one fails."""
+    isa = "neon" if os.uname().machine == "aarch64" else "avx2"
+    folder = tree / "cbackend" / "src" / "arch" / isa
+    prototype = f"void wisp_trial_s8_{isa}(const int8_t *x, float scale, int32_t zero_point, float *y, size_t n)"
+    loop = "for (size_t i = 0; i < n; i++) y[i] = (float)(x[i] - zero_point) * scale;"
+    append(folder / "quantize.c", f"\n{prototype};\n{prototype} {{\n    {loop}\n}}\n")
+    table = (folder / f"{isa}.c").read_text()
+    start = re.search(rf"^void wisp_kernels_{isa}\(wisp_kernels \*(\w+)\)", table, re.MULTILINE)
+    end = table.index("\n}", start.end())
+    row = f"\n    {start.group(1)}->dequantize_s8 = wisp_trial_s8_{isa};"
+    (folder / f"{isa}.c").write_text(f"{table[: start.start()]}{prototype};\n\n{table[start.start() : end]}{row}{table[end:]}")
+    assert changed_files(tree) == {f"cbackend/src/arch/{isa}/{isa}.c", f"cbackend/src/arch/{isa}/quantize.c"}
+
+    build = tmp_path / "build"
+    cmake_build(tree / "cbackend", build, "-DWISP_WERROR=ON", "-DWISP_BUILD_TESTS=ON")
+    assert f"wisp_trial_s8_{isa}" in symbols(build / "libwisp.a", "--defined-only")
+    result = subprocess.run([build / "checkasm"], capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+
+    wrong = (folder / "quantize.c").read_text().replace(loop, loop.replace("* scale", "* scale + 1"))
+    (folder / "quantize.c").write_text(wrong)
+    cmake_build(tree / "cbackend", build, target="checkasm")
+    result = subprocess.run([build / "checkasm"], capture_output=True, text=True, timeout=300)
+    if f'"{isa}"' in machine_sets():
+        assert result.returncode != 0 and "dequantize_s8" in result.stdout + result.stderr
+
+
+def machine_sets() -> str:
+    """The instruction sets this machine can run, as `wisp ops --json` tells them."""
+    return subprocess.run([sys.executable, "-m", "wisp", "ops", "--json"], capture_output=True, text=True, check=True).stdout
