@@ -17,25 +17,24 @@ import wisp
 import yunet
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 from tqdm import tqdm
+from wisp.image import load_image
 from wisp_converter import convert, save
 
 SAMPLES = 24
 SECONDS = 3.0  # of timing for each model
 
 
-def variations(photo: Image.Image) -> list[np.ndarray]:
-    """Calibration inputs: the photo cut, mirrored, and lit differently, all 640x640."""
+def write_variations(photo: Image.Image, folder: Path) -> None:
+    """Calibration pictures: the photo cut, mirrored, and lit differently, all 640x640."""
+    folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
-    samples = []
-    for _ in range(SAMPLES):
+    for i in tqdm(range(SAMPLES), desc="Writing calibration pictures", leave=False, disable=None):
         side = int(rng.integers(photo.width // 2, photo.width + 1))
         left, top = (int(rng.integers(0, n - side + 1)) for n in photo.size)
         picture = photo.crop((left, top, left + side, top + side)).resize((yunet.SIZE, yunet.SIZE))
         if rng.random() < 0.5:
             picture = ImageOps.mirror(picture)
-        picture = ImageEnhance.Brightness(picture).enhance(rng.uniform(0.6, 1.3))
-        samples.append(yunet.to_input(np.asarray(picture)))
-    return samples
+        ImageEnhance.Brightness(picture).enhance(rng.uniform(0.6, 1.3)).save(folder / f"{i:02}.jpg", quality=95)
 
 
 def latency_ms(model: wisp.Model, x: np.ndarray, label: str) -> float:
@@ -43,7 +42,7 @@ def latency_ms(model: wisp.Model, x: np.ndarray, label: str) -> float:
     for _ in range(3):
         model.run(x)
     times, start = [], time.perf_counter()
-    with tqdm(total=round(SECONDS, 1), desc=f"Timing {label}", unit="s", leave=False, bar_format="{l_bar}{bar}|") as bar:
+    with tqdm(total=round(SECONDS, 1), desc=f"Timing {label}", unit="s", leave=False, disable=None, bar_format="{l_bar}{bar}|") as bar:
         while (now := time.perf_counter()) - start < SECONDS:
             model.run(x)
             times.append(time.perf_counter() - now)
@@ -78,13 +77,14 @@ def main(folder: Path) -> int:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     photo = Image.open(photo_path).convert("RGB")
-    x = yunet.to_input(np.asarray(photo.resize((yunet.SIZE, yunet.SIZE))))
-    calibration = [{"input": sample} for sample in variations(photo)]
+    x = load_image(photo_path, yunet.PREPROCESSING)
+    write_variations(photo, folder / "calibration")
+    int8 = {"quantize": "int8", "calibration": folder / "calibration", "preprocess": yunet.PREPROCESSING}
     results = {}
-    for kind, options in (("float", {}), ("int8", {"quantize": "int8", "calibration": calibration})):
+    for kind, options in (("float", {}), ("int8", int8)):
         print(f"Converting to {kind} ...", flush=True)
         path = folder / f"yunet_{kind}.wisp"
-        save(convert(source, report=None, **options), path)
+        save(convert(source, metadata={"preprocessing": yunet.PREPROCESSING}, **options), path)
         with wisp.load(path) as model:
             outputs = model.run(x)
             results[kind] = (path.stat().st_size, model.session_bytes + model.arena_bytes, latency_ms(model, x, kind), outputs)

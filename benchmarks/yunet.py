@@ -8,6 +8,7 @@ import numpy as np
 
 SIZE = 640
 STRIDES = (8, 16, 32)
+PREPROCESSING = {"size": [SIZE, SIZE], "channel_order": "BGR", "layout": "NCHW"}  # pixel values as they are, 0..255
 
 
 @dataclass
@@ -17,11 +18,6 @@ class Face:
     score: float
     box: tuple[float, float, float, float]  # left, top, right, bottom
     points: np.ndarray  # [5, 2]
-
-
-def to_input(rgb: np.ndarray) -> np.ndarray:
-    """uint8 [640, 640, 3] as the network wants it: float32 [1, 3, 640, 640], BGR, 0..255."""
-    return np.ascontiguousarray(rgb[..., ::-1].transpose(2, 0, 1)[None], dtype=np.float32)
 
 
 def decode(outputs: dict[str, np.ndarray], threshold: float = 0.6, overlap: float = 0.3) -> list[Face]:

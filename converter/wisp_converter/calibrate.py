@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -15,20 +16,27 @@ from .plan import plan_memory
 from .runner import Runner
 from .samples import count_samples, samples
 
-METHODS = ("minmax", "percentile")
+METHODS = ("minmax", "percentile", "mse")
 BINS = 4096  # of a histogram; even, so that it can grow by joining pairs
 THREADS = 2
 
-Ranges = dict[Value, tuple[float, float] | None]
-"""(low, high) of each f32 activation; None where it is not finite."""
+
+@dataclass
+class Calibration:
+    """What was seen. ranges: (low, high) of each f32 activation, None where it is not finite. means: of each index of
+    the last axis, over all others."""
+
+    ranges: dict[Value, tuple[float, float] | None] = field(default_factory=dict)
+    means: dict[Value, np.ndarray] = field(default_factory=dict)
 
 
 def calibrate(graph: Graph, calibration, *, method: str, percentile: float, preprocess: dict | None = None,
-              progress: bool | None = None) -> tuple[Ranges, dict[str, np.ndarray]]:
-    """Run the float graph on the calibration data. Returns the ranges and the first sample.
+              progress: bool | None = None) -> tuple[Calibration, dict[str, np.ndarray]]:
+    """Run the float graph on the calibration data. Returns what was seen and the first sample.
 
     method "minmax" takes the extremes; "percentile" cuts (100 - percentile) % of the values off each end, which keeps
-    a few outliers from making every step coarse. CalibrationError when the data do not fit.
+    a few outliers from making every step coarse; "mse" cuts where the mean squared error is least. CalibrationError
+    when the data do not fit.
     """
     if method not in METHODS:
         raise CalibrationError(f"method {method!r}: expected one of {', '.join(METHODS)}")
@@ -42,7 +50,8 @@ def calibrate(graph: Graph, calibration, *, method: str, percentile: float, prep
         outputs = runner.run(sample)
         for name, value in watched.items():
             histograms[value].add(sample[value.name] if value in graph.inputs else outputs[name])
-    return {v: h.range(method, percentile) for v, h in histograms.items()}, first
+    means = {v: h.mean_sum / h.samples for v, h in histograms.items() if h.finite and h.mean_sum is not None}
+    return Calibration({v: h.range(method, percentile) for v, h in histograms.items()}, means), first
 
 
 def _observer(graph: Graph) -> tuple[Runner, dict[str, Value]]:
@@ -79,6 +88,7 @@ class Histogram:
     def __init__(self) -> None:
         self.limit, self.counts = 0.0, np.zeros(BINS, np.int64)
         self.low, self.high, self.finite = np.inf, -np.inf, True
+        self.mean_sum, self.samples = None, 0
 
     def add(self, array: np.ndarray) -> None:
         if array.size == 0 or not self.finite:
@@ -88,10 +98,20 @@ class Histogram:
             self.finite = False
             return
         self.low, self.high = min(self.low, low), max(self.high, high)
+        self.add_mean(array)
         self.grow(max(abs(low), abs(high)))
         if self.limit:
             index = (array.ravel() * np.float32(BINS / 2 / self.limit) + np.float32(BINS // 2)).astype(np.int32)
             self.counts += np.bincount(np.clip(index, 0, BINS - 1), minlength=BINS)
+
+    def add_mean(self, array: np.ndarray) -> None:
+        if array.ndim:
+            mean = array.reshape(-1, array.shape[-1]).mean(axis=0, dtype=np.float64)
+            if self.samples and (self.mean_sum is None or len(self.mean_sum) != len(mean)):
+                self.mean_sum = None  # the last axis is dynamic: no such thing as a channel
+            else:
+                self.mean_sum = mean if not self.samples else self.mean_sum + mean
+        self.samples += 1
 
     def grow(self, largest: float) -> None:
         if largest and not self.limit:
@@ -106,9 +126,24 @@ class Histogram:
             return None
         if method == "minmax" or not self.limit:
             return self.low, self.high
+        if method == "mse":
+            return self.least_error()
         cut = self.counts.sum() * (100 - percentile) / 100
         edges = np.linspace(-self.limit, self.limit, BINS + 1)
         below, above = np.cumsum(self.counts), np.cumsum(self.counts[::-1])[::-1]
         low = edges[np.searchsorted(below, cut, side="right")]
         high = edges[BINS - np.searchsorted(above[::-1], cut, side="right")]
         return float(max(low, self.low)), float(min(high, self.high))
+
+    def least_error(self) -> tuple[float, float]:
+        """The part of [low, high] that int8 represents with the least mean squared error: clipping what is outside
+        against rounding, scale**2 / 12, what is inside."""
+        centers = (np.arange(BINS) + 0.5) * (2 * self.limit / BINS) - self.limit
+        best, result = np.inf, (self.low, self.high)
+        for part in np.linspace(1, 0.2, 81):
+            low, high = min(self.low * part, 0.0), max(self.high * part, 0.0)
+            outside = np.maximum(low - centers, 0) + np.maximum(centers - high, 0)
+            error = (self.counts * np.where(outside > 0, outside ** 2, ((high - low) / 255) ** 2 / 12)).sum()
+            if error < best:
+                best, result = error, (max(low, self.low), min(high, self.high))
+        return result

@@ -31,7 +31,8 @@ class Emit:
 
     @property
     def out(self) -> Value:
-        return self.outputs[0]
+        """The first output that is not left out."""
+        return next(o for o in self.outputs if o is not None)
 
     def input(self, i: int) -> Value | None:
         """Input i, or None when left out."""

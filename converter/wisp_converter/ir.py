@@ -105,5 +105,5 @@ class Graph:
 
 def constant(name: str, data: np.ndarray, **fields) -> Value:
     """A constant value with the dtype and shape of `data`."""
-    data = np.ascontiguousarray(data)
+    data = np.asarray(data, order="C")  # ascontiguousarray would give a scalar an axis
     return Value(name, data.dtype, tuple(data.shape), data, **fields)

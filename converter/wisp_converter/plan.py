@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from . import ops
 from .format import ALIGNMENT, Plan, round_up, tensor_size
 from .ir import Graph, Node, Value
+from .opcodes import opcodes
 
 # Operators that compute the same bytes in the same order: output 0 may be input 0.
 VIEWS = {"Reshape", "Identity", "Squeeze", "Unsqueeze", "Flatten"}
@@ -142,7 +143,9 @@ def _shared_place(node: Node, value: Value, i: int, owner: dict, lives: dict, in
         return owner.get(source) if source is not None and tensor_size(source) == tensor_size(value) else None
     if node.op not in in_place:
         return None
-    for source in node.inputs:
+    # Only element-wise operators read all their inputs at the place they write; others just the first.
+    elementwise = 20 <= opcodes()[node.op].code < 60
+    for source in node.inputs if elementwise else node.inputs[:1]:
         if source in owner and tensor_size(source) == tensor_size(value) and source.shape == value.shape:
             buffer, offset = owner[source]
             end = offset + tensor_size(source)

@@ -73,9 +73,22 @@ def channel_params(weights: np.ndarray, scales: np.ndarray, bias: np.ndarray, in
 
 
 def rescale_row(scale: float, in_zero: int, out_zero: int, count: int) -> tuple[int, int, int]:
-    """(bias, shift, multiplier) of y = requantize(sum of `count` stored values + bias): y real = scale * sum of real steps."""
+    """(bias, shift, multiplier) of y = requantize(256 * sum of `count` stored values + bias), a row of AveragePool's table.
+
+    scale: output steps for one input step. The sum is enlarged because the bias, zero point included, is a whole number
+    of accumulator units, and a few values averaged make that unit a good part of an output step.
+    """
+    if count >= 2**15:
+        raise ValueError(f"the mean of {count} values does not fit 32 bits")
+    multiplier, shift = requantize_params(scale / 256)
+    bias = round(out_zero / float(effective_scale(multiplier, shift))) - 256 * in_zero * count
+    return bias + (1 << (shift - 1) if shift > 0 else 0), shift, multiplier
+
+
+def product_params(scale: float, out_zero: int) -> tuple[int, int, int]:
+    """(bias, shift, multiplier) of y = requantize((a - z_a) * (b - z_b) + bias), the int8 Mul; scale = s_a * s_b / s_y."""
     multiplier, shift = requantize_params(scale)
-    bias = round(out_zero / float(effective_scale(multiplier, shift))) - in_zero * count
+    bias = round(out_zero / float(effective_scale(multiplier, shift)))
     return bias + (1 << (shift - 1) if shift > 0 else 0), shift, multiplier
 
 

@@ -14,8 +14,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from . import ops
-from .calibrate import Ranges
+from . import ops, qmath
+from .calibrate import Calibration
 from .ir import Graph, Node, Value, constant
 from .opcodes import opcodes
 from .passes import merge_common, remove_dead
@@ -27,18 +27,20 @@ SMALLEST_SCALE = 1e-30
 # Outputs whose range follows from the operator: (scale, zero point).
 FIXED = {"Sigmoid": (1 / 256, -128), "Softmax": (1 / 256, -128), "HardSigmoid": (1 / 255, -128)}
 
+BIAS_CORRECTION = True
+
 LOW_SNR = 20.0  # dB; int8 weights below this are worth a warning
 
 
-def quantize_int8(graph: Graph, ranges: Ranges, say: Callable[[str], None] = lambda line: None) -> dict:
+def quantize_int8(graph: Graph, seen: Calibration, say: Callable[[str], None] = lambda line: None) -> dict:
     """Rewrite the float graph, in place, so that as much as possible runs in int8. Inputs and outputs stay float.
 
-    `ranges`: of every f32 activation, see calibrate.py. Returns what was done, for the file's metadata; every node that
+    `seen`: the activations' ranges and means, see calibrate.py. Returns what was done, for the file's metadata; every node that
     stays float is also told through `say`.
     """
     reasons: dict[int, str] = {}
     while True:
-        rewriter = Rewriter(graph, ranges, reasons)
+        rewriter = Rewriter(graph, seen, reasons)
         if rewriter.run():
             break
     _report(graph, rewriter, say)
@@ -53,8 +55,8 @@ def quantize_int8(graph: Graph, ranges: Ranges, say: Callable[[str], None] = lam
 class Rewriter:
     """Builds the int8 graph. This is the `q` of the families' rules; they may use what is documented as theirs."""
 
-    def __init__(self, graph: Graph, ranges: Ranges, reasons: dict[int, str]) -> None:
-        self.graph, self.ranges, self.reasons = graph, ranges, reasons
+    def __init__(self, graph: Graph, seen: Calibration, reasons: dict[int, str]) -> None:
+        self.graph, self.ranges, self.means, self.reasons = graph, seen.ranges, seen.means, reasons
         self.users, self.producers, self.outputs = graph.users(), graph.producers(), set(graph.outputs)
         self.same_scale, self.tables = _union("SAME_SCALE"), _tables()
         self.chosen = self.choose()
@@ -221,16 +223,17 @@ class Rewriter:
 
     def quantize_node(self, node: Node) -> None:
         rule = ops.find(f"quantize_{node.op}")
-        if node.op in self.tables and not rule:
-            self.extend_chain(node)
-        elif node.op in self.same_scale:
-            data = set(map(id, self.data_inputs(node)))
-            inputs = [self.int8(v) if v is not None and id(v) in data else v for v in node.inputs]
-            self.nodes.append(Node(node.op, inputs, [None if v is None else self.int8(v) for v in node.outputs], dict(node.attrs), node.name))
-        else:
+        if rule:
             before = len(self.nodes)
-            rule(self, node)
+            rule(self, self.correct_bias(node))
             self.measure_weights(node, self.nodes[before:])
+        elif node.op in self.tables:
+            self.extend_chain(node)
+        else:
+            moved = set(map(id, self.data_inputs(node)))
+            inputs = [self.int8(v) if v is not None and id(v) in moved else v for v in node.inputs]
+            outputs = [None if v is None else self.int8(v) for v in node.outputs]
+            self.nodes.append(Node(node.op, inputs, outputs, dict(node.attrs), node.name))
 
     def float(self, value: Value | None) -> Value | None:
         """The float form of a value for a float reader; dequantized on first use if an int8 node computes it."""
@@ -241,6 +244,24 @@ class Rewriter:
             self.floats[value] = value
             self.nodes.append(Node("DequantizeLinear", [source], [value], {}, f"{value.name}.dequantize"))
         return value
+
+    def correct_bias(self, node: Node) -> Node:
+        """The node with what rounding its weights adds to each output on average taken off the bias.
+
+        The mean error of output j is sum over k of (rounded - real)[j, k] * E[x_k] (Nagel et al. 2019, "Data-Free
+        Quantization", section 4.2); the means E[x_k] were seen in calibration."""
+        weights = node.inputs[1].data if node.op in ("Conv", "Gemm") else None
+        means = self.means.get(node.inputs[0])
+        if weights is None or means is None or not BIAS_CORRECTION:
+            return node
+        n, group = len(weights), node.attrs.get("group", 1)
+        rows = weights.reshape(n, -1)
+        bias = np.zeros(n, np.float32) if node.inputs[2] is None else node.inputs[2].data
+        scales = qmath.weight_scales(rows, bias, self.scale(node.inputs[0])[0], self.scale(node.outputs[0])[0])
+        error = (qmath.quantize_weights(rows, scales) * scales[:, None] - rows).reshape(n, -1, weights.shape[-1]).sum(axis=1)
+        inputs = np.repeat(means.reshape(group, -1), n // group, axis=0)
+        corrected = (bias - (error * inputs).sum(axis=1)).astype(np.float32)
+        return Node(node.op, [*node.inputs[:2], constant(f"{node.outputs[0].name}.bias", corrected)], node.outputs, node.attrs, node.name)
 
     # ---- tables
 

@@ -71,7 +71,7 @@ def aligned(size: int) -> np.ndarray:
     except (MemoryError, ValueError):
         raise OutOfMemoryError(f"no memory for {size} bytes") from None
     start = -memory.ctypes.data % ALIGNMENT
-    return memory[start : start + size]
+    return memory[start : start + max(size, 1)]  # an empty slice would lose its address
 
 
 def pointer(memory: np.ndarray):

@@ -29,10 +29,14 @@ def load_image(path: str | os.PathLike, preprocessing: dict) -> np.ndarray:
     except ImportError:
         raise UnsupportedError("reading pictures needs Pillow: pip install pillow") from None
     try:
-        with Image.open(path) as picture:
+        with open(path, "rb") as stream, Image.open(stream) as picture:
             pixels = _crop(picture.convert("RGB"), preprocessing, Image.Resampling.BICUBIC)
     except (UnidentifiedImageError, SyntaxError):
         raise ArgumentError(f"{path}: not a picture") from None
+    except OSError as error:
+        if error.filename:
+            raise
+        raise ArgumentError(f"{path}: the picture is damaged ({error})") from None
     return normalize(np.asarray(pixels), preprocessing)
 
 

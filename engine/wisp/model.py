@@ -228,6 +228,8 @@ class Model:
 def _map(source):
     """The file as a C buffer on a multiple of WISP_ALIGNMENT, which keeps itself alive."""
     if isinstance(source, (bytes, bytearray, memoryview)):
+        if not len(source):
+            raise BadFileError("the file is empty")
         copy = _library.aligned(len(source))
         copy[:] = np.frombuffer(source, np.uint8)
         return ffi.from_buffer(copy)

@@ -46,7 +46,9 @@ def conv_model(n, c, h, w, m, kernel, attrs, bias=True, after=()):
 @pytest.mark.parametrize("bias", [True, False])
 def test_float(case, bias):
     n, c, h, w = case[:4]
-    check_model(conv_model(*case, bias=bias), {"x": rng.standard_normal((n, c, h, w)).astype(np.float32)})
+    # The reference of onnx 1.22 gets the output's width wrong for auto_pad with strides, and fails without a batch.
+    check_model(conv_model(*case, bias=bias), {"x": rng.standard_normal((n, c, h, w)).astype(np.float32)},
+                trust_reference="auto_pad" not in case[6] and n > 0)
 
 
 @pytest.mark.parametrize("attrs", [{}, dict(pads=[3, 1], strides=[2], dilations=[3]), dict(group=6)], ids=str)

@@ -26,7 +26,8 @@ def pool_model(op, attrs, shape):
 @pytest.mark.parametrize("channels", [1, 16, 35])
 def test_float(op, attrs, channels):
     x = rng.standard_normal((2, channels, 7, 6)).astype(np.float32)
-    check_model(pool_model(op, attrs, x.shape), {"x": x})
+    # The reference of onnx 1.22 fails on MaxPool with these uneven pads.
+    check_model(pool_model(op, attrs, x.shape), {"x": x}, trust_reference=op != "MaxPool" or attrs.get("pads") != CASES[2]["pads"])
 
 
 @pytest.mark.parametrize("attrs", CASES[:3], ids=str)
@@ -52,8 +53,15 @@ def test_global(op):
     check_model(pool_model(op, {}, x.shape), {"x": x})
 
 
-@pytest.mark.parametrize("op,attrs", [("AveragePool", a) for a in CASES] + [("MaxPool", CASES[1]), ("GlobalAveragePool", {}),
+@pytest.mark.parametrize("op,attrs", [("AveragePool", a) for a in CASES] + [("GlobalAveragePool", {}),
                                       ("AveragePool", dict(CASES[1], count_include_pad=1))], ids=str)
 def test_int8(op, attrs):
     x = rng.standard_normal((1, 20, 7, 6)).astype(np.float32)
     check_int8_layer(pool_model(op, attrs, x.shape), {"x": x})
+
+
+def test_int8_max_after_a_convolution():
+    x = rng.standard_normal((1, 4, 9, 9)).astype(np.float32)
+    weights = rng.standard_normal((20, 4, 3, 3)).astype(np.float32)
+    nodes = [("Conv", ["x", "w"], ["c"], {}), ("MaxPool", ["c"], ["y"], CASES[1])]
+    check_int8_layer(make_model(nodes, {"x": list(x.shape)}, ["y"], {"w": weights}), {"x": x})

@@ -8,14 +8,14 @@ ALWAYS_INLINE float apply(int code, float x, const float *p) {
         case OP_Sigmoid: return sigmoid_f32(x);
         case OP_Tanh: return tanh_f32(x);
         case OP_Exp: return exp_f32(x);
-        case OP_Log: return logf(x);
+        case OP_Log: return log_f32(x);
         case OP_Sqrt: return sqrtf(x);
         case OP_Neg: return -x;
         case OP_Abs: return fabsf(x);
         case OP_Erf: return erf_f32(x);
-        case OP_Floor: return floorf(x);
-        case OP_Ceil: return ceilf(x);
-        case OP_Round: return rintf(x);
+        case OP_Floor: return floor_f32(x);
+        case OP_Ceil: return -floor_f32(-x);
+        case OP_Round: return round_f32(x);
         case OP_Reciprocal: return 1.0f / x;
         case OP_Sin: return sinf(x);
         case OP_Cos: return cosf(x);
@@ -29,7 +29,7 @@ ALWAYS_INLINE float apply(int code, float x, const float *p) {
         case OP_Acosh: return acoshf(x);
         case OP_Atanh: return atanhf(x);
         case OP_Sign: return x > 0 ? 1.0f : x < 0 ? -1.0f : x;
-        case OP_Softplus: return (x > 0 ? x : 0.0f) + log1pf(exp_f32(-fabsf(x)));
+        case OP_Softplus: return softplus_f32(x);
         case OP_Softsign: return x / (1.0f + fabsf(x));
         case OP_LeakyRelu: return select_f32(x < 0, x * p[0], x);
         case OP_Elu: return select_f32(x > 0, p[1] * x, p[0] * expm1_f32(p[2] * x));
@@ -52,16 +52,20 @@ ALWAYS_INLINE float apply(int code, float x, const float *p) {
     }
 }
 
-/* In blocks of a fixed size through a local array: then compilers vectorise at -O2, and y may be x. */
-ALWAYS_INLINE void loop(int code, const float *p, const float *x, float *y, size_t n) {
-    enum { BLOCK = 16 };
+enum { BLOCK = 16 };
+
+/* Through a local array of fixed size: then compilers vectorise at -O2, and y may be x. */
+ALWAYS_INLINE void apply_block(int code, const float *p, const float *x, float *y, size_t n) {
     float block[BLOCK] = {0};
-    for (size_t i = 0; i < n; i += BLOCK) {
-        const size_t m = n - i < BLOCK ? n - i : BLOCK;
-        memcpy(block, x + i, m * sizeof *x);
-        for (int j = 0; j < BLOCK; j++) block[j] = apply(code, block[j], p);
-        memcpy(y + i, block, m * sizeof *y);
-    }
+    memcpy(block, x, n * sizeof *x);
+    for (int j = 0; j < BLOCK; j++) block[j] = apply(code, block[j], p);
+    memcpy(y, block, n * sizeof *y);
+}
+
+ALWAYS_INLINE void loop(int code, const float *p, const float *x, float *y, size_t n) {
+    size_t i = 0;
+    for (; i + BLOCK <= n; i += BLOCK) apply_block(code, p, x + i, y + i, BLOCK);
+    if (i < n) apply_block(code, p, x + i, y + i, n - i);
 }
 
 /* One copy of the loop for each operator worth vectorising; the others spend their time in the library. */
@@ -70,6 +74,11 @@ void wisp_activation_f32(int code, const float *p, const float *x, float *y, siz
         case OP_Sigmoid: loop(OP_Sigmoid, p, x, y, n); return;
         case OP_Tanh: loop(OP_Tanh, p, x, y, n); return;
         case OP_Exp: loop(OP_Exp, p, x, y, n); return;
+        case OP_Log: loop(OP_Log, p, x, y, n); return;
+        case OP_Floor: loop(OP_Floor, p, x, y, n); return;
+        case OP_Ceil: loop(OP_Ceil, p, x, y, n); return;
+        case OP_Round: loop(OP_Round, p, x, y, n); return;
+        case OP_Softplus: loop(OP_Softplus, p, x, y, n); return;
         case OP_Sqrt: loop(OP_Sqrt, p, x, y, n); return;
         case OP_Neg: loop(OP_Neg, p, x, y, n); return;
         case OP_Abs: loop(OP_Abs, p, x, y, n); return;

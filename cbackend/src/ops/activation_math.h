@@ -64,6 +64,45 @@ ALWAYS_INLINE float expm1_f32(float x) {
     return e.p * s + (s - 1.0f);
 }
 
+/* k * ln(2) + log(1 + f) for integers k and 1 + f in sqrt(1/2)..sqrt(2). With s = f / (2 + f), log(1 + f) is
+ * 2s + s * R(s^2) = f - (f^2 / 2 - s * (f^2 / 2 + R)), where f is exact and the rest small. */
+ALWAYS_INLINE float join_log(float k, float f) {
+    const float s = f / (2.0f + f), z = s * s, h = 0.5f * f * f;
+    float r = 2.958308756e-1f; /* minimax for R(z) / z, error 1.9e-7 */
+    r = r * z + 3.998869658e-1f;
+    r = r * z + 6.666668653e-1f;
+    return k * 0.693359375f - ((h - (s * (h + z * r) + k * -2.12194440e-4f)) - f);
+}
+
+/* Within 1 unit in the last place. */
+ALWAYS_INLINE float log_f32(float x) {
+    const int tiny = x < 1.17549435e-38f; /* no exponent to read: scale by 2^25 */
+    const uint32_t root = 0x3f3504f3u;    /* sqrt(1/2) */
+    const uint32_t bits = bits_from_float(select_f32(tiny, x * 33554432.0f, x)) - root + 0x3f800000u;
+    const float k = (float)((int32_t)(bits >> 23) - 127 - 25 * tiny);
+    const float y = join_log(k, float_from_bits((bits & 0x7fffffu) + root) - 1.0f);
+    const float special = select_f32(x == 0, -INFINITY, select_f32(x < 0, NAN, x)); /* infinity and NaN stay */
+    return select_f32((x > 0) & (x < INFINITY), y, special);
+}
+
+/* log(1 + e^x) = max(x, 0) + log(1 + e^-|x|). */
+ALWAYS_INLINE float softplus_f32(float x) {
+    const float e = exp_f32(-fabsf(x)); /* 0..1 */
+    const int upper = e > 0.41421356f;  /* 1 + e = 2 * (1 + (e - 1) / 2) */
+    return select_f32(x > 0, x, 0.0f) + join_log((float)upper, select_f32(upper, 0.5f * (e - 1.0f), e));
+}
+
+/* To the nearest integer, halves to even. Numbers from 2^23 on are integers; adding 2^23 rounds the others. */
+ALWAYS_INLINE float round_f32(float x) {
+    const float a = fabsf(x), r = (a + 8388608.0f) - 8388608.0f;
+    return copysignf(select_f32(a < 8388608.0f, r, a), x);
+}
+
+ALWAYS_INLINE float floor_f32(float x) {
+    const float r = round_f32(x);
+    return copysignf(r - select_f32(r > x, 1.0f, 0.0f), x);
+}
+
 ALWAYS_INLINE float sigmoid_f32(float x) {
     return 1.0f / (1.0f + exp_f32(-x));
 }

@@ -25,12 +25,12 @@ int wisp_refuse_quantized(wisp_call *call, bool same_scale) {
     return WISP_OK;
 }
 
-enum { SPAN_WIDE, SPAN_F32, SPAN_ADD_F32, SPAN_COMPARE_F32, SPAN_ADD_S8, SPAN_MUL_S8, SPAN_WHERE };
+enum { SPAN_WIDE, SPAN_F32, SPAN_ADD_F32, SPAN_COMPARE_F32, SPAN_ADD_S8, SPAN_MUL_S8, SPAN_WHERE, SPAN_LOGIC };
 static wisp_span_fn *const spans[] = {
     [SPAN_WIDE] = wisp_span_wide,       [SPAN_F32] = wisp_span_f32,
     [SPAN_ADD_F32] = wisp_span_add_f32, [SPAN_COMPARE_F32] = wisp_span_compare_f32,
     [SPAN_ADD_S8] = wisp_span_add_s8,   [SPAN_MUL_S8] = wisp_span_mul_s8,
-    [SPAN_WHERE] = wisp_span_where,
+    [SPAN_WHERE] = wisp_span_where,     [SPAN_LOGIC] = wisp_span_logic,
 };
 
 static void run_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
@@ -202,7 +202,7 @@ static int prepare_logic(wisp_call *call, uint32_t inputs) {
     if (status != WISP_OK) return status;
     for (uint32_t i = 0; i < inputs; i++)
         if (wisp_input(call, i)->dtype != WISP_BOOL) return wisp_refuse_dtype(call, wisp_input(call, i)->dtype);
-    return bind(call, WISP_BOOL, SPAN_WIDE);
+    return bind(call, WISP_BOOL, SPAN_LOGIC);
 }
 
 int wisp_prepare_And(wisp_call *call) {

@@ -23,7 +23,8 @@ enum { ELTWISE_GRAIN = 16384 }; /* elements worth a thread: a few microseconds o
 typedef void wisp_span_fn(wisp_call *call, const uint8_t *const *x, const int *step, uint8_t *y, size_t n);
 
 wisp_span_fn wisp_span_f32, wisp_span_add_f32, wisp_span_compare_f32, wisp_span_add_s8, wisp_span_mul_s8, wisp_span_where;
-wisp_span_fn wisp_span_wide; /* any dtype of wisp_wide_kind, one or two inputs */
+wisp_span_fn wisp_span_logic; /* bool */
+wisp_span_fn wisp_span_wide;  /* any dtype of wisp_wide_kind, one or two inputs */
 
 /* Calls span for the elements [begin, end) of the output, counted row-major, of a node of 1..3 inputs that broadcast to it. */
 void wisp_eltwise_range(wisp_call *call, int64_t begin, int64_t end, wisp_span_fn *span);

@@ -96,11 +96,17 @@ void wisp_span_mul_s8(wisp_call *call, const uint8_t *const *x, const int *step,
 
 /* memcpy of a constant size is one move. */
 ALWAYS_INLINE void loop_where(size_t size, const uint8_t *const *x, const int *step, uint8_t *y, size_t n) {
+    const uint8_t *condition = x[0], *a = x[1], *b = x[2];
+    const size_t step_c = step[0] ? 1 : 0, step_a = step[1] ? size : 0, step_b = step[2] ? size : 0;
     for (size_t i = 0; i < n; i++) {
-        const int chosen = x[0][step[0] ? i : 0] ? 1 : 2;
+        const uint8_t *chosen = *condition ? a : b;
         uint8_t element[8];
-        memcpy(element, x[chosen] + (step[chosen] ? i * size : 0), size);
-        memcpy(y + i * size, element, size);
+        memcpy(element, chosen, size);
+        memcpy(y, element, size);
+        condition += step_c;
+        a += step_a;
+        b += step_b;
+        y += size;
     }
 }
 
@@ -111,4 +117,18 @@ void wisp_span_where(wisp_call *call, const uint8_t *const *x, const int *step, 
         case 4: loop_where(4, x, step, y, n); return;
         default: loop_where(8, x, step, y, n);
     }
+}
+
+void wisp_span_logic(wisp_call *call, const uint8_t *const *x, const int *step, uint8_t *y, size_t n) {
+    const int code = call->node->code;
+    const uint8_t *a = x[0], *b = x[call->node->input_count - 1];
+    const size_t step_a = step[0] ? 1 : 0, step_b = step[call->node->input_count - 1] ? 1 : 0;
+    if (code == OP_And)
+        for (size_t i = 0; i < n; i++) y[i] = (a[i * step_a] != 0) & (b[i * step_b] != 0);
+    else if (code == OP_Or)
+        for (size_t i = 0; i < n; i++) y[i] = (a[i * step_a] != 0) | (b[i * step_b] != 0);
+    else if (code == OP_Xor)
+        for (size_t i = 0; i < n; i++) y[i] = (a[i * step_a] != 0) ^ (b[i * step_b] != 0);
+    else
+        for (size_t i = 0; i < n; i++) y[i] = a[i * step_a] == 0;
 }

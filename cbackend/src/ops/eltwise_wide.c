@@ -86,10 +86,6 @@ static bool apply_bits(int code, uint64_t a, uint64_t b, uint64_t *y) {
         case OP_Mul: *y = a * b; return true;
         case OP_Neg: *y = 0 - a; return true;
         case OP_Equal: *y = a == b; return true;
-        case OP_And: *y = a && b; return true;
-        case OP_Or: *y = a || b; return true;
-        case OP_Xor: *y = !a != !b; return true;
-        case OP_Not: *y = !a; return true;
         case OP_BitwiseAnd: *y = a & b; return true;
         case OP_BitwiseOr: *y = a | b; return true;
         case OP_BitwiseXor: *y = a ^ b; return true;

@@ -132,7 +132,7 @@ static void average_s8(const wisp_call *call, const pieces *p, int32_t inside, i
     memset(p->sums, 0, 4 * (size_t)channels);
     if (inside) call->kernels->sum_s8((const int8_t *const *)p->inside, inside, channels, p->sums);
     for (int32_t c = 0; c < channels; c++)
-        out[c] = requantize_s8(add_wrap(add_wrap(p->sums[c], padding), row[0]), row[1], row[2], params->lo, params->hi);
+        out[c] = requantize_s8(add_wrap((int32_t)((uint32_t)add_wrap(p->sums[c], padding) << 8), row[0]), row[1], row[2], params->lo, params->hi);
 }
 
 static void average_f32(const wisp_call *call, const pieces *p, int32_t inside, int32_t count, int32_t channels, float *out) {

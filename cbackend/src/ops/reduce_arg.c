@@ -4,23 +4,36 @@
 
 enum { STATE_AXIS };
 
-/* Whether x at a later index replaces `best`. The first NaN stays. */
-ALWAYS_INLINE bool better_f32(bool max, bool last, float x, float best) {
-    if (x != x || best != best) return x != x && (last || best == best);
-    if (x == best) return last;
-    return max ? x > best : x < best;
+/* Where the extreme, found before, lies among the n elements at x, x + stride, ... */
+static int64_t search_f32(const float *x, int64_t n, int64_t stride, float extreme, bool last) {
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t at = last ? n - 1 - i : i;
+        const float v = x[at * stride];
+        if (v == extreme || v != v) return at;
+    }
+    return 0;
 }
 
-ALWAYS_INLINE int64_t arg_f32(bool max, bool last, const float *x, const axis_view *v) {
-    int64_t at = 0;
-    float best = x[0];
-    for (int64_t i = 1; i < v->n; i++) {
-        const float candidate = x[i * v->inner];
-        if (!better_f32(max, last, candidate, best)) continue;
-        best = candidate;
-        at = i;
+/* Extremes come through the reductions' kernels, a block of neighbouring outputs at once. */
+static void run_f32_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
+    const wisp_tensor *x = wisp_input(call, 0);
+    const axis_view v = view_axis(x, (int)call->node->state[STATE_AXIS]);
+    const bool last = WISP_PARAMS(call, ArgMax)->select_last_index != 0;
+    const int code = call->node->code == OP_ArgMax ? OP_ReduceMax : OP_ReduceMin;
+    float extreme[REDUCE_COLUMNS];
+    reduction r;
+    (void)thread;
+    wisp_plan_reduction(x, (int64_t)1 << call->node->state[STATE_AXIS], &r);
+    for (int64_t i = begin, n; i < end; i += n) {
+        const int64_t column = i % r.columns, left = r.columns - column;
+        n = left < end - i ? left : end - i;
+        if (n > REDUCE_COLUMNS) n = REDUCE_COLUMNS;
+        wisp_reduce_f32(call->kernels, &r, code, x->data, i / r.columns, column, n, extreme);
+        for (int64_t j = 0; j < n; j++) {
+            const int64_t offset = (i + j) / v.inner * v.n * v.inner + (i + j) % v.inner;
+            ((int64_t *)wisp_output(call, 0)->data)[i + j] = search_f32((const float *)x->data + offset, v.n, v.inner, extreme[j], last);
+        }
     }
-    return at;
 }
 
 static int64_t arg_wide(bool max, bool last, int dtype, const uint8_t *x, const axis_view *v) {
@@ -40,31 +53,22 @@ static int64_t arg_wide(bool max, bool last, int dtype, const uint8_t *x, const 
     return at;
 }
 
-static void run_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
-    const wisp_ArgMax_params *p = WISP_PARAMS(call, ArgMax);
+static void run_wide_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
     const wisp_tensor *x = wisp_input(call, 0);
-    const bool max = call->node->code == OP_ArgMax, last = p->select_last_index != 0;
+    const bool max = call->node->code == OP_ArgMax, last = WISP_PARAMS(call, ArgMax)->select_last_index != 0;
     const axis_view v = view_axis(x, (int)call->node->state[STATE_AXIS]);
     const size_t size = wisp_dtype_size(x->dtype);
-    int64_t *y = wisp_output(call, 0)->data;
     (void)thread;
     for (int64_t i = begin; i < end; i++) {
         const int64_t offset = i / v.inner * v.n * v.inner + i % v.inner;
-        const uint8_t *at = (const uint8_t *)x->data + (size_t)offset * size;
-        if (x->dtype != WISP_F32)
-            y[i] = arg_wide(max, last, x->dtype, at, &v);
-        else if (last)
-            y[i] = arg_f32(max, true, (const float *)(const void *)at, &v);
-        else if (max)
-            y[i] = arg_f32(true, false, (const float *)(const void *)at, &v);
-        else
-            y[i] = arg_f32(false, false, (const float *)(const void *)at, &v);
+        ((int64_t *)wisp_output(call, 0)->data)[i] = arg_wide(max, last, x->dtype, (const uint8_t *)x->data + (size_t)offset * size, &v);
     }
 }
 
 static int run(wisp_call *call) {
     const wisp_tensor *x = wisp_input(call, 0);
-    wisp_parallel(call, (int64_t)wisp_output(call, 0)->count, reduce_grain(4 * (int64_t)x->dims[call->node->state[STATE_AXIS]]), run_range);
+    wisp_parallel(call, (int64_t)wisp_output(call, 0)->count, reduce_grain(4 * (int64_t)x->dims[call->node->state[STATE_AXIS]]),
+                  x->dtype == WISP_F32 ? run_f32_range : run_wide_range);
     return WISP_OK;
 }
 

@@ -6,6 +6,7 @@
 enum {
     LANES = 8,
     RUN_BLOCK = 1024, /* a long sum is a sum of sums: rounding errors grow with n / RUN_BLOCK + RUN_BLOCK / LANES */
+    RUN_COLUMNS = 32,
     ROW_BLOCK = 64
 };
 
@@ -37,14 +38,40 @@ ALWAYS_INLINE float map(int code, float x, float shift) {
 /* ---- innermost axis reduced */
 
 ALWAYS_INLINE float reduce_block(int code, const float *x, size_t n, float shift) {
+    const size_t tail = n % LANES, whole = n - tail;
     float lane[LANES];
-    size_t i = 0;
     for (int j = 0; j < LANES; j++) lane[j] = identity(code);
-    for (; i + LANES <= n; i += LANES)
+    for (size_t i = 0; i < whole; i += LANES)
         for (int j = 0; j < LANES; j++) lane[j] = join(code, lane[j], map(code, x[i + (size_t)j], shift));
-    for (int j = 0; i < n; i++, j++) lane[j] = join(code, lane[j], map(code, x[i], shift));
+    for (size_t j = 0; j < tail; j++) lane[j] = join(code, lane[j], map(code, x[whole + j], shift));
     for (int j = 1; j < LANES; j++) lane[0] = join(code, lane[0], lane[j]);
     return lane[0];
+}
+
+/* The run as rows of RUN_COLUMNS elements, which a kernel joins at once. */
+static float reduce_block_by_kernel(const wisp_kernels *kernels, int code, const float *x, size_t n) {
+    const float *rows[RUN_BLOCK / RUN_COLUMNS];
+    float column[RUN_COLUMNS];
+    const size_t count = n / RUN_COLUMNS, used = count * RUN_COLUMNS;
+    float total =
+        code == OP_ReduceMax ? reduce_block(OP_ReduceMax, x + used, n - used, 0) : reduce_block(OP_ReduceSum, x + used, n - used, 0);
+    if (count == 0) return total;
+    for (size_t i = 0; i < count; i++) rows[i] = x + i * RUN_COLUMNS;
+    (code == OP_ReduceMax ? kernels->max_f32 : kernels->sum_f32)(rows, (int32_t)count, RUN_COLUMNS, column);
+    return code == OP_ReduceMax ? join(OP_ReduceMax, total, reduce_block(OP_ReduceMax, column, RUN_COLUMNS, 0))
+                                : join(OP_ReduceSum, total, reduce_block(OP_ReduceSum, column, RUN_COLUMNS, 0));
+}
+
+static float reduce_rows_by_kernel(const wisp_kernels *kernels, int code, const reduction *r, const float *x) {
+    float total = identity(code);
+    for (int64_t row = 0; row < r->rows; row++) {
+        const float *at = x + wisp_row_offset(r, row);
+        for (int64_t i = 0; i < r->run; i += RUN_BLOCK) {
+            const int64_t left = r->run - i;
+            total = join(code, total, reduce_block_by_kernel(kernels, code, at + i, (size_t)(left < RUN_BLOCK ? left : RUN_BLOCK)));
+        }
+    }
+    return total;
 }
 
 ALWAYS_INLINE float reduce_rows(int code, const reduction *r, const float *x, float shift) {
@@ -59,16 +86,15 @@ ALWAYS_INLINE float reduce_rows(int code, const reduction *r, const float *x, fl
     return total;
 }
 
-static float reduce_runs(int code, const reduction *r, const float *x, float shift) {
+static float reduce_runs(const wisp_kernels *kernels, int code, const reduction *r, const float *x, float shift) {
     switch (code) {
-        case OP_ReduceMax: return reduce_rows(OP_ReduceMax, r, x, 0);
         case OP_ReduceMin: return reduce_rows(OP_ReduceMin, r, x, 0);
         case OP_ReduceProd: return reduce_rows(OP_ReduceProd, r, x, 0);
         case OP_ReduceL1: return reduce_rows(OP_ReduceL1, r, x, 0);
         case OP_ReduceL2:
         case OP_ReduceSumSquare: return reduce_rows(OP_ReduceSumSquare, r, x, 0);
         case OP_ReduceLogSumExp: return reduce_rows(OP_ReduceLogSumExp, r, x, shift);
-        default: return reduce_rows(OP_ReduceSum, r, x, 0);
+        default: return reduce_rows_by_kernel(kernels, code, r, x); /* sums and the maximum */
     }
 }
 
@@ -112,7 +138,7 @@ static void reduce_any(const wisp_kernels *kernels, int code, const reduction *r
                        float *y) {
     for (int64_t j = 0; j < columns; j++) y[j] = identity(code);
     if (r->columns == 1)
-        y[0] = join(code, y[0], reduce_runs(code, r, x, shift[0]));
+        y[0] = join(code, y[0], reduce_runs(kernels, code, r, x, shift[0]));
     else
         reduce_columns(kernels, code, r, x, columns, shift, y);
 }
@@ -121,8 +147,8 @@ static float finish(int code, float y, float count, float shift) {
     switch (code) {
         case OP_ReduceMean: return y / count;
         case OP_ReduceL2: return sqrtf(y);
-        case OP_ReduceLogSum: return logf(y);
-        case OP_ReduceLogSumExp: return logf(y) + shift;
+        case OP_ReduceLogSum: return log_f32(y);
+        case OP_ReduceLogSumExp: return log_f32(y) + shift;
         default: return y;
     }
 }

@@ -4,20 +4,22 @@
 
 #include "activation_math.h"
 
-/* Operands: products x * W + b (steps, batch, gates * hidden); recurrent weights, GEMM_F32 with the panels of each gate in
- * turn, hidden rounded up to 16 (dims gates * hidden16, 1, hidden); their bias; then optional ones by operator. Gates are in
- * ONNX's order: GRU z r h, LSTM i o f c.
+/* Operands: products x * W + b (steps, batch, gates * hidden16); recurrent weights, GEMM_F32 (gates * hidden16, 1, hidden);
+ * their bias; then optional ones by operator. hidden16: hidden rounded up to 16; each gate has that many outputs, the last ones
+ * 0. Gates are in ONNX's order: GRU z r h, LSTM i o f c.
  *
  * A step is cut by panels of 16 units: a thread does all gates of its units, product and activation, so one parallel
  * section is enough (GRU without linear_before_reset needs two: its third product reads all of r * h).
  *
  * Shared state lies in the first thread's scratch, for b of the batch and unit u:
- *   gates[gate][b][u16]   h[2][b][u] (old and new)   extra[b][u] (LSTM: cell; GRU: r * h)   = 4 * batch * (gates * hidden16 + 3 * hidden)
- */
-enum { PANEL = 16, GRAIN = 65536 /* multiply-accumulates worth a thread */ };
+ *   gates[b][gate][u]   h[2][b][u] (old and new)   extra[b][u] (LSTM: cell; GRU: r * h)   = 4 * batch * hidden16 * (gates + 3) */
+enum {
+    PANEL = 16,
+    GRAIN = 262144 /* multiply-accumulates of a step worth a thread: a step ends with all threads waiting for each other */
+};
 
-/* node->state: the first eight from prepare, the others of the run under way. */
-enum { STEPS, BATCH, HIDDEN, HIDDEN16, GATES, REVERSE, INITIAL, CELL /* operand numbers of h0 and c0 */, STEP, PHASE };
+/* node->state: the last two are of the run under way, the others from prepare. */
+enum { STEPS, BATCH, HIDDEN, HIDDEN16, GATES, REVERSE, STEP, PHASE };
 
 typedef struct view {
     int64_t steps, batch, hidden, hidden16, gates, step;
@@ -27,8 +29,8 @@ typedef struct view {
 static view see(const wisp_call *call) {
     const int64_t *s = call->node->state;
     view v = {s[STEPS], s[BATCH], s[HIDDEN], s[HIDDEN16], s[GATES], s[STEP], wisp_scratch(call, 0), NULL, NULL, NULL};
-    float *h = v.gate + v.gates * v.batch * v.hidden16;
-    int64_t size = v.batch * v.hidden;
+    int64_t size = v.batch * v.hidden16;
+    float *h = v.gate + v.gates * size;
     v.h_old = h + (v.step & 1 ? size : 0);
     v.h_new = h + (v.step & 1 ? 0 : size);
     v.extra = h + 2 * size;
@@ -53,158 +55,189 @@ static int64_t time_of(const wisp_call *call, const view *v, int64_t b) {
     return call->node->state[REVERSE] ? length - 1 - v->step : v->step;
 }
 
-/* Products of gates [gate, gate_end) with `rows` (batch x hidden) for the panels [begin, end) into v->gate. */
-static void multiply(const wisp_call *call, const view *v, const float *rows, int64_t gate, int64_t gate_end, int64_t begin, int64_t end) {
-    const float *weights = data_of(call, 1), *bias = data_of(call, 2), *pointers[WISP_MAX_MR];
-    int64_t first = begin * PANEL, last = end * PANEL < v->hidden ? end * PANEL : v->hidden, mr = call->kernels->gemm_f32_mr;
-    for (; gate < gate_end; gate++)
-        for (int64_t b = 0; b < v->batch; b += mr) {
-            wisp_gemm_f32 g = {.m = (int32_t)(v->batch - b < mr ? v->batch - b : mr),
-                               .n = (int32_t)(last - first),
-                               .k = (int32_t)v->hidden,
-                               .taps = 1,
-                               .rows = pointers,
-                               .weights = weights + (gate * v->hidden16 + first) * v->hidden,
-                               .bias = bias + gate * v->hidden16 + first,
-                               .out = v->gate + (gate * v->batch + b) * v->hidden16 + first,
-                               .out_stride = (ptrdiff_t)v->hidden16,
-                               .lo = -INFINITY,
-                               .hi = INFINITY};
-            for (int i = 0; i < g.m; i++) pointers[i] = rows + (b + i) * v->hidden;
-            call->kernels->gemm_f32(&g);
-        }
+/* Products of `rows` (batch x hidden) with n weights from `first` on, counted over all gates, into v->gate. */
+static void multiply(const wisp_call *call, const view *v, const float *rows, int64_t first, int64_t n) {
+    const float *pointers[WISP_MAX_MR];
+    int64_t mr = call->kernels->gemm_f32_mr, wide = v->gates * v->hidden16;
+    for (int64_t b = 0; b < v->batch; b += mr) {
+        wisp_gemm_f32 g = {.m = (int32_t)(v->batch - b < mr ? v->batch - b : mr),
+                           .n = (int32_t)n,
+                           .k = (int32_t)v->hidden,
+                           .taps = 1,
+                           .rows = pointers,
+                           .weights = data_of(call, 1) + first * v->hidden,
+                           .bias = data_of(call, 2) + first,
+                           .out = v->gate + b * wide + first,
+                           .out_stride = (ptrdiff_t)wide,
+                           .lo = -INFINITY,
+                           .hi = INFINITY};
+        for (int i = 0; i < g.m; i++) pointers[i] = rows + (b + i) * v->hidden16;
+        call->kernels->gemm_f32(&g);
+    }
 }
 
-/* What the units [0, n) of one sequence at one step read and write; gate and x point at unit 0 of gate 0. */
+/* Gates [gate, gate_end) of the panels [begin, end). */
+static void multiply_gates(const wisp_call *call, const view *v, const float *rows, int64_t gate, int64_t gate_end, int64_t begin,
+                           int64_t end) {
+    if (begin == 0 && end * PANEL == v->hidden16)
+        multiply(call, v, rows, gate * v->hidden16, (gate_end - gate) * v->hidden16);
+    else
+        for (; gate < gate_end; gate++) multiply(call, v, rows, gate * v->hidden16 + begin * PANEL, (end - begin) * PANEL);
+}
+
+/* What one panel of units of one sequence reads and writes at one step; gate and x point at its first unit in gate 0, other
+ * gates are `stride` apart. Results pass through a local array, so that compilers see no overlap and vectorise. */
 typedef struct units {
     const float *gate, *x;
-    int64_t gate_stride, x_stride; /* elements between gates */
+    int64_t stride;
     const float *h_old;
     float *h_new, *extra;
-    int64_t n;
     float clip;
 } units;
 
-/* The sum of a gate's two products, clipped. A NaN stays NaN. */
-static inline float sum(const units *u, int gate, int64_t i) {
-    float s = u->x[gate * u->x_stride + i] + u->gate[gate * u->gate_stride + i];
-    s = s > u->clip ? u->clip : s;
-    return s < -u->clip ? -u->clip : s;
-}
-
-static void gru_units(const units *u, float *restrict h_new) {
-    for (int64_t i = 0; i < u->n; i++) { /* linear_before_reset: the reset gate scales the third product */
-        float z = sigmoid_f32(sum(u, 0, i)), r = sigmoid_f32(sum(u, 1, i));
-        float s = u->x[2 * u->x_stride + i] + r * u->gate[2 * u->gate_stride + i];
-        s = s > u->clip ? u->clip : s;
-        s = s < -u->clip ? -u->clip : s;
-        h_new[i] = tanh_f32(s) * (1 - z) + z * u->h_old[i];
-    }
-}
-
-static void gru_reset_units(const units *u, float *restrict extra) {
-    for (int64_t i = 0; i < u->n; i++) extra[i] = sigmoid_f32(sum(u, 1, i)) * u->h_old[i];
-}
-
-static void gru_candidate_units(const units *u, float *restrict h_new) {
-    for (int64_t i = 0; i < u->n; i++) {
-        float z = sigmoid_f32(sum(u, 0, i));
-        h_new[i] = tanh_f32(sum(u, 2, i)) * (1 - z) + z * u->h_old[i];
-    }
-}
-
+/* A NaN stays NaN. */
 static inline float clip_f32(float x, float clip) {
     x = x > clip ? clip : x;
     return x < -clip ? -clip : x;
 }
 
-/* peep: weights of the cell into i, o, f (`stride` apart), or null. */
-static void lstm_units(const units *u, float *restrict h_new, float *restrict cell, const float *peep, int64_t stride) {
-    static const float none[1] = {0};
-    int64_t step = peep ? 1 : 0;
-    if (!peep) peep = none, stride = 0;
-    for (int64_t k = 0; k < u->n; k++) {
-        float c = cell[k];
-        float i = sigmoid_f32(clip_f32(u->x[k] + u->gate[k] + peep[k * step] * c, u->clip));
-        float f =
-            sigmoid_f32(clip_f32(u->x[2 * u->x_stride + k] + u->gate[2 * u->gate_stride + k] + peep[2 * stride + k * step] * c, u->clip));
-        c = f * c + i * tanh_f32(sum(u, 3, k));
-        float o = sigmoid_f32(clip_f32(u->x[u->x_stride + k] + u->gate[u->gate_stride + k] + peep[stride + k * step] * c, u->clip));
-        cell[k] = c;
-        h_new[k] = o * tanh_f32(c);
+/* The sum of a gate's two products. */
+static inline float sum(const units *u, int gate, int i) {
+    return clip_f32(u->x[gate * u->stride + i] + u->gate[gate * u->stride + i], u->clip);
+}
+
+/* linear_before_reset: the reset gate scales the third product. */
+static void gru_units(const units *u) {
+    float h[PANEL];
+    for (int i = 0; i < PANEL; i++) {
+        float z = sigmoid_f32(sum(u, 0, i)), r = sigmoid_f32(sum(u, 1, i));
+        float s = clip_f32(u->x[2 * u->stride + i] + r * u->gate[2 * u->stride + i], u->clip);
+        h[i] = tanh_f32(s) * (1 - z) + z * u->h_old[i];
     }
+    memcpy(u->h_new, h, sizeof h);
 }
 
-static void rnn_units(const units *u, float *restrict h_new, bool relu) {
-    if (relu)
-        for (int64_t i = 0; i < u->n; i++) {
-            float s = sum(u, 0, i);
-            h_new[i] = s < 0 ? 0 : s;
+static void gru_reset_units(const units *u) {
+    float reset[PANEL];
+    for (int i = 0; i < PANEL; i++) reset[i] = sigmoid_f32(sum(u, 1, i)) * u->h_old[i];
+    memcpy(u->extra, reset, sizeof reset);
+}
+
+static void gru_candidate_units(const units *u) {
+    float h[PANEL];
+    for (int i = 0; i < PANEL; i++) {
+        float z = sigmoid_f32(sum(u, 0, i));
+        h[i] = tanh_f32(sum(u, 2, i)) * (1 - z) + z * u->h_old[i];
+    }
+    memcpy(u->h_new, h, sizeof h);
+}
+
+/* peep: weights of the cell into i, o, f, or null. */
+static void lstm_units(const units *u, const float *peep) {
+    float in[PANEL], out[PANEL], forget[PANEL], cell[PANEL], h[PANEL];
+    for (int k = 0; k < PANEL; k++) {
+        in[k] = u->x[k] + u->gate[k];
+        out[k] = u->x[u->stride + k] + u->gate[u->stride + k];
+        forget[k] = u->x[2 * u->stride + k] + u->gate[2 * u->stride + k];
+    }
+    if (peep)
+        for (int k = 0; k < PANEL; k++) {
+            in[k] += peep[k] * u->extra[k];
+            forget[k] += peep[2 * u->stride + k] * u->extra[k];
         }
-    else
-        for (int64_t i = 0; i < u->n; i++) h_new[i] = tanh_f32(sum(u, 0, i));
+    for (int k = 0; k < PANEL; k++)
+        cell[k] = sigmoid_f32(clip_f32(forget[k], u->clip)) * u->extra[k] + sigmoid_f32(clip_f32(in[k], u->clip)) * tanh_f32(sum(u, 3, k));
+    if (peep)
+        for (int k = 0; k < PANEL; k++) out[k] += peep[u->stride + k] * cell[k];
+    for (int k = 0; k < PANEL; k++) h[k] = sigmoid_f32(clip_f32(out[k], u->clip)) * tanh_f32(cell[k]);
+    memcpy(u->extra, cell, sizeof cell);
+    memcpy(u->h_new, h, sizeof h);
 }
 
-static void apply_units(const wisp_call *call, const units *u, int64_t first, int64_t hidden) {
-    const float *peep;
+static void rnn_units(const units *u, bool relu) {
+    float h[PANEL];
+    if (relu)
+        for (int i = 0; i < PANEL; i++) h[i] = sum(u, 0, i) < 0 ? 0 : sum(u, 0, i);
+    else
+        for (int i = 0; i < PANEL; i++) h[i] = tanh_f32(sum(u, 0, i));
+    memcpy(u->h_new, h, sizeof h);
+}
+
+static void apply_units(const wisp_call *call, const units *u, int64_t first) {
     switch (call->node->code) {
         case OP_GRU:
             if (WISP_PARAMS(call, GRU)->linear_before_reset)
-                gru_units(u, u->h_new);
+                gru_units(u);
             else if (call->node->state[PHASE] == 0)
-                gru_reset_units(u, u->extra);
+                gru_reset_units(u);
             else
-                gru_candidate_units(u, u->h_new);
+                gru_candidate_units(u);
             break;
-        case OP_LSTM:
-            peep = data_of(call, 6);
-            lstm_units(u, u->h_new, u->extra, peep ? peep + first : NULL, hidden);
-            break;
-        default: rnn_units(u, u->h_new, WISP_PARAMS(call, RNN)->relu != 0); break;
+        case OP_LSTM: lstm_units(u, wisp_input(call, 6) ? data_of(call, 6) + first : NULL); break;
+        default: rnn_units(u, WISP_PARAMS(call, RNN)->relu != 0); break;
     }
 }
 
-/* Panels [begin, end) of one step: products, activations, and the sequence output where this finishes the step. */
+static bool resets_first(const wisp_call *call) {
+    return call->node->code == OP_GRU && !WISP_PARAMS(call, GRU)->linear_before_reset;
+}
+
+static float get_clip(const wisp_call *call) {
+    float clip = call->node->code == OP_GRU    ? WISP_PARAMS(call, GRU)->clip
+                 : call->node->code == OP_LSTM ? WISP_PARAMS(call, LSTM)->clip
+                                               : WISP_PARAMS(call, RNN)->clip;
+    return clip > 0 ? clip : INFINITY;
+}
+
+/* The activations of panels [begin, end) for sequence b at `time`, and their copy into the sequence output. */
+static void finish_panels(const wisp_call *call, const view *v, int64_t b, int64_t time, int64_t begin, int64_t end) {
+    const wisp_tensor *y = wisp_output(call, 0);
+    bool ends = !resets_first(call) || call->node->state[PHASE] == 1;
+    for (int64_t first = begin * PANEL; first < end * PANEL; first += PANEL) {
+        int64_t at = b * v->hidden16 + first, left = v->hidden - first;
+        units u = {.gate = v->gate + b * v->gates * v->hidden16 + first,
+                   .x = data_of(call, 0) + (time * v->batch + b) * v->gates * v->hidden16 + first,
+                   .stride = v->hidden16,
+                   .h_old = v->h_old + at,
+                   .h_new = v->h_new + at,
+                   .extra = v->extra + at,
+                   .clip = get_clip(call)};
+        apply_units(call, &u, first);
+        if (ends && y)
+            memcpy((float *)y->data + (time * v->batch + b) * v->hidden + first, u.h_new,
+                   (size_t)(left < PANEL ? left : PANEL) * sizeof(float));
+    }
+}
+
+/* Panels [begin, end) of one step, for all sequences. */
 static void step_panels(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
     (void)thread;
-    const int64_t *state = call->node->state;
     view v = see(call);
-    bool reset_first = call->node->code == OP_GRU && !WISP_PARAMS(call, GRU)->linear_before_reset, ends = !reset_first || state[PHASE] == 1;
-    const wisp_tensor *y = wisp_output(call, 0);
-    int64_t first = begin * PANEL, n = (end * PANEL < v.hidden ? end * PANEL : v.hidden) - first;
-    float clip;
-    memcpy(&clip, (const int32_t *)call->node->params + (call->node->code == OP_LSTM ? 1 : 2), sizeof clip);
-    if (!reset_first)
-        multiply(call, &v, v.h_old, 0, v.gates, begin, end);
-    else if (state[PHASE] == 0)
-        multiply(call, &v, v.h_old, 0, 2, begin, end);
+    if (!resets_first(call))
+        multiply_gates(call, &v, v.h_old, 0, v.gates, begin, end);
+    else if (call->node->state[PHASE] == 0)
+        multiply_gates(call, &v, v.h_old, 0, 2, begin, end);
     else
-        multiply(call, &v, v.extra, 2, 3, begin, end);
+        multiply_gates(call, &v, v.extra, 2, 3, begin, end);
     for (int64_t b = 0; b < v.batch; b++) {
-        int64_t time = time_of(call, &v, b), at = b * v.hidden + first;
-        if (time < 0) {
-            memcpy(v.h_new + at, v.h_old + at, (size_t)n * sizeof(float));
-            continue;
-        }
-        units u = {.gate = v.gate + b * v.hidden16 + first,
-                   .x = data_of(call, 0) + (time * v.batch + b) * v.gates * v.hidden + first,
-                   .gate_stride = v.batch * v.hidden16,
-                   .x_stride = v.hidden,
-                   .h_old = v.h_old + at,
-                   .h_new = v.h_new + at,
-                   .extra = v.extra + at,
-                   .n = n,
-                   .clip = clip > 0 ? clip : INFINITY};
-        apply_units(call, &u, first, v.hidden);
-        if (ends && y) memcpy((float *)y->data + (time * v.batch + b) * v.hidden + first, u.h_new, (size_t)n * sizeof(float));
+        int64_t time = time_of(call, &v, b), at = b * v.hidden16 + begin * PANEL;
+        if (time >= 0)
+            finish_panels(call, &v, b, time, begin, end);
+        else
+            memcpy(v.h_new + at, v.h_old + at, (size_t)(end - begin) * PANEL * sizeof(float));
     }
 }
 
-static void load_state(float *to, const float *from, int64_t count) {
-    if (from)
-        memcpy(to, from, (size_t)count * sizeof *to);
-    else
-        memset(to, 0, (size_t)count * sizeof *to);
+/* Between rows of `hidden` (tensors) and of hidden16 (scratch). */
+static void load_state(const view *v, float *to, const wisp_tensor *from) {
+    memset(to, 0, (size_t)(v->batch * v->hidden16) * sizeof *to);
+    for (int64_t b = 0; from && b < v->batch; b++)
+        memcpy(to + b * v->hidden16, (const float *)from->data + b * v->hidden, (size_t)v->hidden * sizeof *to);
+}
+
+static void store_state(const view *v, const wisp_tensor *to, const float *from) {
+    for (int64_t b = 0; to && b < v->batch; b++)
+        memcpy((float *)to->data + b * v->hidden, from + b * v->hidden16, (size_t)v->hidden * sizeof *from);
 }
 
 static int start_run(wisp_call *call) {
@@ -218,8 +251,8 @@ static int start_run(wisp_call *call) {
     if (lengths && y) memset(y->data, 0, (size_t)y->size); /* steps past the end of a sequence */
     state[STEP] = state[PHASE] = 0;
     view v = see(call);
-    load_state(v.h_old, data_of(call, (uint32_t)state[INITIAL]), v.batch * v.hidden);
-    if (state[CELL]) load_state(v.extra, data_of(call, (uint32_t)state[CELL]), v.batch * v.hidden);
+    load_state(&v, v.h_old, wisp_input(call, 4));
+    if (call->node->code == OP_LSTM) load_state(&v, v.extra, wisp_input(call, 5));
     return WISP_OK;
 }
 
@@ -229,13 +262,11 @@ static int run_steps(wisp_call *call) {
     if (status) return status;
     int64_t panels = state[HIDDEN16] / PANEL, work = state[GATES] * PANEL * state[HIDDEN] * state[BATCH];
     int64_t grain = work >= GRAIN || work == 0 ? 1 : GRAIN / work;
-    bool reset_first = call->node->code == OP_GRU && !WISP_PARAMS(call, GRU)->linear_before_reset;
     for (state[STEP] = 0; state[STEP] < state[STEPS] && state[BATCH]; state[STEP]++)
-        for (state[PHASE] = 0; state[PHASE] <= reset_first; state[PHASE]++) wisp_parallel(call, panels, grain, step_panels);
-    const wisp_tensor *last = wisp_output(call, 1), *cell = wisp_output(call, 2);
+        for (state[PHASE] = 0; state[PHASE] <= resets_first(call); state[PHASE]++) wisp_parallel(call, panels, grain, step_panels);
     view v = see(call); /* after the last step, new has become old */
-    if (last) memcpy(last->data, v.h_old, (size_t)last->size);
-    if (cell) memcpy(cell->data, v.extra, (size_t)cell->size);
+    store_state(&v, wisp_output(call, 1), v.h_old);
+    store_state(&v, wisp_output(call, 2), v.extra);
     return WISP_OK;
 }
 
@@ -256,7 +287,7 @@ static int check_weights(wisp_call *call, int64_t gates) {
         w->dims[2] > 1 << 24)
         return wisp_call_fail(call, WISP_BAD_SHAPE, "packed recurrent weights are needed");
     int64_t hidden = w->dims[2], hidden16 = (hidden + PANEL - 1) / PANEL * PANEL;
-    if (w->dims[0] != gates * hidden16 || x->dims[2] != gates * hidden)
+    if (w->dims[0] != gates * hidden16 || x->dims[2] != gates * hidden16)
         return wisp_call_fail(call, WISP_BAD_SHAPE, "products and weights do not fit together");
     if (bias->dtype != WISP_F32 || bias->layout != WISP_LAYOUT_PLAIN || bias->count != (uint64_t)(gates * hidden16))
         return wisp_call_fail(call, WISP_BAD_SHAPE, "the bias does not fit the weights");
@@ -273,12 +304,12 @@ static int prepare_recurrent(wisp_call *call, int64_t gates, int32_t reverse, ui
     if (status || (status = check_weights(call, gates))) return status;
     const wisp_tensor *x = wisp_input(call, 0);
     int32_t hidden = wisp_input(call, 1)->dims[2], steps = x->dims[0], batch = x->dims[1];
+    state[STEPS] = steps, state[BATCH] = batch, state[HIDDEN] = hidden, state[HIDDEN16] = (hidden + PANEL - 1) / PANEL * PANEL;
+    state[GATES] = gates, state[REVERSE] = reverse != 0;
     if ((status = check_state(call, 4, (int64_t)batch * hidden))) return status;
     if (cell && (status = check_state(call, cell, (int64_t)batch * hidden))) return status;
-    if (peep && (status = check_state(call, peep, 3 * (int64_t)hidden))) return status;
-    state[STEPS] = steps, state[BATCH] = batch, state[HIDDEN] = hidden, state[HIDDEN16] = (hidden + PANEL - 1) / PANEL * PANEL;
-    state[GATES] = gates, state[REVERSE] = reverse != 0, state[INITIAL] = 4, state[CELL] = cell;
-    call->node->scratch_size = 4 * (uint64_t)batch * (uint64_t)(gates * state[HIDDEN16] + 3 * hidden);
+    if (peep && (status = check_state(call, peep, 3 * state[HIDDEN16]))) return status;
+    call->node->scratch_size = 4 * (uint64_t)batch * (uint64_t)state[HIDDEN16] * (uint64_t)(gates + 3);
     call->node->macs = (uint64_t)steps * (uint64_t)batch * (uint64_t)gates * (uint64_t)hidden * (uint64_t)hidden;
     call->node->kernel = call->kernels->gemm_f32_name;
     call->node->run = run_steps;

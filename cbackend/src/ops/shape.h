@@ -35,6 +35,14 @@ int64_t wisp_view_grain(const wisp_view *v);
 /* Copies steps [begin, end). */
 void wisp_view_copy(const wisp_view *v, int64_t begin, int64_t end);
 
+/* y[r * y_step + c * size] = x[c * x_step + r * size]: rows run together in x, columns in y. Steps in bytes. */
+typedef struct wisp_plane {
+    uint8_t *y;
+    const uint8_t *x;
+    int64_t y_step, x_step, rows, columns;
+} wisp_plane;
+void wisp_transpose_plane(const wisp_plane *p, int64_t size);
+
 /* Row-major strides of dims in bytes. Computed modulo 2^64: only meaningful when no extent is 0. */
 void wisp_strides(const int32_t *dims, int rank, size_t size, int64_t *strides);
 

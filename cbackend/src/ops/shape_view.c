@@ -1,12 +1,12 @@
-/* The one strided copy loop: rows where both sides run together, blocked transposes where they cross. */
+/* The one strided copy loop: rows where both sides run together, planes where they cross. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "eltwise.h"
 #include "shape.h"
 
 enum {
     GRAIN_SIZE = 65536, /* bytes worth a thread */
-    BLOCK_SIZE = 64,    /* bytes of a row a transposition block touches: one cache line */
     SHORT_ROW = 32      /* bytes up to which a loop beats a call of memcpy */
 };
 
@@ -46,7 +46,7 @@ int64_t wisp_view_grain(const wisp_view *v) {
 }
 
 /* One element; size is a constant in every caller that matters. */
-static inline void copy_element(uint8_t *y, const uint8_t *x, int64_t size) {
+ALWAYS_INLINE void copy_element(uint8_t *y, const uint8_t *x, int64_t size) {
     switch (size) {
         case 1: *y = *x; break;
         case 2: memcpy(y, x, 2); break;
@@ -55,7 +55,7 @@ static inline void copy_element(uint8_t *y, const uint8_t *x, int64_t size) {
     }
 }
 
-static inline void copy_strided(uint8_t *y, int64_t y_stride, const uint8_t *x, int64_t x_stride, int64_t n, int64_t size) {
+ALWAYS_INLINE void copy_strided(uint8_t *y, int64_t y_stride, const uint8_t *x, int64_t x_stride, int64_t n, int64_t size) {
     for (int64_t i = 0; i < n; i++) copy_element(y + i * y_stride, x + i * x_stride, size);
 }
 
@@ -74,125 +74,11 @@ static void copy_row(uint8_t *y, int64_t y_stride, const uint8_t *x, int64_t x_s
     }
 }
 
-/* In a plane, rows run along x, columns along y: y[r * y_step + c * size] = x[c * x_step + r * size]. */
-typedef struct plane {
-    uint8_t *y;
-    const uint8_t *x;
-    int64_t y_step, x_step, rows, columns;
-} plane;
-
-/* The classic exchange of ever smaller halves; byte j of word i goes to byte i of word j. */
-static inline void transpose_bytes_8x8(uint64_t w[8]) {
-    static const uint64_t masks[3] = {0x00000000ffffffffu, 0x0000ffff0000ffffu, 0x00ff00ff00ff00ffu};
-    for (int level = 0; level < 3; level++) {
-        int step = 4 >> level, bits = 8 * step;
-        for (int i = 0; i < 8; i++) {
-            if (i & step) continue;
-            uint64_t swap = ((w[i] >> bits) ^ w[i + step]) & masks[level];
-            w[i] ^= swap << bits;
-            w[i + step] ^= swap;
-        }
-    }
-}
-
-static void transpose_bytes(const plane *p) {
-    int64_t r = 0;
-    for (; r + 8 <= p->rows; r += 8) {
-        int64_t c = 0;
-        for (; c + 8 <= p->columns; c += 8) {
-            uint64_t w[8];
-            for (int i = 0; i < 8; i++) memcpy(&w[i], p->x + (c + i) * p->x_step + r, 8);
-            transpose_bytes_8x8(w);
-            for (int i = 0; i < 8; i++) memcpy(p->y + (r + i) * p->y_step + c, &w[i], 8);
-        }
-        for (; c < p->columns; c++)
-            for (int i = 0; i < 8; i++) p->y[(r + i) * p->y_step + c] = p->x[c * p->x_step + r + i];
-    }
-    for (; r < p->rows; r++) copy_strided(p->y + r * p->y_step, 1, p->x + r, p->x_step, p->columns, 1);
-}
-
-static inline void transpose_block(const plane *p, int64_t row, int64_t rows, int64_t column, int64_t columns, int64_t size) {
-    for (int64_t r = row; r < row + rows; r++)
-        copy_strided(p->y + r * p->y_step + column * size, size, p->x + column * p->x_step + r * size, p->x_step, columns, size);
-}
-
-static inline void transpose_blocks(const plane *p, int64_t size) {
-    const int64_t block = BLOCK_SIZE / size;
-    for (int64_t r = 0; r < p->rows; r += block) {
-        int64_t rows = p->rows - r < block ? p->rows - r : block;
-        for (int64_t c = 0; c < p->columns; c += block) {
-            int64_t columns = p->columns - c < block ? p->columns - c : block;
-            transpose_block(p, r, rows, c, columns, size);
-        }
-    }
-}
-
-/* Three planes to pixels, four at a time: 12 bytes are three words. Writes up to a multiple of four rows. */
-static int64_t interleave_3_bytes(const plane *p) {
-    int64_t r = 0;
-    for (; r + 4 <= p->rows; r += 4) {
-        uint32_t a, b, c, w[3];
-        memcpy(&a, p->x + r, 4);
-        memcpy(&b, p->x + p->x_step + r, 4);
-        memcpy(&c, p->x + 2 * p->x_step + r, 4);
-        w[0] = (a & 0xff) | (b & 0xff) << 8 | (c & 0xff) << 16 | (a >> 8) << 24;
-        w[1] = ((b >> 8) & 0xff) | (c & 0xff00) | (a & 0xff0000) | ((b >> 16) & 0xff) << 24;
-        w[2] = ((c >> 16) & 0xff) | (a >> 24) << 8 | (b >> 24) << 16 | (c >> 24) << 24;
-        memcpy(p->y + 3 * r, w, 12);
-    }
-    return r;
-}
-
-/* Few columns side by side in y (planes to pixels): one pass over all planes. */
-static inline void interleave(const plane *p, int64_t row, int64_t columns, int64_t size) {
-    for (int64_t r = row; r < p->rows; r++)
-        for (int64_t c = 0; c < columns; c++) copy_element(p->y + (r * columns + c) * size, p->x + c * p->x_step + r * size, size);
-}
-
-/* Few rows side by side in x (pixels to planes). */
-static inline void deinterleave(const plane *p, int64_t rows, int64_t size) {
-    for (int64_t c = 0; c < p->columns; c++)
-        for (int64_t r = 0; r < rows; r++) copy_element(p->y + r * p->y_step + c * size, p->x + (c * rows + r) * size, size);
-}
-
-static bool transpose_pixels(const plane *p, int64_t size) {
-    bool packs = p->y_step == p->columns * size, unpacks = p->x_step == p->rows * size;
-    if (packs && p->columns == 3 && size == 1)
-        interleave(p, interleave_3_bytes(p), 3, 1);
-    else if (packs && p->columns == 3 && size == 4)
-        interleave(p, 0, 3, 4);
-    else if (packs && p->columns == 4 && size == 1)
-        interleave(p, 0, 4, 1);
-    else if (packs && p->columns == 4 && size == 4)
-        interleave(p, 0, 4, 4);
-    else if (unpacks && p->rows == 3 && size == 1)
-        deinterleave(p, 3, 1);
-    else if (unpacks && p->rows == 3 && size == 4)
-        deinterleave(p, 3, 4);
-    else if (unpacks && p->rows == 4 && size == 1)
-        deinterleave(p, 4, 1);
-    else if (unpacks && p->rows == 4 && size == 4)
-        deinterleave(p, 4, 4);
-    else
-        return false;
-    return true;
-}
-
-static void transpose_plane(const plane *p, int64_t size) {
-    if (transpose_pixels(p, size)) return;
-    switch (size) {
-        case 1: transpose_bytes(p); break;
-        case 2: transpose_blocks(p, 2); break;
-        case 4: transpose_blocks(p, 4); break;
-        default: transpose_blocks(p, 8); break;
-    }
-}
-
 static void copy_plane(const wisp_view *v, uint8_t *y, const uint8_t *x) {
     int a = v->rank - 2, b = v->rank - 1; /* outer, inner */
     if (v->y_stride[b] == v->size && v->x_stride[a] == v->size && v->x_stride[b] != v->size) {
-        plane p = {y, x, v->y_stride[a], v->x_stride[b], v->dims[a], v->dims[b]};
-        transpose_plane(&p, v->size);
+        wisp_plane p = {y, x, v->y_stride[a], v->x_stride[b], v->dims[a], v->dims[b]};
+        wisp_transpose_plane(&p, v->size);
         return;
     }
     for (int64_t i = 0; i < v->dims[a]; i++)

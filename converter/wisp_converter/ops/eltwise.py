@@ -168,7 +168,7 @@ def mul_params(scale: float, out_zero: int) -> dict:
 
     Below 2**-23 no product reaches half a step; that bound keeps out_zero / scale within 32 bits.
     """
-    bias, shift, multiplier = qmath.rescale_row(max(scale, 2.0**-23), 0, out_zero, 1)
+    bias, shift, multiplier = qmath.product_params(max(scale, 2.0**-23), out_zero)
     return dict(bias=bias, shift=shift, multiplier=multiplier)
 
 

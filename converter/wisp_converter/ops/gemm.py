@@ -26,7 +26,7 @@ def Gemm(emit: Emit, *, alpha: float = 1.0, beta: float = 1.0, transA: int = 0, 
     bias = None if c is None or c.data is None or beta == 0 else np.float32(beta) * c.data
     foldable = c is None or beta == 0 or (bias is not None and bias.size in (1, emit.out.shape[1]) and bias.shape[-1:] == (bias.size,) or
                                           bias is not None and bias.ndim == 0)
-    if b.data is not None:
+    if b.data is not None and b.data.size:
         weights = emit.constant(np.float32(alpha) * (b.data if transB else b.data.T), "weights")
         folded = np.broadcast_to(bias.reshape(-1), (weights.shape[0],)) if foldable and bias is not None else None
         product = [a, weights, None if folded is None else emit.constant(folded, "bias")]
@@ -51,7 +51,7 @@ def Gemm(emit: Emit, *, alpha: float = 1.0, beta: float = 1.0, transA: int = 0, 
 def MatMul(emit: Emit) -> None:
     _needs_f32(emit)
     a, b = emit.inputs
-    if b.data is not None and b.data.ndim == 2 and len(a.shape) >= 1:
+    if b.data is not None and b.data.ndim == 2 and b.data.size and len(a.shape) >= 1:
         emit.add("Gemm", [a, emit.constant(np.ascontiguousarray(b.data.T), "weights"), None], emit.out, **NO_CLAMP)
     else:
         emit.add("MatMul", [a, b], emit.out)

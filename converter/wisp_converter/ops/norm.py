@@ -17,6 +17,8 @@ def _needs_f32(emit: Emit) -> None:
         raise emit.unsupported(f"elements of type {emit.inputs[0].dtype}")
     if emit.inputs[0].shape is None:
         raise emit.unsupported("the number of axes is not known")
+    if emit.out.shape is None:
+        emit.out.shape = emit.inputs[0].shape
 
 
 def _softmax(emit: Emit, axis: int | None) -> None:
@@ -76,6 +78,19 @@ def RMSNormalization(emit: Emit, *, axis: int = -1, epsilon: float = 1e-5, stash
 def LpNormalization(emit: Emit, *, axis: int = -1, p: int = 2) -> None:
     _needs_f32(emit)
     emit.add("LpNormalization", emit.inputs, emit.out, axis=axis, p=p)
+
+
+def MeanVarianceNormalization(emit: Emit, *, axes=(0, 2, 3)) -> None:
+    _needs_f32(emit)
+    x, listed = emit.inputs[0], emit.constant(np.array(axes, np.int64), "axes")
+    reduced = tuple(1 if i in [a % len(x.shape) for a in axes] else d for i, d in enumerate(x.shape))
+    mean = emit.add("ReduceMean", [x, listed], shape=reduced, keepdims=1)
+    centered = emit.add("Sub", [x, mean], shape=x.shape)
+    squares = emit.add("Mul", [centered, centered], shape=x.shape)
+    variance = emit.add("ReduceMean", [squares, listed], shape=reduced, keepdims=1)
+    deviation = emit.add("Sqrt", [variance], shape=reduced)
+    shifted = emit.add("Add", [deviation, emit.constant(np.float32([1e-9]), "epsilon")], shape=reduced)
+    emit.add("Div", [centered, shifted], emit.out)
 
 
 # ---- channels

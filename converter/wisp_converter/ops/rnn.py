@@ -60,7 +60,7 @@ def _recurrent(emit: Emit, direction: str, layout: int, attrs: dict, states: int
     for d, reverse in enumerate(DIRECTIONS[direction]):
         inputs = _products(emit, x, w[d], r[d], b[d]) + [emit.input(4)] + [None if i is None else i[d] for i in initial]
         if peepholes is not None:
-            inputs.append(emit.constant(peepholes[d], "peepholes"))
+            inputs.append(emit.constant(_wide_gates(peepholes[d], r.shape[2]), "peepholes"))
         parts.append(_direction(emit, x, inputs, r.shape[2], {**attrs, "reverse": reverse}, states))
     _join(emit, parts, layout)
 
@@ -83,16 +83,20 @@ def _initial(emit: Emit, i: int, layout: int, directions: int) -> list[Value] | 
     return parts
 
 
+def _wide_gates(array: np.ndarray, hidden: int) -> np.ndarray:
+    """Zeros behind the rows of each gate, up to whole panels."""
+    parts = array.reshape(-1, hidden, *array.shape[1:]).astype(np.float32)
+    padding = [(0, 0), (0, round_up(hidden, PANEL) - hidden)] + [(0, 0)] * (array.ndim - 1)
+    return np.pad(parts, padding).reshape(-1, *array.shape[1:])
+
+
 def _products(emit: Emit, x: Value, w: np.ndarray, r: np.ndarray, b: np.ndarray) -> list[Value]:
-    """x * W + Wb, then R and Rb with the rows of each gate rounded up to whole panels."""
-    gates, hidden = len(w) // r.shape[1], r.shape[1]
-    product = emit.add("Gemm", [x, emit.constant(w, "w"), emit.constant(b[:len(w)], "bias")], shape=(*x.shape[:2], len(w)),
+    """x * W + Wb of all steps, then R and Rb."""
+    hidden = r.shape[1]
+    w, r, from_input, from_state = (_wide_gates(a, hidden) for a in (w, r, *np.split(b, 2)))
+    product = emit.add("Gemm", [x, emit.constant(w, "w"), emit.constant(from_input, "bias")], shape=(*x.shape[:2], len(w)),
                        min=-np.inf, max=np.inf)
-    wide = round_up(hidden, PANEL)
-    weights, bias = np.zeros((gates, wide, hidden), np.float32), np.zeros((gates, wide), np.float32)
-    weights[:, :hidden] = r.reshape(gates, hidden, hidden)
-    bias[:, :hidden] = b[len(w):].reshape(gates, hidden)
-    return [product, emit.constant(weights.reshape(-1, hidden), "r"), emit.constant(bias.reshape(-1), "bias")]
+    return [product, emit.constant(r, "r"), emit.constant(from_state, "bias")]
 
 
 def _direction(emit: Emit, x: Value, inputs: list[Value | None], hidden: int, attrs: dict, states: int) -> list[Value | None]:
@@ -135,7 +139,7 @@ def _pack(graph: Graph, node: Node) -> None:
 def _scratch(node: Node) -> int:
     """Products of all gates, h before and after a step, and one more state: the formula of rnn.c."""
     n, _, hidden = node.inputs[1].dims
-    return 4 * node.inputs[0].shape[1] * (n + 3 * hidden)
+    return 4 * node.inputs[0].shape[1] * (n + 3 * round_up(hidden, PANEL))
 
 
 def pack_GRU(graph: Graph, node: Node) -> None:

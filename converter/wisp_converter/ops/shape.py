@@ -95,7 +95,16 @@ def Concat(emit: Emit, *, axis: int = 1) -> None:
     elif len(emit.inputs) > MAX_OPERANDS:
         raise emit.unsupported(f"more than {MAX_OPERANDS} inputs")
     else:
+        _sum_extents(emit, axis)
         emit.add("Concat", emit.inputs, emit.out, axis=axis)
+
+
+def _sum_extents(emit: Emit, axis: int) -> None:
+    """State the extent of the joined axis where all parts are known; shape inference may have seen them too late."""
+    shape = emit.out.shape
+    if shape and all(v.shape is not None and len(v.shape) == len(shape) and isinstance(v.shape[axis], int) for v in emit.inputs):
+        axis %= len(shape)
+        emit.out.shape = (*shape[:axis], sum(v.shape[axis] for v in emit.inputs), *shape[axis + 1:])
 
 
 def Split(emit: Emit, *, axis: int = 0, split=None, num_outputs: int | None = None) -> None:

@@ -67,6 +67,8 @@ def _resize(emit: Emit, scales: Value | None, sizes: Value | None, roi: Value | 
     if x.shape is None:
         raise emit.unsupported("the number of axes is not known")
     rank = len(x.shape)
+    if emit.out.shape is None:
+        emit.out.shape = (*x.shape[:2], *[None] * (rank - 2)) if rank > 2 else (None,) * rank
     listed = list(range(rank)) if axes is None else [int(a) % rank for a in axes]
     _check_dtype(emit, x, attrs)
     spatial, image = _image_axes(emit, rank, listed, scales, sizes)
@@ -97,13 +99,13 @@ def _image_axes(emit: Emit, rank: int, listed: list[int], scales: Value | None, 
 
 
 def _touches(emit: Emit, listed: list[int], fixed: tuple[int, ...], scales: Value | None, sizes: Value | None) -> bool:
-    """Whether an axis that must keep its extent is resized. Sizes that the graph computes are trusted for N and C."""
+    """Whether an axis that must keep its extent is resized. Dynamic sizes and extents are trusted: prepare compares shapes."""
     x = emit.inputs[0]
     for axis in set(fixed) & set(listed):
         at = listed.index(axis)
         if scales is not None and (scales.data is None or scales.data[at] != 1):
             return True
-        if sizes is not None and sizes.data is not None and x.shape[axis] != sizes.data[at]:
+        if sizes is not None and sizes.data is not None and isinstance(x.shape[axis], int) and x.shape[axis] != sizes.data[at]:
             return True
     return False
 

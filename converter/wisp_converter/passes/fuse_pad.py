@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from ..ir import Graph, Node, Value
+from .edit import only_user
+from .permute import inverse, sink
 
 
 def fuse_pad(graph: Graph) -> None:
     """Before: spatial operators read NHWC. After: no constant zero Pad of height and width is read by Convs only, by an
     AveragePool that counts its padding, or (with -infinity) by a MaxPool only."""
+    _pad_after_transposing(graph)
     producers, users = graph.producers(), graph.users()
     for node in graph.nodes:
         if node.op not in ("Conv", "AveragePool", "MaxPool"):
@@ -22,6 +25,25 @@ def fuse_pad(graph: Graph) -> None:
             _add(node, pad.inputs[0], amounts)
             if node.op == "AveragePool":
                 node.attrs["count_include_pad"] = 1
+
+
+def _pad_after_transposing(graph: Graph) -> None:
+    """Transpose(Pad(x)) becomes Pad(Transpose(x)), so that the Pad stands right before its reader."""
+    producers, users = graph.producers(), graph.users()
+    for index, node in enumerate(graph.nodes):
+        pad = producers.get(node.inputs[0]) if node.op == "Transpose" else None
+        if pad is None or pad.op != "Pad" or only_user(graph, users, pad) is not node:
+            continue
+        perm = tuple(node.attrs["perm"][:len(pad.inputs[0].shape or ())])
+        moved = sink(pad, inverse(perm))
+        if moved is None or pad.inputs[0].shape is None:
+            continue
+        x = pad.inputs[0]
+        transposed = Value(f"{x.name}.moved", x.dtype, tuple(x.shape[p] for p in perm), scale=x.scale, zero_point=x.zero_point)
+        result = node.outputs[0]
+        graph.nodes[index] = Node("Pad", [transposed, *moved.inputs[1:]], [result], moved.attrs, pad.name)
+        graph.nodes[graph.nodes.index(pad)] = Node("Transpose", [x], [transposed], {"perm": perm}, node.name)
+        producers, users = graph.producers(), graph.users()
 
 
 def _spatial_pads(pad: Node) -> dict[str, int] | None:

@@ -23,7 +23,7 @@ def add_arguments(parser) -> None:
     parser.add_argument("--shape", action="append", metavar="NAME=1,3,224,224", help="bind an input's dynamic axes")
     parser.add_argument("--quantize", choices=("int8",), help="quantize after training")
     parser.add_argument("--calibrate", metavar="DIR|NPZ", help="data that stands for what the model will see")
-    parser.add_argument("--method", choices=("minmax", "percentile"), default="percentile",
+    parser.add_argument("--method", choices=("minmax", "percentile", "mse"), default="percentile",
                         help="how ranges of activations are chosen (default percentile)")
     parser.add_argument("--percentile", type=float, default=99.999, metavar="P", help="default 99.999")
     parser.add_argument("--labels", metavar="FILE", help="text file, one class name a line, stored in the file")
@@ -55,7 +55,7 @@ def run(arguments) -> None:
     preprocessing = _preprocessing(arguments)
     if preprocessing:
         metadata["preprocessing"] = preprocessing
-    output = arguments.output or str(Path(arguments.model).with_suffix(".wisp"))
+    output = arguments.output or os.path.splitext(arguments.model)[0] + ".wisp"
     if os.path.isdir(output):
         raise UsageError(f"-o {output}: is a folder")
     data = converter.convert(

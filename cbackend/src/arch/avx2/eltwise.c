@@ -14,39 +14,48 @@ ALWAYS_INLINE __m256i add_16(__m128i a, __m128i b, __m256i multipliers, __m256i 
     return _mm256_packs_epi32(lo, hi);
 }
 
+/* 32 operands, 16 in each: widening is cheapest straight from memory. */
+typedef struct operand {
+    __m128i first, second;
+} operand;
+
+ALWAYS_INLINE operand load_operand(const int8_t *p) { return (operand){load_128(p), load_128(p + 16)}; }
+
 /* Two vectors of 16 as s8, in order. */
 ALWAYS_INLINE __m256i pack_s8(__m256i a, __m256i b, int8_t lo, int8_t hi) {
     __m256i q = clamp_s8(_mm256_packs_epi16(a, b), _mm256_set1_epi8(lo), _mm256_set1_epi8(hi));
     return _mm256_permute4x64_epi64(q, 0xd8);
 }
 
-ALWAYS_INLINE __m256i add_32(const wisp_add_s8 *p, __m256i a, __m256i b) {
+ALWAYS_INLINE __m256i add_32(const wisp_add_s8 *p, operand a, operand b) {
     __m256i multipliers = _mm256_set1_epi32((int32_t)((uint32_t)p->multiplier_b << 16 | (uint16_t)p->multiplier_a));
     __m256i bias = _mm256_set1_epi32(p->bias);
     __m128i shift = _mm_cvtsi32_si128(p->shift);
-    __m256i first = add_16(_mm256_castsi256_si128(a), _mm256_castsi256_si128(b), multipliers, bias, shift);
-    __m256i second = add_16(_mm256_extracti128_si256(a, 1), _mm256_extracti128_si256(b, 1), multipliers, bias, shift);
+    __m256i first = add_16(a.first, b.first, multipliers, bias, shift);
+    __m256i second = add_16(a.second, b.second, multipliers, bias, shift);
     return pack_s8(first, second, p->lo, p->hi);
 }
 
 /* Runs `body` over n elements, 32 at a time; step 0 broadcasts the one value, read before the first write. */
-#define FOR_BLOCKS(body)                                                                           \
-    __m256i fixed_a = _mm256_set1_epi8(*a), fixed_b = _mm256_set1_epi8(*b);                        \
-    size_t i = 0;                                                                                  \
-    for (; i + BLOCK <= n; i += BLOCK) {                                                           \
-        __m256i va = step_a ? load_256(a + i) : fixed_a, vb = step_b ? load_256(b + i) : fixed_b;  \
-        store_256(y + i, body(p, va, vb));                                                         \
-    }                                                                                              \
-    if (i < n) {                                                                                   \
-        int8_t tail_a[BLOCK] = {0}, tail_b[BLOCK] = {0}, tail_y[BLOCK];                            \
-        memcpy(tail_a, a + (step_a ? i : 0), step_a ? n - i : 0);                                  \
-        memcpy(tail_b, b + (step_b ? i : 0), step_b ? n - i : 0);                                  \
-        __m256i va = step_a ? load_256(tail_a) : fixed_a, vb = step_b ? load_256(tail_b) : fixed_b; \
-        store_256(tail_y, body(p, va, vb));                                                        \
-        memcpy(y + i, tail_y, n - i);                                                              \
+#define FOR_BLOCKS(body)                                                                                  \
+    operand fixed_a = {_mm_set1_epi8(*a), _mm_set1_epi8(*a)}, fixed_b = {_mm_set1_epi8(*b), _mm_set1_epi8(*b)}; \
+    size_t i = 0;                                                                                         \
+    for (; i + BLOCK <= n; i += BLOCK) {                                                                  \
+        operand va = step_a ? load_operand(a + i) : fixed_a, vb = step_b ? load_operand(b + i) : fixed_b; \
+        store_256(y + i, body(p, va, vb));                                                                \
+    }                                                                                                     \
+    if (i < n) {                                                                                          \
+        int8_t tail_a[BLOCK] = {0}, tail_b[BLOCK] = {0}, tail_y[BLOCK];                                   \
+        if (step_a) memcpy(tail_a, a + i, n - i);                                                         \
+        if (step_b) memcpy(tail_b, b + i, n - i);                                                         \
+        operand va = step_a ? load_operand(tail_a) : fixed_a, vb = step_b ? load_operand(tail_b) : fixed_b; \
+        store_256(tail_y, body(p, va, vb));                                                               \
+        memcpy(y + i, tail_y, n - i);                                                                     \
     }
 
 ALWAYS_INLINE void add_steps(const wisp_add_s8 *p, const int8_t *a, int step_a, const int8_t *b, int step_b, int8_t *y, size_t n) {
+    const wisp_add_s8 local = *p; /* stores through y cannot change it, so its vectors stay in registers */
+    p = &local;
     FOR_BLOCKS(add_32)
 }
 
@@ -69,13 +78,15 @@ ALWAYS_INLINE __m256i mul_16(const wisp_mul_s8 *p, __m128i a, __m128i b) {
     return scale_s16(_mm256_packs_epi32(first, second), _mm256_set1_epi16((int16_t)p->multiplier));
 }
 
-ALWAYS_INLINE __m256i mul_32(const wisp_mul_s8 *p, __m256i a, __m256i b) {
-    __m256i first = mul_16(p, _mm256_castsi256_si128(a), _mm256_castsi256_si128(b));
-    __m256i second = mul_16(p, _mm256_extracti128_si256(a, 1), _mm256_extracti128_si256(b, 1));
+ALWAYS_INLINE __m256i mul_32(const wisp_mul_s8 *p, operand a, operand b) {
+    __m256i first = mul_16(p, a.first, b.first);
+    __m256i second = mul_16(p, a.second, b.second);
     return pack_s8(first, second, p->lo, p->hi);
 }
 
 ALWAYS_INLINE void mul_steps(const wisp_mul_s8 *p, const int8_t *a, int step_a, const int8_t *b, int step_b, int8_t *y, size_t n) {
+    const wisp_mul_s8 local = *p; /* as above */
+    p = &local;
     FOR_BLOCKS(mul_32)
 }
 

@@ -29,7 +29,7 @@ ALWAYS_INLINE void convolve_pixels(const wisp_dwconv_s8 *d, int32_t c, int32_t i
         ptrdiff_t first = d->tap_offset[t];
         ptrdiff_t second = d->tap_offset[t + 1 < d->taps ? t + 1 : t]; /* a missing tap has zero weights */
         __m512i pair = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)w));
-#define STEP(p) acc##p = _mm512_dpwssd_epi32(acc##p, load_pair(row##p[first] + c, row##p[second] + c, mask), pair);
+#define STEP(p) acc##p = dot_words(acc##p, load_pair(row##p[first] + c, row##p[second] + c, mask), pair);
         EACH_PIXEL(STEP)
 #undef STEP
     }

@@ -50,10 +50,10 @@ ALWAYS_INLINE void multiply_tile_s8(const wisp_gemm_s8 *g, int32_t j, ptrdiff_t 
 #define STEP(r)                                               \
     if (r < rows) {                                           \
         __m512i v = broadcast_group(x##r + i * GROUP);        \
-        a##r = _mm512_dpbusd_epi32(a##r, v, wa);              \
-        if (panels > 1) b##r = _mm512_dpbusd_epi32(b##r, v, wb); \
-        if (panels > 2) c##r = _mm512_dpbusd_epi32(c##r, v, wc); \
-        if (panels > 2) d##r = _mm512_dpbusd_epi32(d##r, v, wd); \
+        a##r = dot_bytes(a##r, v, wa);              \
+        if (panels > 1) b##r = dot_bytes(b##r, v, wb); \
+        if (panels > 2) c##r = dot_bytes(c##r, v, wc); \
+        if (panels > 2) d##r = dot_bytes(d##r, v, wd); \
     }
         EACH_ROW(STEP)
 #undef STEP

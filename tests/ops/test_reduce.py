@@ -1,0 +1,231 @@
+"""Reductions against ONNX's reference, ONNX Runtime and numpy; int8 means and sums against exact arithmetic."""
+# SPDX-License-Identifier: Apache-2.0
+import numpy as np
+import pytest
+import wisp
+from wisp_converter import convert
+from wisp_converter.ir import Node, constant
+from wisp_converter.ops import reduce
+
+from ops.test_eltwise import all_bytes, f32_value, quantized_file
+from support import check_model, make_model
+
+rng = np.random.default_rng(100)
+
+SUMS = ["ReduceSum", "ReduceMean", "ReduceL1", "ReduceL2", "ReduceSumSquare"]
+LOGS = ["ReduceLogSum", "ReduceLogSumExp"]
+ALL = [*SUMS, *LOGS, "ReduceMax", "ReduceMin", "ReduceProd"]
+CASES = [
+    ((7,), [0]), ((1,), [0]), ((3, 5), [0]), ((3, 5), [1]), ((3, 5), [-1]), ((3, 5), [0, 1]), ((2, 3, 4), [1]), ((2, 3, 4), [0, 2]),
+    ((2, 7, 5, 33), [1, 2]), ((2, 7, 5, 33), [2, 3]), ((3, 2, 4, 5, 2), [1, 3]), ((3, 1, 4, 1, 5), [1, 4]), ((2, 1, 2, 3, 1, 2, 2, 2), [0, 3, 6]),
+    ((5, 300, 70), [1]), ((4, 2500), [1]), ((3, 700), [0]), ((), None), ((2, 3, 4), None),
+]
+
+
+def model(op, x, axes, *, opset=18, as_input=None, **attrs):
+    """axes as an attribute or a constant input, as the opset has it."""
+    by_input = opset >= (13 if op == "ReduceSum" else 18) if as_input is None else as_input
+    if axes is None:
+        return make_model([(op, ["x"], ["y"], attrs)], {"x": x}, ["y"], opset=opset)
+    if by_input:
+        return make_model([(op, ["x", "axes"], ["y"], attrs)], {"x": x}, ["y"], {"axes": np.array(axes, np.int64)}, opset=opset)
+    return make_model([(op, ["x"], ["y"], dict(attrs, axes=axes))], {"x": x}, ["y"], opset=opset)
+
+
+def run(m, x, **options):
+    return wisp.load(convert(m, verify=False), **options).run({"x": x})["y"]
+
+
+@pytest.mark.parametrize("op", ALL)
+@pytest.mark.parametrize("shape,axes", CASES, ids=str)
+def test_float(op, shape, axes):
+    x = np.asarray(rng.standard_normal(shape), np.float32)
+    if op == "ReduceLogSumExp" and shape == ():
+        pytest.skip("onnx.reference cannot do this")
+    if op == "ReduceLogSum":
+        x = np.asarray(np.abs(x) + 0.1)
+    if op == "ReduceProd":
+        x = np.asarray(1 + x / 50)
+    for keepdims in (0, 1):
+        check_model(model(op, x, axes, keepdims=keepdims), {"x": x}, rtol=2e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("op", ALL)
+@pytest.mark.parametrize("opset", [7, 11, 13])
+def test_old_opsets(op, opset):
+    x = rng.uniform(0.5, 1.5, (2, 3, 4)).astype(np.float32)
+    check_model(model(op, x, [1], opset=opset), {"x": x}, rtol=1e-6)
+
+
+@pytest.mark.parametrize("op", ALL)
+def test_no_axes(op):
+    x = rng.uniform(0.5, 1.5, (2, 3, 4)).astype(np.float32)
+    check_model(model(op, x, None, noop_with_empty_axes=0, keepdims=0), {"x": x}, rtol=1e-6)
+    one = {"ReduceL1": np.abs, "ReduceL2": np.abs, "ReduceSumSquare": np.square, "ReduceLogSum": np.log}.get(op, lambda v: v)
+    for axes in (None, []):
+        got = run(model(op, x, axes, noop_with_empty_axes=1), x)
+        np.testing.assert_allclose(got, one(x), rtol=1e-6, atol=1e-7)
+
+
+EMPTY = {"ReduceSum": 0, "ReduceL1": 0, "ReduceL2": 0, "ReduceSumSquare": 0, "ReduceProd": 1, "ReduceMean": np.nan, "ReduceLogSum": -np.inf,
+         "ReduceLogSumExp": -np.inf, "ReduceMax": -np.inf, "ReduceMin": np.inf}
+
+
+@pytest.mark.parametrize("op", ALL)
+def test_of_nothing(op):
+    for shape, axes in (((2, 0, 4), [1]), ((2, 3, 0), [2]), ((0,), [0])):
+        x = np.zeros(shape, np.float32)
+        got = run(model(op, x, axes), x)
+        np.testing.assert_array_equal(got, np.full([1 if i in axes else d for i, d in enumerate(shape)], EMPTY[op], np.float32))
+    x = np.zeros((2, 0, 4), np.float32)
+    assert run(model(op, x, [0]), x).shape == (1, 0, 4)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int32, np.uint32, np.int64, np.uint64, np.float64])
+@pytest.mark.parametrize("op,function", [("ReduceSum", np.sum), ("ReduceMax", np.max), ("ReduceMin", np.min), ("ReduceProd", np.prod)])
+def test_other_dtypes(op, function, dtype):
+    x = rng.integers(1, 9, (4, 3, 130)).astype(dtype)
+    for axes in ([1], [0, 2], [2]):
+        m = make_model([(op, ["x", "axes"], ["y"], {})], {"x": x}, {"y": (dtype, [1 if i in axes else d for i, d in enumerate(x.shape)])},
+                       {"axes": np.array(axes)}, opset=18)
+        np.testing.assert_array_equal(run(m, x), function(x, axis=tuple(axes), keepdims=True, **({} if "M" in op[6:] else {"dtype": dtype})))
+
+
+def test_integer_limits():
+    x = np.zeros((2, 0), np.int32)
+    for op, want in (("ReduceMax", -2**31), ("ReduceMin", 2**31 - 1), ("ReduceProd", 1), ("ReduceSum", 0), ("ReduceMean", 0)):
+        np.testing.assert_array_equal(run(model(op, x, [1], keepdims=0), x), [want, want])
+
+
+def test_nan_and_infinity():
+    x = rng.standard_normal((6, 40)).astype(np.float32)
+    x[0, 3], x[1, 39], x[2, 5], x[3, :], x[4, ::2] = np.nan, np.nan, np.inf, -np.inf, -np.inf
+    for op, function in (("ReduceMax", np.max), ("ReduceMin", np.min), ("ReduceSum", np.sum)):
+        for axis in (0, 1):
+            with np.errstate(all="ignore"):
+                want = function(x.astype(np.float64), axis=axis, keepdims=True)
+            np.testing.assert_allclose(run(model(op, x, [axis]), x), want, rtol=1e-6)
+    with np.errstate(all="ignore"):
+        want = np.logaddexp.reduce(x.astype(np.float64), axis=1)
+    np.testing.assert_allclose(run(model("ReduceLogSumExp", x, [1], keepdims=0), x), want, rtol=1e-6)
+    big = np.full((2, 3), 1e4, np.float32)
+    np.testing.assert_allclose(run(model("ReduceLogSumExp", big, [1], keepdims=0), big), [1e4 + np.log(3)] * 2, rtol=1e-6)
+
+
+def test_long_sums_are_accurate():
+    """Partial sums keep the rounding error of a million terms below that of a single running sum."""
+    x = (1 + rng.random((1, 1_000_000))).astype(np.float32)
+    for axes, shape in (([1], x.shape), ([0], (500_000, 2))):
+        view = x.reshape(shape)
+        want = view.sum(axis=axes[0], dtype=np.float64)
+        np.testing.assert_allclose(run(model("ReduceSum", view, axes, keepdims=0), view), want, rtol=2e-5)
+
+
+@pytest.mark.parametrize("op", ALL)
+@pytest.mark.parametrize("axes", [[1], [2], [0, 2], [0, 1, 2]], ids=str)
+def test_threads(op, axes):
+    x = rng.uniform(0.9, 1.1, (9, 50, 700)).astype(np.float32)
+    data = convert(model(op, x, axes), verify=False)
+    assert len({wisp.load(data, threads=t).run({"x": x})["y"].tobytes() for t in (1, 2, 3)}) == 1
+
+
+def test_axes_computed_by_the_graph():
+    x = rng.standard_normal((2, 3, 4)).astype(np.float32)
+    m = make_model([("ReduceSum", ["x", "axes"], ["y"], dict(keepdims=0))], {"x": x, "axes": (np.int64, [1])}, {"y": [2, 4]}, opset=13)
+    loaded = wisp.load(convert(m, verify=False))
+    np.testing.assert_allclose(loaded.run({"x": x, "axes": np.array([1])})["y"], x.sum(1), rtol=1e-6)
+    for axes in ([0], [5], [-9]):
+        with pytest.raises(wisp.WispError, match="axes|axis"):
+            loaded.run({"x": x, "axes": np.array(axes)})
+
+
+# ---- ArgMax, ArgMin
+
+
+@pytest.mark.parametrize("op", ["ArgMax", "ArgMin"])
+@pytest.mark.parametrize("dtype", [np.float32, np.int8, np.uint8, np.int32, np.int64, np.float64])
+@pytest.mark.parametrize("shape", [(9,), (4, 7), (3, 5, 70), (2, 300, 3), (1, 1000)], ids=str)
+def test_arg(op, dtype, shape):
+    x = rng.integers(0, 6, shape).astype(dtype)
+    for axis in range(-1, len(shape)):
+        for last in (0, 1):
+            check_model(make_model([(op, ["x"], ["y"], dict(axis=axis, keepdims=last, select_last_index=last))], {"x": x}, ["y"]), {"x": x})
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_arg_of_nan(dtype):
+    x = np.array([[1, np.nan, 5, np.nan], [-np.inf, -np.inf, -np.inf, -np.inf], [np.inf, 3, np.inf, 2]], dtype)
+    for op, function in (("ArgMax", np.argmax), ("ArgMin", np.argmin)):
+        np.testing.assert_array_equal(run(make_model([(op, ["x"], ["y"], dict(axis=1, keepdims=0))], {"x": x}, ["y"]), x), function(x, axis=1))
+        last = run(make_model([(op, ["x"], ["y"], dict(axis=1, keepdims=0, select_last_index=1))], {"x": x}, ["y"]), x)
+        np.testing.assert_array_equal(last, 3 - function(x[:, ::-1], axis=1))
+
+
+def test_arg_of_nothing():
+    x = np.zeros((2, 0), np.float32)
+    empty = make_model([("ArgMax", ["x"], ["y"], dict(axis=0))], {"x": x}, {"y": (np.int64, [1, 0])})
+    assert run(empty, x).shape == (1, 0)
+    with pytest.raises(wisp.WispError, match="empty"):
+        wisp.load(convert(make_model([("ArgMax", ["x"], ["y"], dict(axis=1))], {"x": x}, {"y": (np.int64, [2, 1])}), verify=False))
+
+
+# ---- CumSum, CumProd
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, np.int64])
+@pytest.mark.parametrize("exclusive", [0, 1])
+@pytest.mark.parametrize("reverse", [0, 1])
+def test_cumulative(dtype, exclusive, reverse):
+    x = rng.integers(-3, 4, (3, 5, 7)).astype(dtype)
+    for axis in (0, 1, 2, -1):
+        for op, opset in (("CumSum", 14), ("CumProd", 26)):
+            m = make_model([(op, ["x", "axis"], ["y"], dict(exclusive=exclusive, reverse=reverse))], {"x": x}, ["y"], {"axis": np.array(axis, np.int32)},
+                           opset=opset)
+            function, start = (np.cumsum, 0) if op == "CumSum" else (np.cumprod, 1)
+            data = np.flip(x, axis) if reverse else x
+            want = function(data, axis=axis, dtype=dtype)
+            if exclusive:
+                want = np.roll(want, 1, axis)
+                np.moveaxis(want, axis, 0)[0] = start
+            np.testing.assert_array_equal(run(m, x), np.flip(want, axis) if reverse else want)
+
+
+def test_cumulative_of_nothing():
+    x = np.zeros((3, 0), np.float32)
+    for axis in (0, 1):
+        assert run(make_model([("CumSum", ["x", "a"], ["y"], {})], {"x": x}, ["y"], {"a": np.array(axis)}), x).shape == (3, 0)
+
+
+# ---- int8
+
+
+@pytest.mark.parametrize("op", ["ReduceMean", "ReduceSum"])
+@pytest.mark.parametrize("shape,axes,keepdims", [((2, 7, 7, 40), [1, 2], 1), ((2, 7, 7, 40), [1, 2], 0), ((3, 12, 5), [1], 0), ((6, 50), [1], 1),
+                                                 ((4, 3, 8, 6), [2, 3], 1), ((5, 6), None, 0), ((1, 20, 1, 16), [1, 2], 1)], ids=str)
+def test_mean_s8(op, shape, axes, keepdims):
+    x = f32_value("x", shape)
+    listed = tuple(range(len(shape))) if axes is None else tuple(axes)
+    y = f32_value("y", tuple(1 if i in listed else d for i, d in enumerate(shape) if keepdims or i not in listed))
+    count = int(np.prod([shape[i] for i in listed]))
+    scales = {x: (0.05, 17), y: (0.03 if op == "ReduceMean" else 0.04 * count**0.5, -9)}
+    inputs = [x] if axes is None else [x, constant("axes", np.array(axes))]
+    data = quantized_file(getattr(reduce, f"quantize_{op}"), Node(op, inputs, [y], {"keepdims": keepdims}), scales)
+    stored = rng.permutation(all_bytes(int(np.prod(shape)))).reshape(shape)
+    results = [wisp.load(data, cpu=cpu, threads=t).run({"x": stored})["y"] for cpu, t in (("scalar", 1), (None, 3))]
+    assert np.array_equal(*results)
+    real = 0.05 * (stored.astype(np.float64) - 17).sum(axis=listed, keepdims=bool(keepdims)) / (count if op == "ReduceMean" else 1)
+    exact = np.clip(real / scales[y][0] - 9, -128, 127)
+    assert results[0].shape == exact.shape
+    # The output's zero point is rounded to a whole number of the accumulator's steps.
+    step = 0.05 / scales[y][0] / (count if op == "ReduceMean" else 1)
+    assert np.all(np.abs(results[0] - exact) <= 0.52 + step / 2)
+
+
+def test_extremes_keep_the_scale():
+    x = rng.standard_normal((1, 4, 6, 6)).astype(np.float32)
+    nodes = [("Conv", ["x", "w"], ["c"], {}), ("ReduceMax", ["c"], ["y"], dict(axes=[2, 3]))]
+    m = make_model(nodes, {"x": x}, ["y"], {"w": rng.standard_normal((5, 4, 1, 1)).astype(np.float32)})
+    data = convert(m, quantize="int8", calibration=[{"x": x}], method="minmax", verify=False)
+    assert wisp.load(data).metadata["quantization"]["float_nodes"] == {}
+    got, want = wisp.load(data).run({"x": x})["y"], np.asarray(check_model(m, {"x": x})["y"])
+    assert np.abs(got - want).max() < 0.03 * np.abs(want).max()
