@@ -16,7 +16,9 @@ enum {
     XCR0_ZMM = 0xe6  /* and opmask, upper halves of zmm0-15, zmm16-31 */
 };
 
-static bool all(uint32_t word, uint32_t bits) { return (word & bits) == bits; }
+static bool all(uint32_t word, uint32_t bits) {
+    return (word & bits) == bits;
+}
 
 /* Register state the operating system saves and restores: the low half of XCR0, or 0 without XGETBV. */
 static uint32_t saved_state(void) {
@@ -36,18 +38,26 @@ static bool has_avx2(void) {
 static bool has_avx512vnni(void) {
     uint32_t eax, ebx, ecx, edx;
     if (!has_avx2() || !all(saved_state(), XCR0_ZMM)) return false;
-    return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) &&
-           all(ebx, bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL) && all(ecx, bit_AVX512VNNI);
+    return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && all(ebx, bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL) &&
+           all(ecx, bit_AVX512VNNI);
 }
 #else
-static bool has_avx2(void) { return false; }
-static bool has_avx512vnni(void) { return false; }
+static bool has_avx2(void) {
+    return false;
+}
+static bool has_avx512vnni(void) {
+    return false;
+}
 #endif
 
 #if defined(__aarch64__)
-static bool has_neon(void) { return true; } /* part of the base architecture */
+static bool has_neon(void) {
+    return true;
+} /* part of the base architecture */
 #else
-static bool has_neon(void) { return false; }
+static bool has_neon(void) {
+    return false;
+}
 #endif
 
 static const struct {
@@ -69,4 +79,6 @@ uint32_t wisp_cpu_flags(void) {
     return flags;
 }
 
-const char *wisp_cpu_name(uint32_t bit) { return bit < SET_COUNT ? instruction_sets[bit].name : NULL; }
+const char *wisp_cpu_name(uint32_t bit) {
+    return bit < SET_COUNT ? instruction_sets[bit].name : NULL;
+}

@@ -69,6 +69,7 @@ class _Importer:
         try:
             emit = Emit(name, node.op_type, self.opsets.get(node.domain or "ai.onnx", 1),
                         [self.read(i) for i in node.input], [self.new_value(o) if o else None for o in node.output])
+            _complete_ranks(emit, node)
             function(emit, **_attributes(node, function, emit))
         except UnsupportedError as error:
             self.refuse(node, name, str(error).removeprefix(f"{node.op_type} {name!r}: "))
@@ -91,6 +92,9 @@ class _Importer:
         for value in emit.outputs:
             if value is not None and id(value) not in made and value not in emit.aliases:
                 raise ModelError(f"{node.op_type} {emit.name!r}: its importer does not compute {value.name!r}")
+        for value in (v for n in emit.nodes for v in n.outputs):
+            if value is not None and value.shape is None:
+                self.refuse(node, emit.name, f"the number of axes of {value.name!r} is only known in a run; bind the inputs with shapes=")
         for emitted in emit.nodes:
             if emitted.op not in opcodes():
                 self.refuse(node, emit.name, f"the runtime has no operator {emitted.op}")
@@ -127,6 +131,31 @@ def _dtype(code: int, name: str) -> np.dtype:
     if code in DTYPES.values():
         return helper.tensor_dtype_to_np_dtype(code)
     raise UnsupportedError(f"elements of type {element_type(code)} are not supported ({name!r})")
+
+
+# Operators whose result has as many axes as their first input, also where ONNX's inference gives up.
+SAME_RANK = {"Resize", "Upsample", "Pad", "Slice", "Tile", "CumSum", "Trilu", "GatherElements", "ScatterElements", "ScatterND", "Concat"}
+
+
+def _complete_ranks(emit: Emit, node: onnx.NodeProto) -> None:
+    """Give outputs without a shape the number of axes that the operator implies; the runtime finds the extents."""
+    if all(v is None or v.shape is not None for v in emit.outputs):
+        return
+    ranks = [len(v.shape) if v is not None and v.shape is not None else None for v in emit.inputs]
+    first, opcode, rank = (ranks or [None])[0], opcodes().get(node.op_type), None
+    keeps = next((a.i for a in node.attribute if a.name == "keepdims"), 1)
+    if node.op_type.startswith("Reduce"):
+        axes = emit.input(1)
+        count = axes.shape[0] if axes is not None and axes.shape and isinstance(axes.shape[0], int) else None
+        rank = first if keeps else first - count if None not in (first, count) else None
+    elif node.op_type in SAME_RANK:
+        rank = first
+    elif opcode is not None and 20 <= opcode.code < 100:  # element-wise, with broadcasting
+        rank = None if None in ranks else max(ranks)
+    if rank is not None:
+        for value in emit.outputs:
+            if value is not None and value.shape is None:
+                value.shape = (None,) * rank
 
 
 def _attributes(node: onnx.NodeProto, function: Callable, emit: Emit) -> dict:

@@ -46,7 +46,6 @@ def load(model: str | os.PathLike | bytes | onnx.ModelProto, shapes: dict | None
 def simplify(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Expand functions, infer shapes and fold constants, again and again until nothing changes."""
     proto = _inline(proto)
-    _forget_shapes(proto)
     for _ in range(MAX_ROUNDS):
         proto = _infer(proto)
         if not fold.fold_constants(proto):
@@ -168,17 +167,29 @@ def _inline(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Replace calls of functions by their bodies: model-local ones, and composite operators we have no importer for."""
     if proto.functions:
         proto = inline_local_functions(proto)
+    _forget_shapes(proto)
     versions = {o.domain: o.version for o in proto.opset_import}
     for _ in range(MAX_ROUNDS):
-        wanted = {(n.domain, n.op_type) for n in proto.graph.node
-                  if n.domain in DEFAULT_DOMAINS and ops.find(n.op_type) is None and _is_function(n, versions)}
-        if not wanted:
+        calls = [n for n in proto.graph.node
+                 if n.domain in DEFAULT_DOMAINS and ops.find(n.op_type) is None and _is_function(n, versions)]
+        for node in calls:
+            _state_defaults(node, versions)
+        try:  # bodies of some functions depend on their inputs' types
+            inlined = inline_selected_functions(_infer(proto), sorted({(n.domain, n.op_type) for n in calls}), inline_schema_functions=True)
+        except (RuntimeError, TypeError):  # it cannot, or is too old to: the import names these operators
             break
-        before = len(proto.graph.node)
-        proto = inline_selected_functions(proto, sorted(wanted), inline_schema_functions=True)
-        if len(proto.graph.node) == before:
+        if len(inlined.graph.node) <= len(proto.graph.node):
             break
+        proto = inlined
     return proto
+
+
+def _state_defaults(node: onnx.NodeProto, versions: dict[str, int]) -> None:
+    """Write out attributes left at their defaults: the body of a function refers to them."""
+    given = {a.name for a in node.attribute}
+    for name, attribute in onnx.defs.get_schema(node.op_type, versions.get(node.domain, 1), node.domain).attributes.items():
+        if name not in given and attribute.default_value.name:
+            node.attribute.append(attribute.default_value)
 
 
 def _is_function(node: onnx.NodeProto, versions: dict[str, int]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .errors import ConvertError
+from .errors import ConvertError, UnsupportedError
 
 
 MISSING = "calibration and verification run the model: install the wisp runtime, or convert with verify=False"
@@ -18,15 +18,24 @@ class Runner:
             import wisp
         except ImportError as error:
             raise ConvertError(f"{MISSING} ({error})") from error
+        self.wisp_error = wisp.WispError
         try:
-            self.model = wisp.load(data, threads=threads)
-        except wisp.UnsupportedError:
-            if threads == 1:
-                raise
-            self.model = wisp.load(data)  # a build without threads
+            self.model = self._load(wisp, data, threads)
+        except wisp.WispError as error:
+            raise UnsupportedError(f"the runtime refuses the converted model: {error}") from error
+
+    @staticmethod
+    def _load(wisp, data: bytes, threads: int):
+        try:
+            return wisp.load(data, threads=threads)
+        except wisp.UnsupportedError:  # perhaps a build without threads
+            return wisp.load(data)
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return self.model.run(inputs)
+        try:
+            return self.model.run(inputs)
+        except self.wisp_error as error:
+            raise UnsupportedError(f"the runtime refuses to run the converted model: {error}") from error
 
 
 def is_image(path) -> bool:

@@ -27,8 +27,9 @@ uint64_t random_bits(void);
 int32_t random_between(int32_t lo, int32_t hi); /* both included */
 float random_float(float lo, float hi);
 #define PICK(array) ((array)[random_between(0, (int32_t)(sizeof(array) / sizeof(array)[0]) - 1)])
-#define EACH_OF(type, value, array) \
-    for (size_t value##_at = 0; value##_at < sizeof(array) / sizeof(array)[0]; value##_at++) for (type value = (array)[value##_at], *value##_once = &value; value##_once; value##_once = 0)
+#define EACH_OF(type, value, array)                                                          \
+    for (size_t value##_at = 0; value##_at < sizeof(array) / sizeof(array)[0]; value##_at++) \
+        for (type value = (array)[value##_at], *value##_once = &value; value##_once; value##_once = 0)
 
 /* Starts a case: frees all buffers and remembers the description for messages. */
 void begin_case(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -154,7 +154,8 @@ static void check_f32(const wisp_kernels *scalar, const wisp_kernels *tested, si
 /* Square images with a 3x3 or 5x5 window and a border of one row of pointers, one call for each row of output. */
 static const struct {
     int32_t size, c, kernel, stride;
-} shapes[] = {{112, 32, 3, 1}, {56, 144, 3, 1}, {56, 144, 3, 2}, {28, 192, 3, 1}, {14, 384, 3, 1}, {7, 960, 3, 1}, {28, 120, 5, 1}, {14, 24, 3, 1}};
+} shapes[] = {{112, 32, 3, 1}, {56, 144, 3, 1}, {56, 144, 3, 2}, {28, 192, 3, 1},
+              {14, 384, 3, 1}, {7, 960, 3, 1},  {28, 120, 5, 1}, {14, 24, 3, 1}};
 
 typedef struct problem {
     const wisp_kernels *kernels;
@@ -191,13 +192,34 @@ static void bench_all(const wisp_kernels *tested, bool is_s8) {
         wisp_channels_s8 *channels = bench_buffer(c16 / 16 * sizeof *channels);
         for (size_t b = 0; b < c16 / 16; b++)
             for (int j = 0; j < 16; j++) channels[b].shift[j] = 5, channels[b].multiplier[j] = 20000;
-        p.s8 = (wisp_dwconv_s8){out_size, c, taps, (const int8_t *const *)rows, tap_offset, stride, bench_buffer(c16 * (size_t)(taps + 1)),
-                                channels, bench_buffer((size_t)(out_size * out_size * c)), c, -128, 127, 0};
+        p.s8 = (wisp_dwconv_s8){out_size,
+                                c,
+                                taps,
+                                (const int8_t *const *)rows,
+                                tap_offset,
+                                stride,
+                                bench_buffer(c16 * (size_t)(taps + 1)),
+                                channels,
+                                bench_buffer((size_t)(out_size * out_size * c)),
+                                c,
+                                -128,
+                                127,
+                                0};
         float *weights = bench_buffer(c16 * (size_t)taps * sizeof(float)), *bias = bench_buffer(c16 * sizeof(float));
         random_floats(weights, c16 * (size_t)taps, -1, 1);
         random_floats(bias, c16, -1, 1);
-        p.f32 = (wisp_dwconv_f32){out_size, c, taps, (const float *const *)rows, tap_offset, stride, weights, bias,
-                                  bench_buffer((size_t)(out_size * out_size * c) * sizeof(float)), c, -INFINITY, INFINITY};
+        p.f32 = (wisp_dwconv_f32){out_size,
+                                  c,
+                                  taps,
+                                  (const float *const *)rows,
+                                  tap_offset,
+                                  stride,
+                                  weights,
+                                  bias,
+                                  bench_buffer((size_t)(out_size * out_size * c) * sizeof(float)),
+                                  c,
+                                  -INFINITY,
+                                  INFINITY};
         char shape[64];
         snprintf(shape, sizeof shape, "%dx%d c%d %dx%d/%d", size, size, c, kernel, kernel, stride);
         bench(shape, (double)out_size * out_size * c * taps, "MAC", is_s8 ? run_s8 : run_f32, &p);

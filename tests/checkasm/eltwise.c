@@ -6,8 +6,8 @@
 
 #include "checkasm.h"
 
-static const size_t sizes[] = {0,  1,  2,  3,  4,  5,  7,  8,  9,  15, 16, 17, 23, 24, 25, 31,  32,  33,
-                               47, 48, 49, 63, 64, 65, 79, 80, 95, 96, 97, 99, 127, 128, 129, 1000};
+static const size_t sizes[] = {0,  1,  2,  3,  4,  5,  7,  8,  9,  15, 16, 17, 23, 24,  25,  31,  32,
+                               33, 47, 48, 49, 63, 64, 65, 79, 80, 95, 96, 97, 99, 127, 128, 129, 1000};
 
 /* Which operand is a single value, and where the result goes. */
 enum { PLAIN, A_FIXED, B_FIXED, OVER_A, OVER_B, MODE_COUNT };
@@ -32,12 +32,20 @@ static operands new_operands(int mode, size_t n, size_t element, void (*fill)(vo
 }
 
 /* The operands of one of the two calls: over an operand, that operand is the output's own copy. */
-static const void *operand_a(const operands *v, int mode, const void *y) { return mode == OVER_A ? y : v->a; }
-static const void *operand_b(const operands *v, int mode, const void *y) { return mode == OVER_B ? y : v->b; }
+static const void *operand_a(const operands *v, int mode, const void *y) {
+    return mode == OVER_A ? y : v->a;
+}
+static const void *operand_b(const operands *v, int mode, const void *y) {
+    return mode == OVER_B ? y : v->b;
+}
 
-static void fill_s8(void *x, size_t n) { random_s8(x, n); }
+static void fill_s8(void *x, size_t n) {
+    random_s8(x, n);
+}
 
-static int8_t random_limit(int8_t usual) { return random_between(0, 1) ? usual : (int8_t)random_between(-128, 127); }
+static int8_t random_limit(int8_t usual) {
+    return random_between(0, 1) ? usual : (int8_t)random_between(-128, 127);
+}
 
 static wisp_add_s8 random_add(void) {
     static const int32_t multipliers[] = {-32768, 32767, 0, 1, -1, 16384};
@@ -133,7 +141,8 @@ static void check_binary(const wisp_kernels *scalar, const wisp_kernels *tested,
             int m = mode % MODE_COUNT;
             begin_case("n=%zu %s", n, mode_names[m]);
             operands v = new_operands(m, n, sizeof(float), fill_floats);
-            binary_kernel(scalar, offset)(operand_a(&v, m, v.y.expected), v.step_a, operand_b(&v, m, v.y.expected), v.step_b, v.y.expected, n);
+            binary_kernel(scalar, offset)(operand_a(&v, m, v.y.expected), v.step_a, operand_b(&v, m, v.y.expected), v.step_b, v.y.expected,
+                                          n);
             binary_kernel(tested, offset)(operand_a(&v, m, v.y.actual), v.step_a, operand_b(&v, m, v.y.actual), v.step_b, v.y.actual, n);
             expect_equal_floats(&v.y, !any_zero);
         }
@@ -198,11 +207,21 @@ static void bench_run(const wisp_kernels *tested, size_t offset, bench_fn *run) 
     bench("56x56x24", COUNT, "value", run, &p);
 }
 
-static void bench_add(const wisp_kernels *tested, size_t offset) { bench_run(tested, offset, run_add); }
-static void bench_mul(const wisp_kernels *tested, size_t offset) { bench_run(tested, offset, run_mul); }
-static void bench_lookup(const wisp_kernels *tested, size_t offset) { bench_run(tested, offset, run_lookup); }
-static void bench_binary(const wisp_kernels *tested, size_t offset) { bench_run(tested, offset, run_binary); }
-static void bench_clamp(const wisp_kernels *tested, size_t offset) { bench_run(tested, offset, run_clamp); }
+static void bench_add(const wisp_kernels *tested, size_t offset) {
+    bench_run(tested, offset, run_add);
+}
+static void bench_mul(const wisp_kernels *tested, size_t offset) {
+    bench_run(tested, offset, run_mul);
+}
+static void bench_lookup(const wisp_kernels *tested, size_t offset) {
+    bench_run(tested, offset, run_lookup);
+}
+static void bench_binary(const wisp_kernels *tested, size_t offset) {
+    bench_run(tested, offset, run_binary);
+}
+static void bench_clamp(const wisp_kernels *tested, size_t offset) {
+    bench_run(tested, offset, run_clamp);
+}
 
 const check_slot eltwise_slots[] = {SLOT(add_s8, check_add, bench_add),
                                     SLOT(mul_s8, check_mul, bench_mul),

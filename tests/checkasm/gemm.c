@@ -9,11 +9,13 @@
 #include "quant.h"
 
 static const int32_t n_sizes[] = {1, 2, 7, 8, 9, 15, 16, 17, 23, 24, 25, 31, 32, 33, 47, 48, 49, 63, 64, 65, 79, 80, 81, 127, 128, 129};
-static const int32_t k_sizes[] = {1,  2,  3,  4,  5,  6,  7,  8,  9,  11, 12, 13, 15, 16,  17,  18,  19, 20,
+static const int32_t k_sizes[] = {1,  2,  3,  4,  5,  6,  7,  8,  9,  11, 12, 13, 15, 16, 17,  18,  19,  20,
                                   21, 23, 24, 25, 31, 32, 33, 35, 47, 48, 49, 63, 64, 65, 100, 127, 128, 129};
 static const int32_t tap_counts[] = {1, 1, 1, 2, 3, 4, 9};
 
-static int32_t round_up(int32_t n, int32_t unit) { return (n + unit - 1) / unit * unit; }
+static int32_t round_up(int32_t n, int32_t unit) {
+    return (n + unit - 1) / unit * unit;
+}
 
 /* Random weights in GEMM_S8 layout, and bias_u8 to match. Values beyond n and k are 0. */
 static int8_t *new_weights_s8(const wisp_gemm_s8 *g, wisp_channels_s8 *channels) {
@@ -69,8 +71,7 @@ static void check_s8(const wisp_kernels *scalar, const wisp_kernels *tested, siz
     EACH_OF(int32_t, taps, tap_counts) {
         for (int32_t m = 1; m <= mr; m++) check_case_s8(scalar, tested, m, PICK(n_sizes), PICK(k_sizes), taps);
     }
-    for (int i = 0; i < 300; i++)
-        check_case_s8(scalar, tested, random_between(1, mr), PICK(n_sizes), PICK(k_sizes), PICK(tap_counts));
+    for (int i = 0; i < 300; i++) check_case_s8(scalar, tested, random_between(1, mr), PICK(n_sizes), PICK(k_sizes), PICK(tap_counts));
 }
 
 enum { INTEGERS, REALS, SPECIALS };
@@ -121,7 +122,8 @@ static void check_independence(const wisp_kernels *tested, const wisp_gemm_f32 *
     expect_equal_floats(&o, true);
 }
 
-static void check_case_f32(const wisp_kernels *scalar, const wisp_kernels *tested, int style, int32_t m, int32_t n, int32_t k, int32_t taps) {
+static void check_case_f32(const wisp_kernels *scalar, const wisp_kernels *tested, int style, int32_t m, int32_t n, int32_t k,
+                           int32_t taps) {
     begin_case("m=%d n=%d k=%d taps=%d %s", m, n, k, taps, style == INTEGERS ? "integers" : style == REALS ? "reals" : "specials");
     wisp_gemm_f32 g = {.m = m, .n = n, .k = k, .taps = taps, .lo = -INFINITY, .hi = INFINITY};
     g.weights = new_weights_f32(&g, style);
@@ -168,9 +170,9 @@ static void check_f32(const wisp_kernels *scalar, const wisp_kernels *tested, si
 /* Rows, outputs and values of MobileNet-v2 and nsnet2 layers; the loop over tiles is the operator's. */
 static const struct {
     int32_t m, k, n, taps;
-} shapes[] = {{784, 32, 192, 1},  {3136, 64, 64, 1},  {196, 512, 512, 1}, {3136, 144, 24, 1}, {784, 192, 32, 1},
-              {196, 384, 64, 1},  {196, 576, 96, 1},  {49, 960, 160, 1},  {49, 160, 960, 1},  {3136, 24, 144, 1},
-              {12544, 3, 32, 9},  {784, 32, 32, 9},   {1, 400, 1200, 1}};
+} shapes[] = {{784, 32, 192, 1}, {3136, 64, 64, 1}, {196, 512, 512, 1}, {3136, 144, 24, 1}, {784, 192, 32, 1},
+              {196, 384, 64, 1}, {196, 576, 96, 1}, {49, 960, 160, 1},  {49, 160, 960, 1},  {3136, 24, 144, 1},
+              {12544, 3, 32, 9}, {784, 32, 32, 9},  {1, 400, 1200, 1}};
 
 typedef struct problem_s8 {
     const wisp_kernels *kernels;

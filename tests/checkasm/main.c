@@ -43,7 +43,9 @@ int32_t random_between(int32_t lo, int32_t hi) {
     return (int32_t)(lo + (int64_t)(random_bits() % range));
 }
 
-float random_float(float lo, float hi) { return lo + (hi - lo) * (float)(random_bits() >> 40) / 16777216.0f; }
+float random_float(float lo, float hi) {
+    return lo + (hi - lo) * (float)(random_bits() >> 40) / 16777216.0f;
+}
 
 void random_s8(int8_t *x, size_t n) {
     int style = random_between(0, 7);
@@ -121,9 +123,13 @@ static void *place_buffer(size_t size, bool at_end) {
     return at_end ? region + region_size - size : region;
 }
 
-static bool random_side(void) { return random_between(0, 3) != 0; }
+static bool random_side(void) {
+    return random_between(0, 3) != 0;
+}
 
-void *new_buffer(size_t size) { return place_buffer(size, random_side()); }
+void *new_buffer(size_t size) {
+    return place_buffer(size, random_side());
+}
 
 /* The part of the region around an output that is filled before and compared after. */
 static size_t margin_before(const void *p) {
@@ -132,7 +138,9 @@ static size_t margin_before(const void *p) {
     return MARGIN;
 }
 
-static size_t margin_after(const void *p) { return MARGIN - margin_before(p); }
+static size_t margin_after(const void *p) {
+    return MARGIN - margin_before(p);
+}
 
 output new_output(size_t size) {
     bool at_end = size + MARGIN > region_size || random_side();
@@ -174,7 +182,8 @@ void expect(bool condition, const char *what) {
     }
     state.failed++;
     if (state.failed_here++ < SHOWN)
-        fprintf(stderr, "FAILED %s %s: %s: %s (seed %llu)\n", state.isa, state.slot, state.description, what, (unsigned long long)state.seed);
+        fprintf(stderr, "FAILED %s %s: %s: %s (seed %llu)\n", state.isa, state.slot, state.description, what,
+                (unsigned long long)state.seed);
 }
 
 static bool margins_untouched(const output *o) {
@@ -212,9 +221,13 @@ static void expect_floats(const output *o, const double *bound, bool signed_zero
     expect(good, what);
 }
 
-void expect_equal_floats(const output *o, bool signed_zero) { expect_floats(o, NULL, signed_zero); }
+void expect_equal_floats(const output *o, bool signed_zero) {
+    expect_floats(o, NULL, signed_zero);
+}
 
-void expect_close_floats(const output *o, const double *bound) { expect_floats(o, bound, false); }
+void expect_close_floats(const output *o, const double *bound) {
+    expect_floats(o, bound, false);
+}
 
 static const struct {
     int number;
@@ -245,7 +258,9 @@ static double time_cycle(void) {
     enum { CHAIN = 1 << 14 };
     unsigned long x = 1;
     double start = seconds();
-#define ADD x += 3; __asm__ volatile("" : "+r"(x));
+#define ADD \
+    x += 3; \
+    __asm__ volatile("" : "+r"(x));
     for (int i = 0; i < CHAIN / 8; i++) {
         ADD ADD ADD ADD ADD ADD ADD ADD /* unrolled, so that the loop itself costs nothing */
     }
@@ -294,7 +309,7 @@ static const check_slot *next_slot(const check_slot *slot, int *family) {
     return NULL;
 }
 
-#define EACH_SLOT(slot) \
+#define EACH_SLOT(slot)                                                         \
     for (int slot##_family = -1, slot##_once = 1; slot##_once; slot##_once = 0) \
         for (const check_slot *slot = next_slot(NULL, &slot##_family); slot; slot = next_slot(slot, &slot##_family))
 
@@ -323,7 +338,9 @@ typedef struct options {
     bool timing, list;
 } options;
 
-static bool wanted(const char *filter, const char *name) { return !filter || strcmp(filter, name) == 0; }
+static bool wanted(const char *filter, const char *name) {
+    return !filter || strcmp(filter, name) == 0;
+}
 
 static bool visit_set(const options *o, const wisp_kernels *scalar, const wisp_kernels *before, const wisp_kernels *tested) {
     if (!wanted(o->isa, state.isa)) return false;

@@ -87,4 +87,5 @@ static void bench_dequantize(const wisp_kernels *tested, size_t offset) {
     bench_run(tested, run_dequantize);
 }
 
-const check_slot quantize_slots[] = {SLOT(quantize_s8, check_quantize, bench_quantize), SLOT(dequantize_s8, check_dequantize, bench_dequantize), {0}};
+const check_slot quantize_slots[] = {
+    SLOT(quantize_s8, check_quantize, bench_quantize), SLOT(dequantize_s8, check_dequantize, bench_dequantize), {0}};

@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+import wisp
+from wisp_converter import convert
+
 from support import check_model, count, make_model, optimized
 
 rng = np.random.default_rng(0)
@@ -25,7 +28,6 @@ FUSED = [
     (padded(CONV, fill=0, w=W), 0),
     (padded(CONV, fill=1, w=W), 1),
     (padded(CONV, mode="reflect", w=W), 1),
-    (padded(CONV, pads=(0, 0, -1, 0, 0, 0, 0, 0), w=W), 1),
     (padded(CONV, pads=(0, 0, 1, 0, 1, 0, 0, 0), w=W), 1),
     (padded(MAX), 1),
     (padded(MAX, fill=-np.inf), 0),
@@ -50,3 +52,11 @@ def test_all_readers_or_none():
     assert count(optimized(one), "Pad") == 1
     for model in (both, one):
         check_model(model, {"x": x})
+
+
+def test_negative_pads_cut_and_stay():
+    model = padded(CONV, pads=(0, 0, -1, 0, 0, 0, 0, 0), w=W)
+    assert count(optimized(model), "Pad") == 1
+    cut = make_model([("Conv", ["x", "w"], ["y"], {"pads": [1, 0, 0, 1]})], {"x": x[:, :, 1:]}, ["y"], {"w": W})
+    want = check_model(cut, {"x": x[:, :, 1:]})["y"]
+    assert np.allclose(wisp.load(convert(model, verify=False)).run({"x": x})["y"], want, atol=1e-5)

@@ -29,10 +29,18 @@ wisp_clamp_f32_fn wisp_clamp_f32_avx2;
 /* Variants of a loop are one such function with constant arguments. */
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
-ALWAYS_INLINE __m128i load_128(const void *p) { return _mm_loadu_si128((const __m128i *)p); }
-ALWAYS_INLINE __m256i load_256(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
-ALWAYS_INLINE void store_128(void *p, __m128i x) { _mm_storeu_si128((__m128i *)p, x); }
-ALWAYS_INLINE void store_256(void *p, __m256i x) { _mm256_storeu_si256((__m256i *)p, x); }
+ALWAYS_INLINE __m128i load_128(const void *p) {
+    return _mm_loadu_si128((const __m128i *)p);
+}
+ALWAYS_INLINE __m256i load_256(const void *p) {
+    return _mm256_loadu_si256((const __m256i *)p);
+}
+ALWAYS_INLINE void store_128(void *p, __m128i x) {
+    _mm_storeu_si128((__m128i *)p, x);
+}
+ALWAYS_INLINE void store_256(void *p, __m256i x) {
+    _mm256_storeu_si256((__m256i *)p, x);
+}
 
 /* 1..16 bytes, zeros above; nothing else is read. Two overlapping loads cover each power of two. */
 ALWAYS_INLINE __m128i load_bytes(const void *p, size_t size) {

@@ -9,10 +9,7 @@
  * Accumulators are named, not an array, because gcc 12 keeps arrays in memory. Pixels beyond n repeat the last one. */
 #define EACH_PIXEL(DO) DO(0) DO(1) DO(2) DO(3)
 
-enum {
-    PIXELS = 4,
-    KEPT_PAIRS = 13 /* a window of 5 x 5; wider ones have their weights widened again for every four pixels */
-};
+enum { PIXELS = 4 };
 
 /* How a block of channels may be read without leaving its row. */
 enum {
@@ -21,30 +18,12 @@ enum {
     BLOCK_SHORT, /* the row has fewer than 16 */
 };
 
-/* 16 values of a channel field, or the widened weights of a pair of taps, as the two vectors lo and hi. */
-typedef struct halves {
-    __m256i lo, hi;
-} halves;
-
-ALWAYS_INLINE halves split(__m256i first, __m256i second) {
-    return (halves){_mm256_permute2x128_si256(first, second, 0x20), _mm256_permute2x128_si256(first, second, 0x31)};
-}
-
-ALWAYS_INLINE halves load_field(const int32_t *field) { return split(load_256(field), load_256(field + 8)); }
-
-ALWAYS_INLINE halves load_weights(const int8_t *w) {
-    return split(_mm256_cvtepi8_epi16(load_128(w)), _mm256_cvtepi8_epi16(load_128(w + 16)));
-}
-
-/* What all pixels of a block share, out of reach of stores through `out`. */
 typedef struct block {
+    const wisp_channels_s8 *channels;
+    const int8_t *weights;
     ptrdiff_t c0;
     size_t width;
     __m128i shuffle; /* BLOCK_ENDS */
-    halves bias, shift;
-    __m256i multiplier; /* s16 */
-    const int8_t *weights;
-    halves pairs[KEPT_PAIRS]; /* the weights widened, when there are so few */
 } block;
 
 ALWAYS_INLINE __m128i load_channels(const int8_t *row, const block *b, int kind) {
@@ -53,9 +32,22 @@ ALWAYS_INLINE __m128i load_channels(const int8_t *row, const block *b, int kind)
     return _mm_shuffle_epi8(load_128(row + b->c0 + (ptrdiff_t)b->width - 16), b->shuffle);
 }
 
-/* Shift and scale 16 channels. */
-ALWAYS_INLINE __m256i requantize_block(__m256i lo, __m256i hi, const block *b, int left) {
-    return scale_s16(_mm256_packs_epi32(shift_s32(lo, b->shift.lo, left), shift_s32(hi, b->shift.hi, left)), b->multiplier);
+/* 16 values of a channel field, or widened weights, as the two vectors lo and hi. */
+typedef struct halves {
+    __m256i lo, hi;
+} halves;
+
+ALWAYS_INLINE halves split(__m256i first, __m256i second) {
+    return (halves){_mm256_permute2x128_si256(first, second, 0x20), _mm256_permute2x128_si256(first, second, 0x31)};
+}
+
+ALWAYS_INLINE halves load_field(const int32_t *field) {
+    return split(load_256(field), load_256(field + 8));
+}
+
+/* Shift and scale 16 channels, in order. */
+ALWAYS_INLINE __m256i requantize_block(__m256i lo, __m256i hi, halves shift, __m256i multiplier, int left) {
+    return scale_s16(_mm256_packs_epi32(shift_s32(lo, shift.lo, left), shift_s32(hi, shift.hi, left)), multiplier);
 }
 
 /* Two pixels of 16 channels, clamped, in the two halves. */
@@ -72,28 +64,33 @@ ALWAYS_INLINE void store_channels(int8_t *out, __m128i x, size_t width, int kind
 }
 
 /* Pixels i..i+3 of one block. */
-ALWAYS_INLINE void convolve_pixels(const wisp_dwconv_s8 *d, const block *b, int32_t i, int32_t taps, int kept, int kind, int left) {
-#define DECLARE(p)                                            \
-    int32_t i##p = i + p < d->n ? i + p : d->n - 1;           \
+ALWAYS_INLINE void convolve_pixels(const wisp_dwconv_s8 *d, const block *b, int32_t i, int kind, int left) {
+    const wisp_channels_s8 *ch = b->channels;
+    const int8_t *w = b->weights;
+    halves bias = load_field(ch->bias);
+#define DECLARE(p)                                                         \
+    int32_t i##p = i + p < d->n ? i + p : d->n - 1;                        \
     const int8_t *const *row##p = d->rows + (ptrdiff_t)i##p * d->row_step; \
-    __m256i lo##p = b->bias.lo, hi##p = b->bias.hi;
+    __m256i lo##p = bias.lo, hi##p = bias.hi;
     EACH_PIXEL(DECLARE)
 #undef DECLARE
-    for (int32_t t = 0; t < taps; t += 2) {
+    for (int32_t t = 0; t < d->taps; t += 2, w += 32) {
         ptrdiff_t first = d->tap_offset[t];
-        ptrdiff_t second = d->tap_offset[t + 1 < taps ? t + 1 : t]; /* a missing tap has zero weights */
-        halves pair = kept ? b->pairs[t / 2] : load_weights(b->weights + (ptrdiff_t)t * 16);
-#define STEP(p)                                                                             \
-    {                                                                                       \
-        __m256i x0 = _mm256_cvtepi8_epi16(load_channels(row##p[first], b, kind));           \
-        __m256i x1 = _mm256_cvtepi8_epi16(load_channels(row##p[second], b, kind));          \
+        ptrdiff_t second = d->tap_offset[t + 1 < d->taps ? t + 1 : t]; /* a missing tap has zero weights */
+        halves pair = split(_mm256_cvtepi8_epi16(load_128(w)), _mm256_cvtepi8_epi16(load_128(w + 16)));
+#define STEP(p)                                                                                     \
+    {                                                                                               \
+        __m256i x0 = _mm256_cvtepi8_epi16(load_channels(row##p[first], b, kind));                   \
+        __m256i x1 = _mm256_cvtepi8_epi16(load_channels(row##p[second], b, kind));                  \
         lo##p = _mm256_add_epi32(lo##p, _mm256_madd_epi16(_mm256_unpacklo_epi16(x0, x1), pair.lo)); \
         hi##p = _mm256_add_epi32(hi##p, _mm256_madd_epi16(_mm256_unpackhi_epi16(x0, x1), pair.hi)); \
     }
         EACH_PIXEL(STEP)
 #undef STEP
     }
-#define SCALE(p) __m256i t##p = requantize_block(lo##p, hi##p, b, left);
+    halves shift = load_field(ch->shift), m = load_field(ch->multiplier);
+    __m256i multiplier = _mm256_packs_epi32(m.lo, m.hi);
+#define SCALE(p) __m256i t##p = requantize_block(lo##p, hi##p, shift, multiplier, left);
     EACH_PIXEL(SCALE)
 #undef SCALE
     __m256i q01 = pack_pixels(t0, t1, d->lo, d->hi), q23 = pack_pixels(t2, t3, d->lo, d->hi);
@@ -104,48 +101,27 @@ ALWAYS_INLINE void convolve_pixels(const wisp_dwconv_s8 *d, const block *b, int3
     store_channels(out + i3 * d->out_stride, _mm256_extracti128_si256(q23, 1), b->width, kind);
 }
 
-ALWAYS_INLINE void convolve_row(const wisp_dwconv_s8 *d, const block *b, int32_t taps, int kept, int kind, int left) {
-    for (int32_t i = 0; i < d->n; i += PIXELS) convolve_pixels(d, b, i, taps, kept, kind, left);
-}
-
 ALWAYS_INLINE void convolve_block(const wisp_dwconv_s8 *d, const block *b, int kind) {
     if (d->left)
-        convolve_row(d, b, d->taps, 0, kind, 1);
-    else if (d->taps == 9)
-        convolve_row(d, b, 9, 1, kind, 0);
-    else if (d->taps <= 2 * KEPT_PAIRS)
-        convolve_row(d, b, d->taps, 1, kind, 0);
+        for (int32_t i = 0; i < d->n; i += PIXELS) convolve_pixels(d, b, i, kind, 1);
     else
-        convolve_row(d, b, d->taps, 0, kind, 0);
-}
-
-static void load_block(block *b, const wisp_dwconv_s8 *d, int32_t c0) {
-    const wisp_channels_s8 *ch = d->channels + c0 / WISP_CHANNELS;
-    ptrdiff_t pairs = (ptrdiff_t)(((int64_t)d->taps + 1) / 2);
-    halves m = load_field(ch->multiplier);
-    b->c0 = c0;
-    b->width = d->c - c0 < WISP_CHANNELS ? (size_t)(d->c - c0) : WISP_CHANNELS;
-    b->bias = load_field(ch->bias), b->shift = load_field(ch->shift);
-    b->multiplier = _mm256_packs_epi32(m.lo, m.hi);
-    b->weights = d->weights + c0 / WISP_CHANNELS * pairs * 32;
-    for (ptrdiff_t p = 0; p < pairs && p < KEPT_PAIRS; p++) b->pairs[p] = load_weights(b->weights + p * 32);
-    /* Byte j of the block is byte j + 16 - width of the row's last 16; indices above 127 give zero. */
-    __m128i index = _mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    b->shuffle = _mm_adds_epu8(index, _mm_set1_epi8((char)(16 - b->width)));
-    b->shuffle = _mm_or_si128(b->shuffle, _mm_cmpgt_epi8(b->shuffle, _mm_set1_epi8(15)));
+        for (int32_t i = 0; i < d->n; i += PIXELS) convolve_pixels(d, b, i, kind, 0);
 }
 
 void wisp_dwconv_s8_avx2(const wisp_dwconv_s8 *d) {
-    block b;
-    for (int32_t c0 = 0; c0 < d->c; c0 += WISP_CHANNELS) {
-        load_block(&b, d, c0);
-        if (b.width == WISP_CHANNELS)
-            convolve_block(d, &b, BLOCK_FULL);
-        else if (d->c >= WISP_CHANNELS)
-            convolve_block(d, &b, BLOCK_ENDS);
-        else
-            convolve_block(d, &b, BLOCK_SHORT);
-    }
+    ptrdiff_t block_size = (ptrdiff_t)(((int64_t)d->taps + 1) / 2) * 32;
+    block b = {.channels = d->channels, .weights = d->weights, .width = 16};
+    for (; b.c0 + 16 <= d->c; b.c0 += 16, b.channels++, b.weights += block_size) convolve_block(d, &b, BLOCK_FULL);
+    if (b.c0 == d->c) return;
+    b.width = (size_t)(d->c - b.c0);
+    /* Byte j of the block is byte j + 16 - width of the row's last 16; indices above 127 give zero. */
+    __m128i index = _mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    b.shuffle = _mm_adds_epu8(index, _mm_set1_epi8((char)(16 - b.width)));
+    b.shuffle = _mm_or_si128(b.shuffle, _mm_cmpgt_epi8(b.shuffle, _mm_set1_epi8(15)));
+    if (d->c >= 16)
+        convolve_block(d, &b, BLOCK_ENDS);
+    else
+        convolve_block(d, &b, BLOCK_SHORT);
 }
 
 /* f32: a block of 16 channels, as vectors a and b, by four pixels; masked loads and stores where channels end. */
@@ -179,11 +155,11 @@ ALWAYS_INLINE void convolve_pixels_f32(const wisp_dwconv_f32 *d, ptrdiff_t c, in
     for (int32_t t = 0; t < d->taps; t++, w += WISP_CHANNELS) {
         ptrdiff_t offset = d->tap_offset[t];
         __m256 wa = _mm256_loadu_ps(w), wb = _mm256_loadu_ps(w + 8);
-#define STEP(p)                                                                  \
-    {                                                                            \
-        const float *x = row##p[offset] + c;                                     \
-        a##p = _mm256_fmadd_ps(load_lanes(x, mask->a, full), wa, a##p);          \
-        b##p = _mm256_fmadd_ps(load_lanes(x + 8, mask->b, full), wb, b##p);      \
+#define STEP(p)                                                             \
+    {                                                                       \
+        const float *x = row##p[offset] + c;                                \
+        a##p = _mm256_fmadd_ps(load_lanes(x, mask->a, full), wa, a##p);     \
+        b##p = _mm256_fmadd_ps(load_lanes(x + 8, mask->b, full), wb, b##p); \
     }
         EACH_PIXEL(STEP)
 #undef STEP

@@ -19,7 +19,9 @@ typedef struct operand {
     __m128i first, second;
 } operand;
 
-ALWAYS_INLINE operand load_operand(const int8_t *p) { return (operand){load_128(p), load_128(p + 16)}; }
+ALWAYS_INLINE operand load_operand(const int8_t *p) {
+    return (operand){load_128(p), load_128(p + 16)};
+}
 
 /* Two vectors of 16 as s8, in order. */
 ALWAYS_INLINE __m256i pack_s8(__m256i a, __m256i b, int8_t lo, int8_t hi) {
@@ -37,20 +39,20 @@ ALWAYS_INLINE __m256i add_32(const wisp_add_s8 *p, operand a, operand b) {
 }
 
 /* Runs `body` over n elements, 32 at a time; step 0 broadcasts the one value, read before the first write. */
-#define FOR_BLOCKS(body)                                                                                  \
+#define FOR_BLOCKS(body)                                                                                        \
     operand fixed_a = {_mm_set1_epi8(*a), _mm_set1_epi8(*a)}, fixed_b = {_mm_set1_epi8(*b), _mm_set1_epi8(*b)}; \
-    size_t i = 0;                                                                                         \
-    for (; i + BLOCK <= n; i += BLOCK) {                                                                  \
-        operand va = step_a ? load_operand(a + i) : fixed_a, vb = step_b ? load_operand(b + i) : fixed_b; \
-        store_256(y + i, body(p, va, vb));                                                                \
-    }                                                                                                     \
-    if (i < n) {                                                                                          \
-        int8_t tail_a[BLOCK] = {0}, tail_b[BLOCK] = {0}, tail_y[BLOCK];                                   \
-        if (step_a) memcpy(tail_a, a + i, n - i);                                                         \
-        if (step_b) memcpy(tail_b, b + i, n - i);                                                         \
-        operand va = step_a ? load_operand(tail_a) : fixed_a, vb = step_b ? load_operand(tail_b) : fixed_b; \
-        store_256(tail_y, body(p, va, vb));                                                               \
-        memcpy(y + i, tail_y, n - i);                                                                     \
+    size_t i = 0;                                                                                               \
+    for (; i + BLOCK <= n; i += BLOCK) {                                                                        \
+        operand va = step_a ? load_operand(a + i) : fixed_a, vb = step_b ? load_operand(b + i) : fixed_b;       \
+        store_256(y + i, body(p, va, vb));                                                                      \
+    }                                                                                                           \
+    if (i < n) {                                                                                                \
+        int8_t tail_a[BLOCK] = {0}, tail_b[BLOCK] = {0}, tail_y[BLOCK];                                         \
+        if (step_a) memcpy(tail_a, a + i, n - i);                                                               \
+        if (step_b) memcpy(tail_b, b + i, n - i);                                                               \
+        operand va = step_a ? load_operand(tail_a) : fixed_a, vb = step_b ? load_operand(tail_b) : fixed_b;     \
+        store_256(tail_y, body(p, va, vb));                                                                     \
+        memcpy(y + i, tail_y, n - i);                                                                           \
     }
 
 ALWAYS_INLINE void add_steps(const wisp_add_s8 *p, const int8_t *a, int step_a, const int8_t *b, int step_b, int8_t *y, size_t n) {

@@ -33,11 +33,11 @@ ALWAYS_INLINE void multiply_tile(const wisp_gemm_f32 *g, int32_t j, int rows) {
 #undef POINT
         for (ptrdiff_t c = 0; c < g->k; c++, w += WISP_CHANNELS) {
             __m256 wa = _mm256_loadu_ps(w), wb = _mm256_loadu_ps(w + 8);
-#define STEP(r)                                \
-    if (r < rows) {                            \
+#define STEP(r)                                   \
+    if (r < rows) {                               \
         __m256 v = _mm256_broadcast_ss(x##r + c); \
-        a##r = _mm256_fmadd_ps(v, wa, a##r);   \
-        b##r = _mm256_fmadd_ps(v, wb, b##r);   \
+        a##r = _mm256_fmadd_ps(v, wa, a##r);      \
+        b##r = _mm256_fmadd_ps(v, wb, b##r);      \
     }
             EACH_ROW(STEP)
 #undef STEP
@@ -54,9 +54,9 @@ ALWAYS_INLINE void multiply_tile(const wisp_gemm_f32 *g, int32_t j, int rows) {
 static void multiply_row(const wisp_gemm_f32 *g, int32_t j) {
     ptrdiff_t panel_size = (ptrdiff_t)g->taps * g->k * WISP_CHANNELS;
     const float *w0 = g->weights + j / WISP_CHANNELS * panel_size;
-#define DECLARE(p)                                                                 \
-    int32_t j##p = j + p * WISP_CHANNELS < g->n ? j + p * WISP_CHANNELS : j;       \
-    const float *w##p##_panel = w0 + (j##p - j) / WISP_CHANNELS * panel_size;      \
+#define DECLARE(p)                                                            \
+    int32_t j##p = j + p * WISP_CHANNELS < g->n ? j + p * WISP_CHANNELS : j;  \
+    const float *w##p##_panel = w0 + (j##p - j) / WISP_CHANNELS * panel_size; \
     __m256 a##p = _mm256_loadu_ps(g->bias + j##p), b##p = _mm256_loadu_ps(g->bias + j##p + 8);
     EACH_PANEL(DECLARE)
 #undef DECLARE
@@ -65,8 +65,8 @@ static void multiply_row(const wisp_gemm_f32 *g, int32_t j) {
         const float *x = g->rows[t];
         for (ptrdiff_t c = 0; c < g->k; c++, i += WISP_CHANNELS) {
             __m256 v = _mm256_broadcast_ss(x + c);
-#define STEP(p)                                                           \
-    a##p = _mm256_fmadd_ps(v, _mm256_loadu_ps(w##p##_panel + i), a##p);   \
+#define STEP(p)                                                         \
+    a##p = _mm256_fmadd_ps(v, _mm256_loadu_ps(w##p##_panel + i), a##p); \
     b##p = _mm256_fmadd_ps(v, _mm256_loadu_ps(w##p##_panel + i + 8), b##p);
             EACH_PANEL(STEP)
 #undef STEP

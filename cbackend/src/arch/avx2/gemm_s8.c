@@ -144,11 +144,11 @@ ALWAYS_INLINE void multiply_tile(const wisp_gemm_s8 *g, const int8_t *w, ptrdiff
 #undef DECLARE
     for (ptrdiff_t i = 0; i < groups; i++, x += rows * GROUP, w += 64) {
         __m256i w_lo = _mm256_cvtepi8_epi16(load_128(w)), w_hi = _mm256_cvtepi8_epi16(load_128(w + 16));
-#define STEP(r)                                                                              \
-    if (r < rows) {                                                                          \
+#define STEP(r)                                                                                 \
+    if (r < rows) {                                                                             \
         __m256i v = _mm256_broadcastq_epi64(_mm_loadl_epi64((const __m128i *)(x + r * GROUP))); \
-        lo##r = _mm256_add_epi32(lo##r, _mm256_madd_epi16(v, w_lo));                         \
-        hi##r = _mm256_add_epi32(hi##r, _mm256_madd_epi16(v, w_hi));                         \
+        lo##r = _mm256_add_epi32(lo##r, _mm256_madd_epi16(v, w_lo));                            \
+        hi##r = _mm256_add_epi32(hi##r, _mm256_madd_epi16(v, w_hi));                            \
     }
         EACH_ROW(STEP)
 #undef STEP
@@ -189,8 +189,9 @@ ALWAYS_INLINE void choose_rows(const wisp_gemm_s8 *g, int left) {
 }
 
 void wisp_gemm_s8_avx2(const wisp_gemm_s8 *g) {
-    if (g->left)
-        choose_rows(g, 1);
+    const wisp_gemm_s8 local = *g; /* stores of int8 cannot change it, so what derives from it stays in registers */
+    if (local.left)
+        choose_rows(&local, 1);
     else
-        choose_rows(g, 0);
+        choose_rows(&local, 0);
 }

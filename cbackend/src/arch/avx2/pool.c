@@ -3,7 +3,9 @@
 #include "avx2.h"
 
 /* The last vector of a row may overlap the one before: outputs are apart from inputs, so it is computed twice. */
-ALWAYS_INLINE int32_t next_block(int32_t i, int32_t c, int32_t size) { return i + size > c && i < c ? c - size : i; }
+ALWAYS_INLINE int32_t next_block(int32_t i, int32_t c, int32_t size) {
+    return i + size > c && i < c ? c - size : i;
+}
 
 static void max_32(const int8_t *const *rows, int32_t count, ptrdiff_t i, int8_t *out) {
     __m256i m = load_256(rows[0] + i);

@@ -17,8 +17,12 @@ wisp_dwconv_f32_fn wisp_dwconv_f32_avx512vnni;
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 /* Ones for the first n elements, at most 64 or 16. Masked loads and stores touch no other byte. */
-ALWAYS_INLINE __mmask64 first_64(int64_t n) { return n >= 64 ? ~0ull : (1ull << n) - 1; }
-ALWAYS_INLINE __mmask16 first_16(int64_t n) { return n >= 16 ? 0xffff : (__mmask16)((1u << n) - 1); }
+ALWAYS_INLINE __mmask64 first_64(int64_t n) {
+    return n >= 64 ? ~0ull : (1ull << n) - 1;
+}
+ALWAYS_INLINE __mmask16 first_16(int64_t n) {
+    return n >= 16 ? 0xffff : (__mmask16)((1u << n) - 1);
+}
 
 /* acc + products of x and w, four (bytes, x unsigned) or two (words) to a lane. Written as assembly because gcc 12
  * copies the accumulators of its intrinsics around and spills them: 105 instructions in the matrix kernel's inner loop,
@@ -33,7 +37,9 @@ ALWAYS_INLINE __m512i dot_words(__m512i acc, __m512i x, __m512i w) {
 }
 
 /* max(x, lo) then min(.., hi). A NaN in x stays: both instructions return their second operand then. */
-ALWAYS_INLINE __m512 clamp_ps(__m512 x, __m512 lo, __m512 hi) { return _mm512_min_ps(hi, _mm512_max_ps(lo, x)); }
+ALWAYS_INLINE __m512 clamp_ps(__m512 x, __m512 lo, __m512 hi) {
+    return _mm512_min_ps(hi, _mm512_max_ps(lo, x));
+}
 
 /* First step of requantize_s8, saturation left to the pack that follows. `left`: some shifts may be negative. */
 ALWAYS_INLINE __m512i shift_s32(__m512i acc, __m512i shift, int left) {

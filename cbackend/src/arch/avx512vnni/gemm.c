@@ -38,8 +38,8 @@ ALWAYS_INLINE void multiply_tile_s8(const wisp_gemm_s8 *g, int32_t j, ptrdiff_t 
     __m512i bias0 = _mm512_loadu_si512(ch[0].bias_u8), bias1 = bias0, bias2 = bias0, bias3 = bias0;
     if (panels > 1) bias1 = _mm512_loadu_si512(ch[1].bias_u8);
     if (panels > 2) bias2 = _mm512_loadu_si512(ch[2].bias_u8), bias3 = _mm512_loadu_si512(ch[3].bias_u8);
-#define DECLARE(r)                                                                                            \
-    const uint8_t *x##r = (const uint8_t *)g->scratch + (r < last ? r : last) * groups * GROUP;               \
+#define DECLARE(r)                                                                              \
+    const uint8_t *x##r = (const uint8_t *)g->scratch + (r < last ? r : last) * groups * GROUP; \
     __m512i a##r = bias0, b##r = bias1, c##r = bias2, d##r = bias3;
     EACH_ROW(DECLARE)
 #undef DECLARE
@@ -47,10 +47,10 @@ ALWAYS_INLINE void multiply_tile_s8(const wisp_gemm_s8 *g, int32_t j, ptrdiff_t 
         __m512i wa = _mm512_load_si512(w), wb = wa, wc = wa, wd = wa;
         if (panels > 1) wb = _mm512_load_si512(w + panel_size);
         if (panels > 2) wc = _mm512_load_si512(w + 2 * panel_size), wd = _mm512_load_si512(w + 3 * panel_size);
-#define STEP(r)                                               \
-    if (r < rows) {                                           \
-        __m512i v = broadcast_group(x##r + i * GROUP);        \
-        a##r = dot_bytes(a##r, v, wa);              \
+#define STEP(r)                                        \
+    if (r < rows) {                                    \
+        __m512i v = broadcast_group(x##r + i * GROUP); \
+        a##r = dot_bytes(a##r, v, wa);                 \
         if (panels > 1) b##r = dot_bytes(b##r, v, wb); \
         if (panels > 2) c##r = dot_bytes(c##r, v, wc); \
         if (panels > 2) d##r = dot_bytes(d##r, v, wd); \
@@ -64,11 +64,11 @@ ALWAYS_INLINE void multiply_tile_s8(const wisp_gemm_s8 *g, int32_t j, ptrdiff_t 
     __m512i m01 = _mm512_packs_epi32(_mm512_loadu_si512(ch->multiplier), _mm512_loadu_si512(ch[second].multiplier));
     __m512i m23 = _mm512_packs_epi32(_mm512_loadu_si512(ch[third].multiplier), _mm512_loadu_si512(ch[fourth].multiplier));
     int32_t width = g->n - j < panels * WISP_CHANNELS ? g->n - j : panels * WISP_CHANNELS;
-#define STORE(r)                                                                                                          \
-    if (r < rows) {                                                                                                       \
-        __m512i q = requantize_64(shift_s32(a##r, sa, left), shift_s32(b##r, sb, left), shift_s32(c##r, sc, left),        \
-                                  shift_s32(d##r, sd, left), m01, m23, g->lo, g->hi);                                     \
-        _mm512_mask_storeu_epi8(g->out + (r < last ? r : last) * g->out_stride + j, first_64(width), q);                  \
+#define STORE(r)                                                                                                   \
+    if (r < rows) {                                                                                                \
+        __m512i q = requantize_64(shift_s32(a##r, sa, left), shift_s32(b##r, sb, left), shift_s32(c##r, sc, left), \
+                                  shift_s32(d##r, sd, left), m01, m23, g->lo, g->hi);                              \
+        _mm512_mask_storeu_epi8(g->out + (r < last ? r : last) * g->out_stride + j, first_64(width), q);           \
     }
     EACH_ROW(STORE)
 #undef STORE
@@ -134,13 +134,13 @@ ALWAYS_INLINE void multiply_tile_f32(const wisp_gemm_f32 *g, int32_t j, int rows
     }
     __m512 lo = _mm512_set1_ps(g->lo), hi = _mm512_set1_ps(g->hi);
     int32_t width = g->n - j;
-#define STORE(r)                                                                                                \
-    if (r < rows) {                                                                                             \
-        float *out = g->out + (r < last ? r : last) * g->out_stride + j;                                        \
-        _mm512_mask_storeu_ps(out, first_16(width), clamp_ps(a##r, lo, hi));                                    \
-        if (panels > 1) _mm512_mask_storeu_ps(out + 16, first_16(width - 16), clamp_ps(b##r, lo, hi));          \
-        if (panels > 2) _mm512_mask_storeu_ps(out + 32, first_16(width - 32), clamp_ps(c##r, lo, hi));          \
-        if (panels > 2) _mm512_mask_storeu_ps(out + 48, first_16(width - 48), clamp_ps(d##r, lo, hi));          \
+#define STORE(r)                                                                                       \
+    if (r < rows) {                                                                                    \
+        float *out = g->out + (r < last ? r : last) * g->out_stride + j;                               \
+        _mm512_mask_storeu_ps(out, first_16(width), clamp_ps(a##r, lo, hi));                           \
+        if (panels > 1) _mm512_mask_storeu_ps(out + 16, first_16(width - 16), clamp_ps(b##r, lo, hi)); \
+        if (panels > 2) _mm512_mask_storeu_ps(out + 32, first_16(width - 32), clamp_ps(c##r, lo, hi)); \
+        if (panels > 2) _mm512_mask_storeu_ps(out + 48, first_16(width - 48), clamp_ps(d##r, lo, hi)); \
     }
     EACH_ROW(STORE)
 #undef STORE

@@ -44,13 +44,13 @@ ALWAYS_INLINE void convolve_pixels(const wisp_dwconv_s8 *d_, const block *block_
         ptrdiff_t second = d_->tap_offset[t + 1 < d_->taps ? t + 1 : t]; /* a missing tap has zero weights */
         int8x16x2_t pair = vld2q_s8(w);
         int8x16_t w0 = pair.val[0], w1 = pair.val[1];
-#define STEP(p)                                                                                                       \
-    {                                                                                                                 \
-        int8x16_t x0 = load_channels(row##p[first], block_, kind), x1 = load_channels(row##p[second], block_, kind);  \
-        int16x8_t low = vmull_s8(vget_low_s8(x0), vget_low_s8(w0)), high = vmull_high_s8(x0, w0);                     \
-        low = vmlal_s8(low, vget_low_s8(x1), vget_low_s8(w1)), high = vmlal_high_s8(high, x1, w1);                    \
-        a##p = vaddw_s16(a##p, vget_low_s16(low)), b##p = vaddw_high_s16(b##p, low);                                  \
-        c##p = vaddw_s16(c##p, vget_low_s16(high)), d##p = vaddw_high_s16(d##p, high);                                \
+#define STEP(p)                                                                                                      \
+    {                                                                                                                \
+        int8x16_t x0 = load_channels(row##p[first], block_, kind), x1 = load_channels(row##p[second], block_, kind); \
+        int16x8_t low = vmull_s8(vget_low_s8(x0), vget_low_s8(w0)), high = vmull_high_s8(x0, w0);                    \
+        low = vmlal_s8(low, vget_low_s8(x1), vget_low_s8(w1)), high = vmlal_high_s8(high, x1, w1);                   \
+        a##p = vaddw_s16(a##p, vget_low_s16(low)), b##p = vaddw_high_s16(b##p, low);                                 \
+        c##p = vaddw_s16(c##p, vget_low_s16(high)), d##p = vaddw_high_s16(d##p, high);                               \
     }
         EACH_PIXEL(STEP)
 #undef STEP
@@ -59,15 +59,15 @@ ALWAYS_INLINE void convolve_pixels(const wisp_dwconv_s8 *d_, const block *block_
     int32x4_t left2 = vnegq_s32(vld1q_s32(ch->shift + 8)), left3 = vnegq_s32(vld1q_s32(ch->shift + 12));
     int16x8_t m0 = load_multipliers(ch->multiplier), m1 = load_multipliers(ch->multiplier + 8);
     int8x16_t lo = vdupq_n_s8(d_->lo), hi = vdupq_n_s8(d_->hi);
-#define STORE(p)                                                                                                               \
-    {                                                                                                                          \
-        int8x16_t q = vcombine_s8(requantize_8(a##p, b##p, left0, left1, m0), requantize_8(c##p, d##p, left2, left3, m1));     \
-        q = vminq_s8(vmaxq_s8(q, lo), hi);                                                                                     \
-        int8_t *out = d_->out + i##p * d_->out_stride + block_->c0;                                                            \
-        if (kind == BLOCK_FULL)                                                                                                \
-            vst1q_s8(out, q);                                                                                                  \
-        else                                                                                                                   \
-            store_bytes(out, q, block_->width);                                                                                \
+#define STORE(p)                                                                                                           \
+    {                                                                                                                      \
+        int8x16_t q = vcombine_s8(requantize_8(a##p, b##p, left0, left1, m0), requantize_8(c##p, d##p, left2, left3, m1)); \
+        q = vminq_s8(vmaxq_s8(q, lo), hi);                                                                                 \
+        int8_t *out = d_->out + i##p * d_->out_stride + block_->c0;                                                        \
+        if (kind == BLOCK_FULL)                                                                                            \
+            vst1q_s8(out, q);                                                                                              \
+        else                                                                                                               \
+            store_bytes(out, q, block_->width);                                                                            \
     }
     EACH_PIXEL(STORE)
 #undef STORE

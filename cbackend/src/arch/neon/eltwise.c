@@ -4,7 +4,9 @@
 
 enum { BLOCK = 8 };
 
-ALWAYS_INLINE int8x8_t clamp_s8(int8x8_t x, int8_t lo, int8_t hi) { return vmin_s8(vmax_s8(x, vdup_n_s8(lo)), vdup_n_s8(hi)); }
+ALWAYS_INLINE int8x8_t clamp_s8(int8x8_t x, int8_t lo, int8_t hi) {
+    return vmin_s8(vmax_s8(x, vdup_n_s8(lo)), vdup_n_s8(hi));
+}
 
 ALWAYS_INLINE int8x8_t add_8(const wisp_add_s8 *p, int8x8_t a, int8x8_t b) {
     int16x8_t wide_a = vmovl_s8(a), wide_b = vmovl_s8(b);
@@ -25,19 +27,19 @@ ALWAYS_INLINE int8x8_t mul_8(const wisp_mul_s8 *p, int8x8_t a, int8x8_t b) {
 }
 
 /* Runs `body` over n elements, 8 at a time; step 0 broadcasts the one value, read before the first write. */
-#define FOR_BLOCKS(body)                                                                   \
-    if (n == 0) return;                                                                    \
-    int8x8_t fixed_a = vdup_n_s8(*a), fixed_b = vdup_n_s8(*b);                             \
-    size_t i = 0;                                                                          \
-    for (; i + BLOCK <= n; i += BLOCK) {                                                   \
+#define FOR_BLOCKS(body)                                                                         \
+    if (n == 0) return;                                                                          \
+    int8x8_t fixed_a = vdup_n_s8(*a), fixed_b = vdup_n_s8(*b);                                   \
+    size_t i = 0;                                                                                \
+    for (; i + BLOCK <= n; i += BLOCK) {                                                         \
         int8x8_t va = step_a ? vld1_s8(a + i) : fixed_a, vb = step_b ? vld1_s8(b + i) : fixed_b; \
-        vst1_s8(y + i, body(p, va, vb));                                                   \
-    }                                                                                      \
-    if (i < n) {                                                                           \
-        int8x8_t va = step_a ? vget_low_s8(load_bytes(a + i, n - i)) : fixed_a;            \
-        int8x8_t vb = step_b ? vget_low_s8(load_bytes(b + i, n - i)) : fixed_b;            \
-        int8x8_t q = body(p, va, vb);                                                      \
-        store_bytes(y + i, vcombine_s8(q, q), n - i);                                      \
+        vst1_s8(y + i, body(p, va, vb));                                                         \
+    }                                                                                            \
+    if (i < n) {                                                                                 \
+        int8x8_t va = step_a ? vget_low_s8(load_bytes(a + i, n - i)) : fixed_a;                  \
+        int8x8_t vb = step_b ? vget_low_s8(load_bytes(b + i, n - i)) : fixed_b;                  \
+        int8x8_t q = body(p, va, vb);                                                            \
+        store_bytes(y + i, vcombine_s8(q, q), n - i);                                            \
     }
 
 void wisp_add_s8_neon(const wisp_add_s8 *p, const int8_t *a, int step_a, const int8_t *b, int step_b, int8_t *y, size_t n) {

@@ -36,34 +36,34 @@ ALWAYS_INLINE void multiply_tile_s8(const wisp_gemm_s8 *g, int32_t j, ptrdiff_t 
     const int8_t *w = g->weights + j / WISP_CHANNELS * groups * 64 + first * GROUP;
     int32_t last = g->m - 1;
     const int32x4_t zero = vdupq_n_s32(0);
-#define DECLARE(r)                                                                             \
-    const int8_t *x##r = (const int8_t *)g->scratch + (r < last ? r : last) * groups * GROUP;  \
+#define DECLARE(r)                                                                            \
+    const int8_t *x##r = (const int8_t *)g->scratch + (r < last ? r : last) * groups * GROUP; \
     int32x4_t a##r = zero, b##r = zero, c##r = zero, d##r = zero;
     EACH_ROW(DECLARE)
 #undef DECLARE
     ptrdiff_t i = 0;
     for (; i + 2 <= groups; i += 2, w += 128) {
         int8x16_t w0 = vld1q_s8(w), w1 = vld1q_s8(w + 16), w2 = vld1q_s8(w + 64), w3 = vld1q_s8(w + 80);
-#define STEP(r)                                                                                                \
-    if (r < rows) {                                                                                            \
-        int8x16_t u = broadcast_group(x##r + i * GROUP), v = broadcast_group(x##r + (i + 1) * GROUP);          \
+#define STEP(r)                                                                                                         \
+    if (r < rows) {                                                                                                     \
+        int8x16_t u = broadcast_group(x##r + i * GROUP), v = broadcast_group(x##r + (i + 1) * GROUP);                   \
         a##r = vpadalq_s16(a##r, vmlal_s8(vmull_s8(vget_low_s8(w0), vget_low_s8(u)), vget_low_s8(w2), vget_low_s8(v))); \
-        b##r = vpadalq_s16(b##r, vmlal_high_s8(vmull_high_s8(w0, u), w2, v));                                  \
+        b##r = vpadalq_s16(b##r, vmlal_high_s8(vmull_high_s8(w0, u), w2, v));                                           \
         c##r = vpadalq_s16(c##r, vmlal_s8(vmull_s8(vget_low_s8(w1), vget_low_s8(u)), vget_low_s8(w3), vget_low_s8(v))); \
-        d##r = vpadalq_s16(d##r, vmlal_high_s8(vmull_high_s8(w1, u), w3, v));                                  \
+        d##r = vpadalq_s16(d##r, vmlal_high_s8(vmull_high_s8(w1, u), w3, v));                                           \
     }
         EACH_ROW(STEP)
 #undef STEP
     }
     if (i < groups) {
         int8x16_t w0 = vld1q_s8(w), w1 = vld1q_s8(w + 16);
-#define STEP(r)                                                                         \
-    if (r < rows) {                                                                     \
-        int8x16_t u = broadcast_group(x##r + i * GROUP);                                \
-        a##r = vpadalq_s16(a##r, vmull_s8(vget_low_s8(w0), vget_low_s8(u)));            \
-        b##r = vpadalq_s16(b##r, vmull_high_s8(w0, u));                                 \
-        c##r = vpadalq_s16(c##r, vmull_s8(vget_low_s8(w1), vget_low_s8(u)));            \
-        d##r = vpadalq_s16(d##r, vmull_high_s8(w1, u));                                 \
+#define STEP(r)                                                              \
+    if (r < rows) {                                                          \
+        int8x16_t u = broadcast_group(x##r + i * GROUP);                     \
+        a##r = vpadalq_s16(a##r, vmull_s8(vget_low_s8(w0), vget_low_s8(u))); \
+        b##r = vpadalq_s16(b##r, vmull_high_s8(w0, u));                      \
+        c##r = vpadalq_s16(c##r, vmull_s8(vget_low_s8(w1), vget_low_s8(u))); \
+        d##r = vpadalq_s16(d##r, vmull_high_s8(w1, u));                      \
     }
         EACH_ROW(STEP)
 #undef STEP
@@ -101,8 +101,8 @@ void wisp_gemm_s8_neon(const wisp_gemm_s8 *g) {
 ALWAYS_INLINE void multiply_tile_f32(const wisp_gemm_f32 *g, int32_t j, int rows) {
     const float *w = g->weights + (ptrdiff_t)j * g->taps * g->k;
     int32_t last = g->m - 1;
-#define DECLARE(r)                                                                      \
-    float32x4_t a##r = vld1q_f32(g->bias + j), b##r = vld1q_f32(g->bias + j + 4);       \
+#define DECLARE(r)                                                                \
+    float32x4_t a##r = vld1q_f32(g->bias + j), b##r = vld1q_f32(g->bias + j + 4); \
     float32x4_t c##r = vld1q_f32(g->bias + j + 8), d##r = vld1q_f32(g->bias + j + 12);
     EACH_ROW(DECLARE)
 #undef DECLARE
@@ -111,17 +111,17 @@ ALWAYS_INLINE void multiply_tile_f32(const wisp_gemm_f32 *g, int32_t j, int rows
 #define POINT(r) const float *x##r = x[r < last ? r : last];
         EACH_ROW(POINT)
 #undef POINT
-#define STEP(r)                                                                                                        \
-    if (r < rows) {                                                                                                    \
-        a##r = vfmaq_laneq_f32(a##r, w0, v##r, lane), b##r = vfmaq_laneq_f32(b##r, w1, v##r, lane);                    \
-        c##r = vfmaq_laneq_f32(c##r, w2, v##r, lane), d##r = vfmaq_laneq_f32(d##r, w3, v##r, lane);                    \
+#define STEP(r)                                                                                     \
+    if (r < rows) {                                                                                 \
+        a##r = vfmaq_laneq_f32(a##r, w0, v##r, lane), b##r = vfmaq_laneq_f32(b##r, w1, v##r, lane); \
+        c##r = vfmaq_laneq_f32(c##r, w2, v##r, lane), d##r = vfmaq_laneq_f32(d##r, w3, v##r, lane); \
     }
-#define STEP_LANE(l)                                                                                                \
-    {                                                                                                               \
-        enum { lane = l };                                                                                          \
-        float32x4_t w0 = vld1q_f32(w), w1 = vld1q_f32(w + 4), w2 = vld1q_f32(w + 8), w3 = vld1q_f32(w + 12);        \
-        EACH_ROW(STEP)                                                                                              \
-        w += WISP_CHANNELS;                                                                                         \
+#define STEP_LANE(l)                                                                                         \
+    {                                                                                                        \
+        enum { lane = l };                                                                                   \
+        float32x4_t w0 = vld1q_f32(w), w1 = vld1q_f32(w + 4), w2 = vld1q_f32(w + 8), w3 = vld1q_f32(w + 12); \
+        EACH_ROW(STEP)                                                                                       \
+        w += WISP_CHANNELS;                                                                                  \
     }
         ptrdiff_t i = 0;
         for (; i + 4 <= g->k; i += 4) {
@@ -140,13 +140,13 @@ ALWAYS_INLINE void multiply_tile_f32(const wisp_gemm_f32 *g, int32_t j, int rows
 #undef STEP
     }
     int32_t width = g->n - j;
-#define STORE(r)                                                                  \
-    if (r < rows) {                                                               \
-        float *out = g->out + (r < last ? r : last) * g->out_stride + j;          \
-        store_floats(out, clamp_f32(a##r, g->lo, g->hi), width);                  \
-        store_floats(out + 4, clamp_f32(b##r, g->lo, g->hi), (int64_t)width - 4);          \
-        store_floats(out + 8, clamp_f32(c##r, g->lo, g->hi), (int64_t)width - 8);          \
-        store_floats(out + 12, clamp_f32(d##r, g->lo, g->hi), (int64_t)width - 12);        \
+#define STORE(r)                                                                    \
+    if (r < rows) {                                                                 \
+        float *out = g->out + (r < last ? r : last) * g->out_stride + j;            \
+        store_floats(out, clamp_f32(a##r, g->lo, g->hi), width);                    \
+        store_floats(out + 4, clamp_f32(b##r, g->lo, g->hi), (int64_t)width - 4);   \
+        store_floats(out + 8, clamp_f32(c##r, g->lo, g->hi), (int64_t)width - 8);   \
+        store_floats(out + 12, clamp_f32(d##r, g->lo, g->hi), (int64_t)width - 12); \
     }
     EACH_ROW(STORE)
 #undef STORE

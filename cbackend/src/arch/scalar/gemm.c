@@ -25,8 +25,7 @@ void wisp_gemm_s8_scalar(const wisp_gemm_s8 *g) {
         for (int32_t i = 0; i < g->m; i++) {
             int32_t acc[WISP_CHANNELS];
             memcpy(acc, ch->bias, sizeof acc);
-            for (int32_t t = 0; t < g->taps; t++)
-                accumulate_s8(acc, g->rows[(ptrdiff_t)t * g->m + i], panel + t * tap_size, g->k);
+            for (int32_t t = 0; t < g->taps; t++) accumulate_s8(acc, g->rows[(ptrdiff_t)t * g->m + i], panel + t * tap_size, g->k);
             int8_t *out = g->out + i * g->out_stride + j0;
             for (int32_t j = 0; j < width; j++) out[j] = requantize_s8(acc[j], ch->shift[j], ch->multiplier[j], g->lo, g->hi);
         }

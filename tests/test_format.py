@@ -1,0 +1,114 @@
+"""The writer against format.h, against a plain loop, and against itself."""
+# SPDX-License-Identifier: Apache-2.0
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import small_cnn
+
+from support import make_model
+from wisp_converter import convert, format as fmt, opcodes
+
+ROOT = Path(__file__).resolve().parent.parent
+HEADER = (ROOT / "cbackend" / "src" / "format.h").read_text()
+SIZES = {"uint8_t": 1, "uint16_t": 2, "int32_t": 4, "uint32_t": 4, "float": 4, "uint64_t": 8, "wisp_checksum": 16}
+
+STRUCTS = {"wisp_file_header": fmt.HEADER, "wisp_file_section": fmt.SECTION, "wisp_file_tensor": fmt.TENSOR,
+           "wisp_file_operator": fmt.OPERATOR, "wisp_channels_s8": fmt.CHANNELS, "wisp_checksum": fmt.CHECKSUM}
+
+
+def c_layout(name: str) -> tuple[dict[str, tuple[int, int]], int]:
+    """{field: (offset, size)} of a struct in format.h, by C's rules of alignment, and the struct's size."""
+    body = re.search(r"typedef struct %s \{.*?\n(.*?)\n\} %s;" % (name, name), HEADER, re.DOTALL).group(1)
+    body = re.sub(r"/\*.*?\*/", "", body, flags=re.DOTALL)
+    fields, offset, widest = {}, 0, 1
+    for kind, names in re.findall(r"(\w+) ([^;]+);", body):
+        size = SIZES[kind]
+        align = min(size, 8)
+        widest = max(widest, align)
+        for item in names.split(","):
+            field, count = re.fullmatch(r"\s*(\w+)(?:\[(\d+)\])?\s*", item).groups()
+            offset = fmt.round_up(offset, align)
+            fields[field] = offset, size * int(count or 1)
+            offset += size * int(count or 1)
+    return fields, fmt.round_up(offset, widest)
+
+
+@pytest.mark.parametrize("name", STRUCTS)
+def test_structs_equal_those_in_c(name):
+    fields, size = c_layout(name)
+    dtype = STRUCTS[name]
+    assert {f: (dtype.fields[f][1], dtype.fields[f][0].itemsize) for f in dtype.names} == fields
+    assert dtype.itemsize == size
+
+
+def test_constants_equal_those_in_c():
+    def value(name):
+        return int(re.search(r"%s(?: =)? (0x[0-9a-fA-F]+|\d+)" % name, HEADER).group(1), 0)
+
+    assert (value("WISP_MAGIC"), value("WISP_FORMAT_MAJOR"), value("WISP_FORMAT_MINOR")) == (fmt.MAGIC, fmt.MAJOR, fmt.MINOR)
+    assert [value(f"WISP_SECTION_{s.upper()}") for s in fmt.SECTIONS] == list(range(value("WISP_SECTION_COUNT")))
+    for prefix in ("KIND", "LAYOUT"):
+        for name in re.findall(rf"WISP_{prefix}_(\w+) =", HEADER):
+            assert value(f"WISP_{prefix}_{name}") == getattr(fmt, f"{prefix}_{name}")
+    assert value("WISP_OPERATOR_AT_PREPARE") == fmt.OPERATOR_AT_PREPARE and value("WISP_NO_TENSOR") == fmt.NO_TENSOR
+
+
+def plain_checksum(data: bytes) -> tuple[int, int]:
+    a = b = 0
+    data += bytes(-len(data) % 4)
+    for i in range(0, len(data), 4):
+        a = (a + int.from_bytes(data[i:i + 4], "little")) % 2**64
+        b = (b + a) % 2**64
+    return a, b
+
+
+@pytest.mark.parametrize("size", [0, 1, 3, 4, 5, 64, 1001, (1 << 22) + 7])
+def test_checksum(size):
+    data = np.random.default_rng(size).integers(0, 256, size, np.uint8).tobytes()
+    assert fmt.checksum(data) == plain_checksum(data)
+
+
+def test_checksum_wraps():
+    data = b"\xff" * (3 << 22)
+    words = len(data) // 4
+    assert fmt.checksum(data) == (words * 0xFFFFFFFF % 2**64, words * (words + 1) // 2 * 0xFFFFFFFF % 2**64)
+
+
+def test_same_input_same_bytes(small_files):
+    samples = [{"x": np.random.default_rng(0).standard_normal((1, 3, 8, 8)).astype(np.float32)}]
+    assert convert(small_cnn()) == convert(small_cnn())
+    assert convert(small_cnn(), quantize="int8", calibration=samples) == convert(small_cnn(), quantize="int8", calibration=samples)
+
+
+def test_sections_are_aligned_and_checked(small_files):
+    for data in small_files.values():
+        table = np.frombuffer(data, fmt.SECTION, len(fmt.SECTIONS), fmt.HEADER.itemsize)
+        header = np.frombuffer(data, fmt.HEADER, 1)[0]
+        assert header["file_size"] == len(data)
+        for name, entry in zip(fmt.SECTIONS, table):
+            assert entry["offset"] % (4096 if name == "weights" else 64) == 0
+            start, size = int(entry["offset"]), int(entry["size"])
+            assert plain_checksum(data[start:start + size]) == (entry["checksum"]["a"], entry["checksum"]["b"])
+
+
+def test_equal_constants_are_stored_once():
+    c = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
+    one = convert(make_model([("Add", ["x", "c"], ["y"])], {"x": c}, ["y"], {"c": c}), verify=False)
+    two = convert(make_model([("Add", ["x", "c"], ["a"]), ("Mul", ["a", "d"], ["y"])], {"x": c}, ["y"], {"c": c, "d": c.copy()}), verify=False)
+    assert len(two) - len(one) < c.nbytes / 2
+
+
+def test_every_code_of_ops_def_is_unique():
+    text = opcodes.ops_def().read_text()
+    table = opcodes.parse(text)
+    assert len(table) == len(re.findall(r"^OP\(", text, re.MULTILINE)) == len({o.code for o in table.values()})
+
+
+def test_parameters_are_checked():
+    with pytest.raises(KeyError, match="no parameter 'typo'|no parameter typo"):
+        opcodes.pack_parameters("Relu", {"typo": 1})
+    assert opcodes.pack_parameters("Relu", {}) == bytes(4)
+    assert opcodes.pack_parameters("Clip", {"max": 6.0}) == np.float32([-np.inf, 6]).tobytes()
+    assert opcodes.pack_parameters("Transpose", {"perm": (1, 0)}) == np.int32([1, 0] + [0] * 6).tobytes()

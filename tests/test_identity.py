@@ -1,0 +1,110 @@
+"""One file, every target, the same bits: int8 outputs across instruction sets, thread counts and, emulated, processors."""
+# SPDX-License-Identifier: Apache-2.0
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import wisp
+from conftest import CBACKEND, cmake_build
+from wisp import _library
+from wisp._library import lib
+
+THREADS = (1, 2, 3)
+
+
+def machine_sets() -> list[str]:
+    flags = lib.wisp_cpu_flags()
+    names = [_library.text(lib.wisp_cpu_name(bit)) for bit in range(32) if flags >> bit & 1]
+    return ["scalar", *names]
+
+
+@pytest.fixture(scope="module")
+def models(small_files, asset) -> dict[str, tuple[bytes, dict[str, np.ndarray]]]:
+    """Quantized models and an input for each."""
+    from wisp_converter import convert
+
+    rng = np.random.default_rng(5)
+
+    def quantized(name: str, low: float, high: float) -> tuple[bytes, dict]:
+        path = asset(name)
+        first = wisp.load(convert(str(path), verify=False)).inputs[0]
+        samples = [{first.name: rng.uniform(low, high, first.shape).astype(np.float32)} for _ in range(2)]
+        return convert(str(path), quantize="int8", calibration=samples, verify=False), samples[0]
+
+    return {
+        "small": (small_files["int8"], {"x": rng.standard_normal((1, 3, 8, 8)).astype(np.float32)}),
+        "mnist_cnn": quantized("mnist_cnn.onnx", 0, 255),
+        "mobilenet_v2": quantized("mobilenet_v2.onnx", -2, 2),
+        "yunet": quantized("yunet.onnx", 0, 255),
+    }
+
+
+NAMES = ("small", "mnist_cnn", "mobilenet_v2", "yunet")
+
+
+def as_bytes(outputs: dict[str, np.ndarray]) -> bytes:
+    return b"".join(a.tobytes() for a in outputs.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("cpu", machine_sets())
+def test_instruction_sets_and_threads(models, name, cpu):
+    data, inputs = models[name]
+    expected = as_bytes(wisp.load(data, cpu="scalar").run(inputs))
+    assert len(set(expected)) > 4, "an output without variety proves nothing"
+    for threads in THREADS:
+        assert as_bytes(wisp.load(data, threads=threads, cpu=cpu).run(inputs)) == expected, f"{cpu}, {threads} threads"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_float_does_not_depend_on_threads(asset, models, name):
+    if name == "small":
+        pytest.skip("in test_engine.py")
+    from wisp_converter import convert
+
+    data, inputs = convert(str(asset(f"{name}.onnx")), verify=False), models[name][1]
+    expected = as_bytes(wisp.load(data).run(inputs))
+    for threads in THREADS:
+        assert as_bytes(wisp.load(data, threads=threads).run(inputs)) == expected
+
+
+@pytest.fixture(scope="module")
+def aarch64_build(tmp_path_factory) -> Path:
+    for program in ("aarch64-linux-gnu-gcc", "qemu-aarch64"):
+        if not shutil.which(program):
+            pytest.skip(f"needs {program}")
+    build = tmp_path_factory.mktemp("aarch64")
+    cmake_build(CBACKEND, build, "-DWISP_WERROR=ON", "-DWISP_BUILD_TESTS=ON", "-DCMAKE_SYSTEM_NAME=Linux",
+                "-DCMAKE_SYSTEM_PROCESSOR=aarch64", "-DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc")
+    return build
+
+
+EMULATOR = ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu", "-cpu", "cortex-a53"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("cpu", ["scalar", "neon"])
+def test_aarch64_emulated(models, aarch64_build, tmp_path, name, cpu):
+    if name == "yunet" and cpu == "scalar":
+        pytest.skip("minutes under emulation; the same code as scalar here")
+    data, inputs = models[name]
+    (tmp_path / "m.wisp").write_bytes(data)
+    expected = as_bytes(wisp.load(data).run(inputs))
+    for threads in THREADS if name in ("small", "mnist_cnn") else (3,):
+        command = [*EMULATOR, aarch64_build / "examples" / "run", tmp_path / "m.wisp", str(threads), cpu]
+        result = subprocess.run(command, input=as_bytes(inputs), capture_output=True, timeout=300)
+        assert result.returncode == 0, result.stderr
+        assert result.stdout == expected, f"{cpu}, {threads} threads"
+
+
+def test_checkasm_emulated(aarch64_build):
+    result = subprocess.run([*EMULATOR, aarch64_build / "checkasm"], capture_output=True, text=True, timeout=600)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+
+
+def test_checkasm(native_build):
+    """Every kernel of this machine against its scalar form, bit for bit, between guard pages."""
+    result = subprocess.run([native_build / "checkasm"], capture_output=True, text=True, timeout=600)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
