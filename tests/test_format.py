@@ -112,3 +112,18 @@ def test_parameters_are_checked():
     assert opcodes.pack_parameters("Relu", {}) == bytes(4)
     assert opcodes.pack_parameters("Clip", {"max": 6.0}) == np.float32([-np.inf, 6]).tobytes()
     assert opcodes.pack_parameters("Transpose", {"perm": (1, 0)}) == np.int32([1, 0] + [0] * 6).tobytes()
+
+
+def test_the_dump_in_the_document_is_what_the_writer_writes():
+    import format_dump
+
+    written = format_dump.BLOCK.search(format_dump.DOCUMENT.read_text(encoding="utf-8")).group(2)
+    assert written == format_dump.dump(format_dump.tiny_file()), "run tests/format_dump.py"
+
+
+def test_the_document_states_every_field_at_its_offset():
+    text = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
+    for name, dtype in STRUCTS.items():
+        for field in dtype.names:
+            offset = dtype.fields[field][1]
+            assert re.search(rf"^\|\s*{offset}\s*\|[^|]*\|\s*`{field}`\s*\|", text, re.MULTILINE), f"{name}.{field} at {offset}"

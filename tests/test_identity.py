@@ -58,10 +58,8 @@ def test_instruction_sets_and_threads(models, name, cpu):
         assert as_bytes(wisp.load(data, threads=threads, cpu=cpu).run(inputs)) == expected, f"{cpu}, {threads} threads"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES[1:])
 def test_float_does_not_depend_on_threads(asset, models, name):
-    if name == "small":
-        pytest.skip("in test_engine.py")
     from wisp_converter import convert
 
     data, inputs = convert(str(asset(f"{name}.onnx")), verify=False), models[name][1]
@@ -87,8 +85,6 @@ EMULATOR = ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu", "-cpu", "cortex-a53"
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("cpu", ["scalar", "neon"])
 def test_aarch64_emulated(models, aarch64_build, tmp_path, name, cpu):
-    if name == "yunet" and cpu == "scalar":
-        pytest.skip("minutes under emulation; the same code as scalar here")
     data, inputs = models[name]
     (tmp_path / "m.wisp").write_bytes(data)
     expected = as_bytes(wisp.load(data).run(inputs))

@@ -60,6 +60,31 @@ static bool has_neon(void) {
 }
 #endif
 
+#if defined(__riscv) && defined(__linux__)
+#include <sys/auxv.h>
+
+/* The kernel's V bit also stands on processors with the incompatible draft 0.7.1. There a vtype with the bits of 1.0 for
+ * agnostic tails is reserved, which makes the whole of it negative. vsetvli t0, zero, e8, m1, ta, ma; then read vtype. */
+static bool has_rvv(void) {
+    long vtype;
+    if (!(getauxval(AT_HWCAP) & 1ul << ('V' - 'A'))) return false;
+    __asm__ volatile(".4byte 0x0c0072d7\n\tcsrr %0, 0xc21" : "=r"(vtype) : : "t0");
+    return vtype >= 0;
+}
+#else
+static bool has_rvv(void) {
+    return false;
+}
+#endif
+
+static bool has_simd128(void) {
+#ifdef WISP_HAVE_SIMD128
+    return true; /* the module was loaded */
+#else
+    return false;
+#endif
+}
+
 static const struct {
     const char *name;
     uint32_t bit;
@@ -68,6 +93,8 @@ static const struct {
     {"avx2", WISP_CPU_AVX2, has_avx2},
     {"avx512vnni", WISP_CPU_AVX512VNNI, has_avx512vnni},
     {"neon", WISP_CPU_NEON, has_neon},
+    {"rvv", WISP_CPU_RVV, has_rvv},
+    {"simd128", WISP_CPU_SIMD128, has_simd128},
 };
 
 enum { SET_COUNT = sizeof instruction_sets / sizeof instruction_sets[0] };

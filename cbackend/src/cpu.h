@@ -7,7 +7,9 @@
 enum {
     WISP_CPU_AVX2 = 1 << 0,       /* AVX2, FMA; the operating system keeps ymm registers */
     WISP_CPU_AVX512VNNI = 1 << 1, /* AVX-512 F, BW, DQ, VL, VNNI on top of AVX2; the operating system keeps zmm registers */
-    WISP_CPU_NEON = 1 << 2        /* ARMv8-A Advanced SIMD */
+    WISP_CPU_NEON = 1 << 2,       /* ARMv8-A Advanced SIMD */
+    WISP_CPU_RVV = 1 << 3,        /* RISC-V vector extension 1.0, registers of 128 bits or more */
+    WISP_CPU_SIMD128 = 1 << 4     /* WebAssembly fixed-width SIMD; an engine without it refuses the module */
 };
 
 #endif

@@ -10,6 +10,8 @@ void wisp_kernels_scalar(wisp_kernels *table);
 void wisp_kernels_avx2(wisp_kernels *table);
 void wisp_kernels_avx512vnni(wisp_kernels *table);
 void wisp_kernels_neon(wisp_kernels *table);
+void wisp_kernels_rvv(wisp_kernels *table);
+void wisp_kernels_simd128(wisp_kernels *table);
 
 void wisp_kernels_init(wisp_kernels *table, uint32_t cpu_mask) {
     uint32_t usable = cpu_mask & wisp_cpu_flags();
@@ -23,5 +25,11 @@ void wisp_kernels_init(wisp_kernels *table, uint32_t cpu_mask) {
 #endif
 #ifdef WISP_HAVE_NEON
     if (usable & WISP_CPU_NEON) wisp_kernels_neon(table);
+#endif
+#ifdef WISP_HAVE_RVV
+    if (usable & WISP_CPU_RVV) wisp_kernels_rvv(table);
+#endif
+#ifdef WISP_HAVE_SIMD128
+    if (usable & WISP_CPU_SIMD128) wisp_kernels_simd128(table);
 #endif
 }

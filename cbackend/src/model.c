@@ -25,9 +25,12 @@ typedef struct operator_entry {
     wisp_prepare_fn *prepare;
 } operator_entry;
 
+#ifndef WISP_OPERATORS
+#define WISP_OPERATORS "ops.def" /* a build with WISP_OPS has its own, shorter list */
+#endif
 static const operator_entry operators[] = {
 #define OP(code, name, params) {code, sizeof(wisp_##name##_params) / 4, #name, wisp_prepare_##name},
-#include "ops.def"
+#include WISP_OPERATORS
 #undef OP
 };
 

@@ -100,6 +100,19 @@ int wisp_set_output(wisp_call *call, uint32_t i, int dtype, int rank, const int3
 
 size_t wisp_dtype_size(int dtype); /* bytes; 0 for unknown */
 
+/* 0: a build without f32 kernels. Operators that need one refuse f32 in prepare, and their f32 branches fall away. */
+#ifndef WISP_FLOAT
+#define WISP_FLOAT 1
+#endif
+/* Of a tensor that prepare accepted as f32 or s8. */
+static inline bool wisp_is_s8(const wisp_tensor *t) {
+    return !WISP_FLOAT || t->dtype == WISP_S8;
+}
+/* In prepare: f32 or s8, and this build has kernels for it. */
+static inline bool wisp_has_kernels(const wisp_tensor *t) {
+    return t->dtype == WISP_S8 || (WISP_FLOAT && t->dtype == WISP_F32);
+}
+
 /* Number of elements of dims[begin..end); shapes were checked to stay below 2^47 bytes in all. */
 static inline uint64_t wisp_extent(const int32_t *dims, int begin, int end) {
     uint64_t n = 1;

@@ -23,11 +23,12 @@ THREADS = 2
 
 @dataclass
 class Calibration:
-    """What was seen. ranges: (low, high) of each f32 activation, None where it is not finite. means: of each index of
-    the last axis, over all others."""
+    """What was seen. ranges: (low, high) of each f32 activation, None where it is not finite. means, peaks: the mean
+    and the largest magnitude at each index of the last axis, over all others; missing where that axis is dynamic."""
 
     ranges: dict[Value, tuple[float, float] | None] = field(default_factory=dict)
     means: dict[Value, np.ndarray] = field(default_factory=dict)
+    peaks: dict[Value, np.ndarray] = field(default_factory=dict)
 
 
 def calibrate(graph: Graph, calibration, *, method: str, percentile: float, preprocess: dict | None = None,
@@ -50,8 +51,9 @@ def calibrate(graph: Graph, calibration, *, method: str, percentile: float, prep
         outputs = runner.run(sample)
         for name, value in watched.items():
             histograms[value].add(sample[value.name] if value in graph.inputs else outputs[name])
-    means = {v: h.mean_sum / h.samples for v, h in histograms.items() if h.finite and h.mean_sum is not None}
-    return Calibration({v: h.range(method, percentile) for v, h in histograms.items()}, means), first
+    steady = {v: h for v, h in histograms.items() if h.finite and h.mean_sum is not None}
+    return Calibration({v: h.range(method, percentile) for v, h in histograms.items()},
+                       {v: h.mean_sum / h.samples for v, h in steady.items()}, {v: h.peak for v, h in steady.items()}), first
 
 
 def _observer(graph: Graph) -> tuple[Runner, dict[str, Value]]:
@@ -88,7 +90,7 @@ class Histogram:
     def __init__(self) -> None:
         self.limit, self.counts = 0.0, np.zeros(BINS, np.int64)
         self.low, self.high, self.finite = np.inf, -np.inf, True
-        self.mean_sum, self.samples = None, 0
+        self.mean_sum, self.peak, self.samples = None, None, 0
 
     def add(self, array: np.ndarray) -> None:
         if array.size == 0 or not self.finite:
@@ -98,19 +100,22 @@ class Histogram:
             self.finite = False
             return
         self.low, self.high = min(self.low, low), max(self.high, high)
-        self.add_mean(array)
+        self.add_channels(array)
         self.grow(max(abs(low), abs(high)))
         if self.limit:
             index = (array.ravel() * np.float32(BINS / 2 / self.limit) + np.float32(BINS // 2)).astype(np.int32)
             self.counts += np.bincount(np.clip(index, 0, BINS - 1), minlength=BINS)
 
-    def add_mean(self, array: np.ndarray) -> None:
+    def add_channels(self, array: np.ndarray) -> None:
         if array.ndim:
-            mean = array.reshape(-1, array.shape[-1]).mean(axis=0, dtype=np.float64)
-            if self.samples and (self.mean_sum is None or len(self.mean_sum) != len(mean)):
-                self.mean_sum = None  # the last axis is dynamic: no such thing as a channel
+            rows = array.reshape(-1, array.shape[-1])
+            mean, peak = rows.mean(axis=0, dtype=np.float64), np.maximum(rows.max(axis=0), -rows.min(axis=0))
+            if not self.samples:
+                self.mean_sum, self.peak = mean, peak
+            elif self.mean_sum is not None and len(mean) == len(self.mean_sum):
+                self.mean_sum, self.peak = self.mean_sum + mean, np.maximum(self.peak, peak)
             else:
-                self.mean_sum = mean if not self.samples else self.mean_sum + mean
+                self.mean_sum = self.peak = None  # the last axis is dynamic: there is no such thing as a channel
         self.samples += 1
 
     def grow(self, largest: float) -> None:

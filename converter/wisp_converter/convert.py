@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 
 from . import format as fmt
-from .errors import UnsupportedError
+from .errors import ModelError, UnsupportedError
 from .importer import import_graph
 from .load import load
 from .pack import pack
@@ -31,7 +31,7 @@ def convert(model, *, quantize: str | None = None, calibration=None, shapes: dic
         folder of such files or of images (then `preprocess` says how they become arrays, see calibrate.py).
     shapes: {input name: extents} binds dynamic axes; those left open are bound when the file is loaded.
     metadata: anything JSON can hold (labels, preprocessing); stored in the file.
-    method, percentile: how int8 ranges are chosen: "minmax", or the "percentile" of each activation's values.
+    method, percentile: how int8 ranges are chosen: "minmax", "percentile" or "mse", see calibrate.py.
     verify: run source and result on the same input and compare. A float model that differs raises VerifyError.
     progress: show a progress bar; None: on a terminal.
     report: called with each line of what was done and found.
@@ -44,19 +44,22 @@ def convert(model, *, quantize: str | None = None, calibration=None, shapes: dic
     source = load(model, shapes)
     graph = import_graph(source.model)
     run_passes(graph)
-    sample, details = None, {}
+    sample, details = None, {"preprocessing": preprocess} if preprocess else {}
     if quantize:
         from .calibrate import calibrate
         from .quantize import quantize_int8
-        ranges, sample = calibrate(graph, calibration, method=method, percentile=percentile, preprocess=preprocess,
-                                   progress=progress)
-        details["quantization"] = quantize_int8(graph, ranges, say)
+        seen, sample = calibrate(graph, calibration, method=method, percentile=percentile, preprocess=preprocess,
+                                 progress=progress)
+        details["quantization"] = {"method": method, **quantize_int8(graph, seen, say)}
     pack(graph)
     plan = plan_memory(graph)
     say(plan.describe())
 
     def write(**found) -> bytes:
-        text = json.dumps({**details, **found, **(metadata or {})}, sort_keys=True, ensure_ascii=False)
+        try:
+            text = json.dumps({**details, **found, **(metadata or {})}, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ModelError(f"metadata cannot be stored as JSON: {error}") from error
         return fmt.write(graph, plan, source_sha256=source.sha256, metadata=text.encode())
 
     data = write()

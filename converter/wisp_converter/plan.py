@@ -70,11 +70,11 @@ def scratch(node: Node) -> int:
     return round_up(int(function(node)), ALIGNMENT) if function else 0
 
 
-def shape_values(graph: Graph) -> list[Value]:
+def shape_values(graph: Graph, keep: list[Value] | tuple[Value, ...] | None = None) -> list[Value]:
     """Values known once the shapes are: computed only from Shape or Size results and constants, small, of static
-    shape. Their nodes run at prepare. Graph outputs never are (a pass gives them copies)."""
+    shape. Their nodes run at prepare. Values in `keep` (default: the graph outputs) stay activations."""
     known: dict[Value, None] = {}
-    outputs = set(graph.outputs)
+    outputs = set(graph.outputs if keep is None else keep)
     for node in graph.nodes:
         results = [v for v in node.outputs if v is not None]
         reads_shape = node.op in ("Shape", "Size")

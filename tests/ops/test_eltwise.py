@@ -88,8 +88,9 @@ def test_integer_division(dtype):
 
 
 def test_float_modulo():
-    a, b = (rng.standard_normal(200).astype(np.float32) * s for s in (9, 2))
-    check_model(binary("Mod", a, b, fmod=1), {"a": a, "b": b})
+    for dtype in (np.float64, np.float32):
+        a, b = (rng.standard_normal(200).astype(dtype) * dtype(s) for s in (9, 2))
+        check_model(binary("Mod", a, b, fmod=1), {"a": a, "b": b})
     with pytest.raises(UnsupportedError, match="fmod=1"):
         convert(binary("Mod", a, b), verify=False)
 
@@ -102,7 +103,7 @@ def test_other_dtypes_broadcast(op, dtype):
 
 
 @pytest.mark.parametrize("base,exponent", [(np.float32, np.float32), (np.float32, np.int64), (np.float32, np.int32), (np.int32, np.int32),
-                                           (np.int64, np.int64), (np.int32, np.float32)])
+                                           (np.int64, np.int64), (np.int32, np.float32), (np.float64, np.float64)])
 def test_power(base, exponent):
     a, b = np.arange(1, 25).reshape(4, 6).astype(base), np.array([0, 1, 2, 3, 2, 1]).astype(exponent)
     check_model(binary("Pow", a, b), {"a": a, "b": b})
@@ -173,6 +174,26 @@ def test_threads_and_instruction_sets(op):
     data = convert(binary(op, a, b), verify=False)
     results = [wisp.load(data, threads=t, cpu=c).run({"a": a, "b": b})["y"].tobytes() for t, c in ((1, None), (2, None), (3, None), (1, "scalar"))]
     assert len(set(results)) == 1
+
+
+@pytest.mark.parametrize("op", ["Add", "Greater", "Min"])
+def test_dynamic_axes(op):
+    nodes = [(op, ["a", "b"], ["y"], {})]
+    data = convert(make_model(nodes, {"a": ["N", 3, "W"], "b": [3, 1]}, ["y"]), verify=False)
+    for n, w in ((1, 1), (4, 50)):
+        a, b = rng.standard_normal((n, 3, w)).astype(np.float32), rng.standard_normal((3, 1)).astype(np.float32)
+        got = wisp.load(data, shapes={"a": a.shape}).run({"a": a, "b": b})["y"]
+        np.testing.assert_array_equal(got, {"Add": np.add, "Greater": np.greater, "Min": np.minimum}[op](a, b))
+
+
+def test_after_a_convolution():
+    """Operands written for NCHW follow the layout of the image."""
+    x = rng.standard_normal((2, 3, 6, 5)).astype(np.float32)
+    constants = {"w": rng.standard_normal((4, 3, 1, 1)).astype(np.float32), "s": rng.random((4, 1, 1)).astype(np.float32),
+                 "m": rng.standard_normal((6, 5)).astype(np.float32)}
+    nodes = [("Conv", ["x", "w"], ["c"], {}), ("PRelu", ["c", "s"], ["p"], {}), ("Mul", ["p", "m"], ["q"], {}), ("Greater", ["q", "s"], ["g"], {}),
+             ("Where", ["g", "q", "c"], ["v"], {}), ("Conv", ["v", "w2"], ["y"], {})]
+    check_model(make_model(nodes, {"x": x}, ["y"], {**constants, "w2": rng.standard_normal((2, 4, 1, 1)).astype(np.float32)}), {"x": x})
 
 
 def test_in_place():

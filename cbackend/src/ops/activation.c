@@ -59,7 +59,7 @@ static int bind_f32(wisp_call *call, int dtype, wisp_run_fn *run) {
     int status = check_operands(call, 1, 1);
     if (status != WISP_OK) return status;
     const wisp_tensor *x = wisp_input(call, 0);
-    if (x->dtype != WISP_F32) return wisp_refuse_dtype(call, x->dtype);
+    if (x->dtype != WISP_F32 || !WISP_FLOAT) return wisp_refuse_dtype(call, x->dtype);
     call->node->run = run;
     return wisp_set_output(call, 0, dtype, x->rank, x->dims);
 }
@@ -78,6 +78,13 @@ static int prepare_any(wisp_call *call, wisp_run_fn *run) {
     if (dtype != WISP_F32 && wisp_wide_kind(dtype) != WIDE_NONE) return wisp_prepare_wide_unary(call);
     call->node->state[0] = call->node->code;
     return bind_f32(call, WISP_F32, run);
+}
+
+/* Operators on f32 and f64. */
+static int prepare_double(wisp_call *call) {
+    const int status = check_operands(call, 1, 1);
+    if (status != WISP_OK) return status;
+    return wisp_input(call, 0)->dtype == WISP_F64 ? wisp_prepare_wide_unary(call) : prepare_f32(call);
 }
 
 int wisp_prepare_Lookup(wisp_call *call) {
@@ -125,28 +132,28 @@ int wisp_prepare_Tanh(wisp_call *call) {
     return prepare_f32(call);
 }
 int wisp_prepare_Exp(wisp_call *call) {
-    return prepare_f32(call);
+    return prepare_double(call);
 }
 int wisp_prepare_Log(wisp_call *call) {
-    return prepare_f32(call);
+    return prepare_double(call);
 }
 int wisp_prepare_Sqrt(wisp_call *call) {
-    return prepare_f32(call);
+    return prepare_double(call);
 }
 int wisp_prepare_Erf(wisp_call *call) {
     return prepare_f32(call);
 }
 int wisp_prepare_Floor(wisp_call *call) {
-    return prepare_f32(call);
+    return prepare_double(call);
 }
 int wisp_prepare_Ceil(wisp_call *call) {
-    return prepare_f32(call);
+    return prepare_double(call);
 }
 int wisp_prepare_Round(wisp_call *call) {
-    return prepare_f32(call);
+    return prepare_double(call);
 }
 int wisp_prepare_Reciprocal(wisp_call *call) {
-    return prepare_f32(call);
+    return prepare_double(call);
 }
 int wisp_prepare_Sin(wisp_call *call) {
     return prepare_f32(call);

@@ -74,7 +74,7 @@ static pieces cut_scratch(const wisp_window *w, char *base, uint64_t unit) {
 static void run_depthwise_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
     const wisp_Conv_params *params = WISP_PARAMS(call, Conv);
     const wisp_tensor *x = wisp_input(call, 0), *weights = wisp_input(call, 1), *c = wisp_input(call, 2), *y = wisp_output(call, 0);
-    const bool s8 = x->dtype == WISP_S8;
+    const bool s8 = wisp_is_s8(x);
     const int unit = s8 ? 1 : 4;
     wisp_window w;
     known_window(call, &w);
@@ -129,7 +129,7 @@ static int prepare_depthwise(wisp_call *call, const wisp_window *w) {
     const wisp_Conv_params *p = WISP_PARAMS(call, Conv);
     const wisp_tensor *x = wisp_input(call, 0), *weights = wisp_input(call, 1);
     const int64_t taps = (int64_t)w->kernel_h * w->kernel_w;
-    const bool s8 = x->dtype == WISP_S8;
+    const bool s8 = wisp_is_s8(x);
     if (!weights->data || weights->layout != (s8 ? WISP_LAYOUT_DW_S8 : WISP_LAYOUT_DW_F32) || weights->dims[0] != taps ||
         weights->dims[1] != w->channels || p->group != w->channels)
         return wisp_call_fail(call, WISP_BAD_SHAPE, "weights do not fit input, kernel or groups");
@@ -156,7 +156,7 @@ int wisp_prepare_Conv(wisp_call *call) {
     if ((status = window_shape(call, &w, x, y, false))) return status;
     bool depthwise = weights->layout == WISP_LAYOUT_DW_S8 || weights->layout == WISP_LAYOUT_DW_F32;
     int32_t out_channels = depthwise ? w.channels : y->dims[3];
-    if (x->dtype != WISP_S8 && x->dtype != WISP_F32) return wisp_call_fail(call, WISP_UNSUPPORTED, "dtype of x must be f32 or s8");
+    if (!wisp_has_kernels(x)) return wisp_call_fail(call, WISP_UNSUPPORTED, "dtype of x must be f32 (in a build with WISP_FLOAT) or s8");
     if (p->group < 1 || w.channels % p->group || out_channels < 1 || out_channels % p->group || out_channels > INT32_MAX - 16)
         return wisp_call_fail(call, WISP_BAD_SHAPE, "groups do not divide the channels");
     const int32_t dims[4] = {w.batch, w.out_h, w.out_w, out_channels};

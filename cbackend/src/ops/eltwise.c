@@ -25,17 +25,10 @@ int wisp_refuse_quantized(wisp_call *call, bool same_scale) {
     return WISP_OK;
 }
 
-enum { SPAN_WIDE, SPAN_F32, SPAN_ADD_F32, SPAN_COMPARE_F32, SPAN_ADD_S8, SPAN_MUL_S8, SPAN_WHERE, SPAN_LOGIC };
-static wisp_span_fn *const spans[] = {
-    [SPAN_WIDE] = wisp_span_wide,       [SPAN_F32] = wisp_span_f32,
-    [SPAN_ADD_F32] = wisp_span_add_f32, [SPAN_COMPARE_F32] = wisp_span_compare_f32,
-    [SPAN_ADD_S8] = wisp_span_add_s8,   [SPAN_MUL_S8] = wisp_span_mul_s8,
-    [SPAN_WHERE] = wisp_span_where,     [SPAN_LOGIC] = wisp_span_logic,
-};
-
+/* node->state[0] is the inner loop itself, not an index into a list of all: a build then links only those in use. */
 static void run_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
     (void)thread;
-    wisp_eltwise_range(call, begin, end, spans[call->node->state[0]]);
+    wisp_eltwise_range(call, begin, end, (wisp_span_fn *)(uintptr_t)call->node->state[0]);
 }
 
 static int run(wisp_call *call) {
@@ -44,7 +37,7 @@ static int run(wisp_call *call) {
 }
 
 /* States the broadcast shape of all inputs with `dtype`, and the span that run uses. */
-static int bind(wisp_call *call, int dtype, int span) {
+static int bind(wisp_call *call, int dtype, wisp_span_fn *span) {
     wisp_tensor y = *wisp_input(call, 0);
     for (uint32_t i = 1; i < call->node->input_count; i++) {
         int32_t dims[WISP_MAX_RANK];
@@ -53,7 +46,7 @@ static int bind(wisp_call *call, int dtype, int span) {
         y.rank = (uint8_t)rank;
         memcpy(y.dims, dims, (size_t)rank * sizeof *dims);
     }
-    call->node->state[0] = span;
+    call->node->state[0] = (int64_t)(uintptr_t)span;
     call->node->run = run;
     return wisp_set_output(call, 0, dtype, y.rank, y.dims);
 }
@@ -68,14 +61,14 @@ static int check_binary(wisp_call *call) {
 }
 
 /* f32 through `span`, other dtypes of `kinds` (a mask of 1 << WIDE_*) through the wide loops. bool has operators of its own. */
-static int prepare_arithmetic(wisp_call *call, int kinds, bool same_scale, int span) {
+static int prepare_arithmetic(wisp_call *call, int kinds, bool same_scale, wisp_span_fn *span) {
     int status = check_binary(call);
     if (status == WISP_OK) status = wisp_refuse_quantized(call, same_scale);
     if (status != WISP_OK) return status;
     const int dtype = wisp_input(call, 0)->dtype;
-    if (dtype == WISP_F32) return bind(call, dtype, span);
+    if (dtype == WISP_F32) return WISP_FLOAT ? bind(call, dtype, span) : wisp_refuse_dtype(call, dtype);
     if (dtype == WISP_BOOL || !(kinds >> wisp_wide_kind(dtype) & 1)) return wisp_refuse_dtype(call, dtype);
-    return bind(call, dtype, SPAN_WIDE);
+    return bind(call, dtype, wisp_span_wide);
 }
 
 static bool is_s8(int32_t x) {
@@ -84,7 +77,7 @@ static bool is_s8(int32_t x) {
 
 enum { INTEGERS = 1 << WIDE_SIGNED | 1 << WIDE_UNSIGNED, NUMBERS = INTEGERS | 1 << WIDE_FLOAT };
 
-static int prepare_quantized(wisp_call *call, int span, bool valid) {
+static int prepare_quantized(wisp_call *call, wisp_span_fn *span, bool valid) {
     const wisp_tensor *a = wisp_input(call, 0), *b = wisp_input(call, 1);
     if (a->dtype != WISP_S8 || a->scale == 0 || b->scale == 0)
         return wisp_call_fail(call, WISP_UNSUPPORTED, "all operands must be quantized to s8, or none");
@@ -97,47 +90,48 @@ int wisp_prepare_Add(wisp_call *call) {
     const wisp_Add_params *p = WISP_PARAMS(call, Add);
     const int status = check_binary(call);
     if (status != WISP_OK) return status;
-    if (wisp_output(call, 0)->scale == 0) return prepare_arithmetic(call, NUMBERS, false, SPAN_ADD_F32);
+    if (WISP_FLOAT && wisp_output(call, 0)->scale == 0) return prepare_arithmetic(call, NUMBERS, false, wisp_span_add_f32);
     const bool multipliers = p->multiplier_a == saturate_s16(p->multiplier_a) && p->multiplier_b == saturate_s16(p->multiplier_b);
-    return prepare_quantized(call, SPAN_ADD_S8, multipliers && p->shift >= 0 && p->shift <= 31 && is_s8(p->lo) && is_s8(p->hi));
+    return prepare_quantized(call, wisp_span_add_s8, multipliers && p->shift >= 0 && p->shift <= 31 && is_s8(p->lo) && is_s8(p->hi));
 }
 
 int wisp_prepare_Mul(wisp_call *call) {
     const wisp_Mul_params *p = WISP_PARAMS(call, Mul);
     const int status = check_binary(call);
     if (status != WISP_OK) return status;
-    if (wisp_output(call, 0)->scale == 0) return prepare_arithmetic(call, NUMBERS, false, SPAN_F32);
+    if (WISP_FLOAT && wisp_output(call, 0)->scale == 0) return prepare_arithmetic(call, NUMBERS, false, wisp_span_f32);
     const bool multiplier = p->multiplier >= 0 && p->multiplier <= 32767;
-    return prepare_quantized(call, SPAN_MUL_S8, multiplier && p->shift >= -15 && p->shift <= 31 && is_s8(p->lo) && is_s8(p->hi));
+    return prepare_quantized(call, wisp_span_mul_s8, multiplier && p->shift >= -15 && p->shift <= 31 && is_s8(p->lo) && is_s8(p->hi));
 }
 
 int wisp_prepare_Sub(wisp_call *call) {
-    return prepare_arithmetic(call, NUMBERS, false, SPAN_F32);
+    return prepare_arithmetic(call, NUMBERS, false, wisp_span_f32);
 }
 int wisp_prepare_Div(wisp_call *call) {
-    return prepare_arithmetic(call, NUMBERS, false, SPAN_F32);
+    return prepare_arithmetic(call, NUMBERS, false, wisp_span_f32);
 }
 int wisp_prepare_Min(wisp_call *call) {
-    return prepare_arithmetic(call, NUMBERS, true, SPAN_F32);
+    return prepare_arithmetic(call, NUMBERS, true, wisp_span_f32);
 }
 int wisp_prepare_Max(wisp_call *call) {
-    return prepare_arithmetic(call, NUMBERS, true, SPAN_F32);
+    return prepare_arithmetic(call, NUMBERS, true, wisp_span_f32);
 }
 
 int wisp_prepare_Pow(wisp_call *call) {
-    return prepare_arithmetic(call, INTEGERS, false, SPAN_F32);
+    return prepare_arithmetic(call, NUMBERS, false, wisp_span_f32);
 }
 
 int wisp_prepare_Mod(wisp_call *call) {
     const int status = check_binary(call);
     if (status != WISP_OK) return status;
     const int dtype = wisp_input(call, 0)->dtype;
-    if (dtype == WISP_F32 && !WISP_PARAMS(call, Mod)->fmod) return wisp_call_fail(call, WISP_UNSUPPORTED, "on floats needs fmod = 1");
-    return prepare_arithmetic(call, INTEGERS, false, SPAN_F32);
+    if (wisp_wide_kind(dtype) == WIDE_FLOAT && !WISP_PARAMS(call, Mod)->fmod)
+        return wisp_call_fail(call, WISP_UNSUPPORTED, "on floats needs fmod = 1");
+    return prepare_arithmetic(call, NUMBERS, false, wisp_span_f32);
 }
 
 int wisp_prepare_PRelu(wisp_call *call) {
-    int status = prepare_arithmetic(call, NUMBERS, false, SPAN_F32);
+    int status = prepare_arithmetic(call, NUMBERS, false, wisp_span_f32);
     if (status != WISP_OK) return status;
     const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
     if (x->rank != y->rank || memcmp(x->dims, y->dims, x->rank * sizeof *x->dims) != 0)
@@ -149,7 +143,7 @@ static int prepare_integer(wisp_call *call) {
     const int status = check_operands(call, 2, 2);
     if (status != WISP_OK) return status;
     if (wisp_input(call, 0)->dtype == WISP_F32) return wisp_refuse_dtype(call, WISP_F32);
-    return prepare_arithmetic(call, INTEGERS, false, SPAN_WIDE);
+    return prepare_arithmetic(call, INTEGERS, false, wisp_span_wide);
 }
 
 int wisp_prepare_BitShift(wisp_call *call) {
@@ -178,7 +172,7 @@ static int prepare_compare(wisp_call *call) {
     if (status == WISP_OK) status = wisp_refuse_quantized(call, true);
     if (status != WISP_OK) return status;
     const int dtype = wisp_input(call, 0)->dtype;
-    return bind(call, WISP_BOOL, dtype == WISP_F32 ? SPAN_COMPARE_F32 : SPAN_WIDE);
+    return bind(call, WISP_BOOL, dtype == WISP_F32 ? wisp_span_compare_f32 : wisp_span_wide);
 }
 
 int wisp_prepare_Equal(wisp_call *call) {
@@ -202,7 +196,7 @@ static int prepare_logic(wisp_call *call, uint32_t inputs) {
     if (status != WISP_OK) return status;
     for (uint32_t i = 0; i < inputs; i++)
         if (wisp_input(call, i)->dtype != WISP_BOOL) return wisp_refuse_dtype(call, wisp_input(call, i)->dtype);
-    return bind(call, WISP_BOOL, SPAN_LOGIC);
+    return bind(call, WISP_BOOL, wisp_span_logic);
 }
 
 int wisp_prepare_And(wisp_call *call) {
@@ -226,11 +220,11 @@ int wisp_prepare_Where(wisp_call *call) {
     if (wisp_dtype_size(dtype) == 0) return wisp_refuse_dtype(call, dtype);
     if (dtype != wisp_input(call, 2)->dtype) return wisp_call_fail(call, WISP_UNSUPPORTED, "the inputs' dtypes differ");
     status = wisp_refuse_quantized(call, true);
-    return status == WISP_OK ? bind(call, dtype, SPAN_WHERE) : status;
+    return status == WISP_OK ? bind(call, dtype, wisp_span_where) : status;
 }
 
 int wisp_prepare_wide_unary(wisp_call *call) {
     const int status = wisp_refuse_quantized(call, false);
     if (status != WISP_OK) return status;
-    return bind(call, wisp_input(call, 0)->dtype, SPAN_WIDE);
+    return bind(call, wisp_input(call, 0)->dtype, wisp_span_wide);
 }

@@ -2,6 +2,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "eltwise.h"
 
+#include <math.h>
+
 int wisp_wide_kind(int dtype) {
     switch (dtype) {
         case WISP_S8:
@@ -152,6 +154,15 @@ static wide apply_f64(int code, double a, double b) {
         case OP_Abs: return (wide){.f = a < 0 ? -a : a + 0}; /* -0 + 0 is 0 */
         case OP_Sign: return (wide){.f = a > 0 ? 1 : a < 0 ? -1 : a};
         case OP_Relu: return (wide){.f = a < 0 ? 0 : a};
+        case OP_Pow: return (wide){.f = pow(a, b)};
+        case OP_Mod | ELTWISE_VARIANT: return (wide){.f = fmod(a, b)};
+        case OP_Exp: return (wide){.f = exp(a)};
+        case OP_Log: return (wide){.f = log(a)};
+        case OP_Sqrt: return (wide){.f = sqrt(a)};
+        case OP_Floor: return (wide){.f = floor(a)};
+        case OP_Ceil: return (wide){.f = ceil(a)};
+        case OP_Round: return (wide){.f = rint(a)};
+        case OP_Reciprocal: return (wide){.f = 1 / a};
         default: return (wide){.f = a};
     }
 }

@@ -132,7 +132,7 @@ int wisp_prepare_MatMul(wisp_call *call) {
     if (status) return status;
     const wisp_tensor *a = wisp_input(call, 0), *b = wisp_input(call, 1);
     product p;
-    if (a->dtype != WISP_F32 || b->dtype != WISP_F32) return wisp_call_fail(call, WISP_UNSUPPORTED, "dtype must be f32");
+    if (a->dtype != WISP_F32 || b->dtype != WISP_F32 || !WISP_FLOAT) return wisp_call_fail(call, WISP_UNSUPPORTED, "dtype must be f32");
     if (a->layout != WISP_LAYOUT_PLAIN || b->layout != WISP_LAYOUT_PLAIN) return wisp_call_fail(call, WISP_BAD_FILE, "operands must be plain");
     if (a->rank < 1 || b->rank < 1 || !describe_product(a, b, &p)) return wisp_call_fail(call, WISP_BAD_SHAPE, "shapes do not fit");
     if (a->rank > 1) p.dims[p.rank++] = p.m;

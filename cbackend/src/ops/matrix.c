@@ -11,7 +11,7 @@ enum { WEIGHT_BLOCK = 256 * 1024 };
 enum { MACS_PER_THREAD = 100 * 1000 };
 
 static bool is_s8(const wisp_call *call) {
-    return wisp_input(call, 0)->dtype == WISP_S8;
+    return wisp_is_s8(wisp_input(call, 0));
 }
 
 static int32_t tile_rows(const wisp_call *call) {
@@ -57,7 +57,7 @@ int wisp_check_clamp(wisp_call *call, int32_t lo, int32_t hi) {
 
 static int check_weights(wisp_call *call, const wisp_matrix *m) {
     const wisp_tensor *x = wisp_input(call, 0), *w = wisp_input(call, 1);
-    if (x->dtype != WISP_S8 && x->dtype != WISP_F32) return wisp_call_fail(call, WISP_UNSUPPORTED, "dtype of x must be f32 or s8");
+    if (!wisp_has_kernels(x)) return wisp_call_fail(call, WISP_UNSUPPORTED, "dtype of x must be f32 (in a build with WISP_FLOAT) or s8");
     if (w->layout != (x->dtype == WISP_S8 ? WISP_LAYOUT_GEMM_S8 : WISP_LAYOUT_GEMM_F32) || !w->data)
         return wisp_call_fail(call, WISP_BAD_FILE, "weights must be constant and packed for the dtype of x");
     int64_t taps = (int64_t)m->window.kernel_h * m->window.kernel_w;

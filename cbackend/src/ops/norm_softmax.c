@@ -120,7 +120,7 @@ static int run_softmax(wisp_call *call) {
     if (x->count == 0) return WISP_OK;
     int64_t outer = (int64_t)x->count / n / inner, items = x->dtype == WISP_S8 ? inner : blocks_of(inner);
     int64_t work = n * inner / items; /* elements of an item */
-    wisp_parallel(call, outer * items, work >= GRAIN ? 1 : GRAIN / work, x->dtype == WISP_S8 ? softmax_items_s8 : softmax_items);
+    wisp_parallel(call, outer * items, work >= GRAIN ? 1 : GRAIN / work, wisp_is_s8(x) ? softmax_items_s8 : softmax_items);
     return WISP_OK;
 }
 
@@ -144,7 +144,7 @@ static int prepare_softmax(wisp_call *call, int32_t axis_param, bool is_log) {
     if (!y) return wisp_call_fail(call, WISP_BAD_FILE, "missing output");
     if (x->dtype == WISP_S8 && !is_log)
         status = check_table(call, wisp_input(call, 1), y);
-    else if (x->dtype != WISP_F32 || wisp_input(call, 1))
+    else if (!WISP_FLOAT || x->dtype != WISP_F32 || wisp_input(call, 1))
         status = wisp_call_fail_value(call, WISP_UNSUPPORTED, "is not supported here: dtype", x->dtype);
     if (status) return status;
     if (x->layout != WISP_LAYOUT_PLAIN) return wisp_call_fail(call, WISP_BAD_FILE, "packed input");

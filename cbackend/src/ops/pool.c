@@ -60,7 +60,7 @@ static wisp_window max_window(const wisp_call *call) {
 static void run_max_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
     const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
     const wisp_window w = max_window(call);
-    const bool s8 = x->dtype == WISP_S8;
+    const bool s8 = wisp_is_s8(x);
     const pieces p = cut_scratch(&w, wisp_scratch(call, thread), false);
     window_tap_offsets(&w, p.offsets);
     for (int64_t row = begin; row < end; row++) {
@@ -90,7 +90,7 @@ int wisp_prepare_MaxPool(wisp_call *call) {
     int status = wisp_check_operands(call, 1, 1, 1);
     if (status) return status;
     const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
-    if (x->dtype != WISP_F32 && x->dtype != WISP_S8) return wisp_call_fail(call, WISP_UNSUPPORTED, "dtype must be f32 or s8");
+    if (!wisp_has_kernels(x)) return wisp_call_fail(call, WISP_UNSUPPORTED, "dtype must be f32 (in a build with WISP_FLOAT) or s8");
     if (!y) return wisp_call_fail(call, WISP_BAD_FILE, "missing output");
     wisp_window w = max_window(call);
     if ((status = window_shape(call, &w, x, y, true)) || (status = check_taps(call, &w))) return status;
@@ -146,7 +146,7 @@ static void run_average_range(wisp_call *call, uint32_t thread, int64_t begin, i
     const wisp_AveragePool_params *params = WISP_PARAMS(call, AveragePool);
     const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
     const wisp_window w = average_window(call);
-    const bool s8 = x->dtype == WISP_S8, pad = params->count_include_pad != 0;
+    const bool s8 = wisp_is_s8(x), pad = params->count_include_pad != 0;
     const pieces p = cut_scratch(&w, wisp_scratch(call, thread), s8);
     window_tap_offsets(&w, p.offsets);
     for (int64_t row = begin; row < end; row++) {
@@ -189,7 +189,7 @@ int wisp_prepare_AveragePool(wisp_call *call) {
     int status = wisp_check_operands(call, 1, 2, 1);
     if (status) return status;
     const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
-    if (x->dtype != WISP_F32 && x->dtype != WISP_S8) return wisp_call_fail(call, WISP_UNSUPPORTED, "dtype must be f32 or s8");
+    if (!wisp_has_kernels(x)) return wisp_call_fail(call, WISP_UNSUPPORTED, "dtype must be f32 (in a build with WISP_FLOAT) or s8");
     if (!y || x->rank != 4) return wisp_call_fail(call, WISP_BAD_SHAPE, "takes a tensor of rank 4 (NHWC)");
     wisp_window w = average_window(call);
     if ((status = window_shape(call, &w, x, y, true)) || (status = check_taps(call, &w))) return status;

@@ -107,27 +107,49 @@ static int joining_code(int code) {
     }
 }
 
-static wide reduce_wide(const wisp_call *call, const reduction *r, const uint8_t *x) {
+/* What an element contributes. shift: its output's maximum, for ReduceLogSumExp. */
+static wide contribution(int code, int kind, wide x, double shift) {
+    switch (code) {
+        case OP_ReduceL1: return wisp_wide_apply(kind, OP_Abs, x, x);
+        case OP_ReduceL2:
+        case OP_ReduceSumSquare: return wisp_wide_apply(kind, OP_Mul, x, x);
+        case OP_ReduceLogSumExp: return (wide){.f = exp(x.f - shift)};
+        default: return x;
+    }
+}
+
+static wide fold(int code, int dtype, const reduction *r, const uint8_t *x, double shift) {
     enum { BLOCK = 64 };
-    wide block[BLOCK];
-    const int code = call->node->code, dtype = wisp_input(call, 0)->dtype, kind = wisp_wide_kind(dtype), join = joining_code(code);
+    wide block[BLOCK], total = identity(code, dtype);
+    const int kind = wisp_wide_kind(dtype), join = joining_code(code);
     const int64_t size = (int64_t)wisp_dtype_size(dtype);
-    wide acc = identity(code, dtype);
     for (int64_t row = 0; row < r->rows; row++) {
         const uint8_t *at = x + wisp_row_offset(r, row) * size;
         for (int64_t i = 0; i < r->run; i += BLOCK) {
             const size_t n = r->run - i < BLOCK ? (size_t)(r->run - i) : BLOCK;
             wisp_wide_load(dtype, at + i * size, 1, n, block);
-            for (size_t j = 0; j < n; j++) {
-                wide v = block[j];
-                if (code == OP_ReduceL1) v = wisp_wide_apply(kind, OP_Abs, v, v);
-                if (code == OP_ReduceSumSquare) v = wisp_wide_apply(kind, OP_Mul, v, v);
-                acc = wisp_wide_apply(kind, join, acc, v);
-            }
+            for (size_t j = 0; j < n; j++) total = wisp_wide_apply(kind, join, total, contribution(code, kind, block[j], shift));
         }
     }
-    if (code != OP_ReduceMean) return acc;
-    return wisp_wide_apply(kind, OP_Div, acc, kind == WIDE_FLOAT ? (wide){.f = (double)r->count} : (wide){.s = r->count});
+    return total;
+}
+
+static wide reduce_wide(int code, int dtype, const reduction *r, const uint8_t *x) {
+    const int kind = wisp_wide_kind(dtype);
+    double shift = 0;
+    if (code == OP_ReduceLogSumExp) {
+        const double max = fold(OP_ReduceMax, dtype, r, x, 0).f;
+        shift = fabs(max) < (double)INFINITY ? max : 0; /* else inf - inf */
+    }
+    const wide total = fold(code, dtype, r, x, shift);
+    switch (code) {
+        case OP_ReduceMean:
+            return wisp_wide_apply(kind, OP_Div, total, kind == WIDE_FLOAT ? (wide){.f = (double)r->count} : (wide){.s = r->count});
+        case OP_ReduceL2: return (wide){.f = sqrt(total.f)}; /* this and the next: floats only */
+        case OP_ReduceLogSum:
+        case OP_ReduceLogSumExp: return (wide){.f = log(total.f) + shift};
+        default: return total;
+    }
 }
 
 static void run_wide_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
@@ -138,7 +160,7 @@ static void run_wide_range(wisp_call *call, uint32_t thread, int64_t begin, int6
     wisp_plan_reduction(x, call->node->state[0], &r);
     for (int64_t i = begin; i < end; i++) {
         const int64_t offset = wisp_outer_offset(&r, i / r.columns) + i % r.columns;
-        const wide result = reduce_wide(call, &r, (const uint8_t *)x->data + offset * size);
+        const wide result = reduce_wide(call->node->code, x->dtype, &r, (const uint8_t *)x->data + offset * size);
         wisp_wide_store(x->dtype, &result, 1, (uint8_t *)y->data + i * size);
     }
 }
@@ -205,7 +227,7 @@ static int prepare_late(wisp_call *call) {
     return wisp_set_output(call, 0, wisp_input(call, 0)->dtype, y->rank, dims);
 }
 
-enum { ANY_DTYPE, NUMBERS, ONLY_F32 };
+enum { ANY_DTYPE, NUMBERS, FLOATS };
 
 /* All reductions have the parameters of ReduceSum. */
 static int prepare(wisp_call *call, int dtypes, bool order_only) {
@@ -214,7 +236,7 @@ static int prepare(wisp_call *call, int dtypes, bool order_only) {
     if (status != WISP_OK) return status;
     const wisp_tensor *x = wisp_input(call, 0), *axes = wisp_input(call, 1);
     const bool number = wisp_wide_kind(x->dtype) != WIDE_NONE && (x->dtype != WISP_BOOL || dtypes == ANY_DTYPE);
-    if (!number || (dtypes == ONLY_F32 && x->dtype != WISP_F32)) return wisp_refuse_dtype(call, x->dtype);
+    if (!number || (!WISP_FLOAT && x->dtype == WISP_F32) || (dtypes == FLOATS && wisp_wide_kind(x->dtype) != WIDE_FLOAT)) return wisp_refuse_dtype(call, x->dtype);
     if (axes != NULL && axes->dtype != WISP_S32 && axes->dtype != WISP_S64) return wisp_refuse_dtype(call, axes->dtype);
     if (axes != NULL && axes->data == NULL && axes->count > 0) return prepare_late(call);
     status = read_axes(call, WISP_BAD_SHAPE);
@@ -247,11 +269,11 @@ int wisp_prepare_ReduceSumSquare(wisp_call *call) {
     return prepare(call, NUMBERS, false);
 }
 int wisp_prepare_ReduceL2(wisp_call *call) {
-    return prepare(call, ONLY_F32, false);
+    return prepare(call, FLOATS, false);
 }
 int wisp_prepare_ReduceLogSum(wisp_call *call) {
-    return prepare(call, ONLY_F32, false);
+    return prepare(call, FLOATS, false);
 }
 int wisp_prepare_ReduceLogSumExp(wisp_call *call) {
-    return prepare(call, ONLY_F32, false);
+    return prepare(call, FLOATS, false);
 }

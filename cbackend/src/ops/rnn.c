@@ -281,7 +281,7 @@ static int check_state(wisp_call *call, uint32_t i, int64_t count) {
 
 static int check_weights(wisp_call *call, int64_t gates) {
     const wisp_tensor *x = wisp_input(call, 0), *w = wisp_input(call, 1), *bias = wisp_input(call, 2), *lengths = wisp_input(call, 3);
-    if (x->dtype != WISP_F32 || x->rank != 3 || x->layout != WISP_LAYOUT_PLAIN)
+    if (!WISP_FLOAT || x->dtype != WISP_F32 || x->rank != 3 || x->layout != WISP_LAYOUT_PLAIN)
         return wisp_call_fail(call, WISP_BAD_SHAPE, "products must be f32 with 3 axes");
     if (w->layout != WISP_LAYOUT_GEMM_F32 || w->dtype != WISP_F32 || w->rank != 3 || w->dims[1] != 1 || w->dims[2] < 1 ||
         w->dims[2] > 1 << 24)

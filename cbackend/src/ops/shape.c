@@ -76,12 +76,14 @@ static bool fill_inferred(const wisp_tensor *x, int rank, int64_t *dims) {
         if (dims[i] == -1) {
             if (inferred >= 0) return false;
             inferred = i;
-        } else {
+        } else if (x->count) {
             known *= (uint64_t)dims[i];
-            if (known > x->count) return x->count == 0 && inferred < 0 && i == rank - 1;
+            if (known > x->count) return false;
+        } else if (!dims[i]) {
+            known = 0;
         }
     }
-    if (inferred < 0) return true;
+    if (inferred < 0) return true; /* whether the counts agree is checked with the output */
     if (known == 0 || x->count % known) return false;
     dims[inferred] = (int64_t)(x->count / known);
     return true;
@@ -207,7 +209,7 @@ int wisp_prepare_Size(wisp_call *call) {
     int status = wisp_check_operands(call, 1, 1, 1);
     if (status) return status;
     if (!wisp_output(call, 0)) return wisp_call_fail(call, WISP_BAD_FILE, "missing output");
-    if ((status = wisp_set_output(call, 0, WISP_S64, 0, NULL))) return status;
+    if ((status = wisp_set_output(call, 0, WISP_S64, 0, wisp_input(call, 0)->dims))) return status;
     call->node->flags |= WISP_NODE_READS_SHAPES;
     call->node->run = run_size;
     return WISP_OK;

@@ -75,7 +75,7 @@ static float coordinate(const axis *a, int32_t o, int32_t mode) {
     switch (mode) {
         case ASYMMETRIC: return x / a->scale;
         case ALIGN_CORNERS: return length == 1 || a->out == 1 ? 0 : x * (in - 1) / (length - 1);
-        case PYTORCH_HALF_PIXEL: return a->out == 1 ? -0.5f : (x + 0.5f) / a->scale - 0.5f;
+        case PYTORCH_HALF_PIXEL: return a->out == 1 ? 0 : (x + 0.5f) / a->scale - 0.5f;
         case HALF_PIXEL_SYMMETRIC: return in / 2 * (1 - (float)a->out / length) + (x + 0.5f) / a->scale - 0.5f;
         case TF_CROP_AND_RESIZE:
             if (a->out == 1) return a->roi_start * (in - 1) + (a->roi_end - a->roi_start) * (in - 1) / 2;

@@ -26,6 +26,15 @@ def _float(name: str):
     return importer
 
 
+def _double(name: str):
+    """Operators on f32 and f64."""
+    def importer(emit: Emit) -> None:
+        if emit.inputs[0].dtype != np.float64:
+            _f32_only(emit)
+        emit.add(name, emit.inputs, emit.out)
+    return importer
+
+
 def _number(name: str):
     """Operators that ONNX defines on integers as well."""
     def importer(emit: Emit) -> None:
@@ -41,14 +50,14 @@ Abs = _number("Abs")
 Sign = _number("Sign")
 Sigmoid = _float("Sigmoid")
 Tanh = _float("Tanh")
-Exp = _float("Exp")
-Log = _float("Log")
-Sqrt = _float("Sqrt")
+Exp = _double("Exp")
+Log = _double("Log")
+Sqrt = _double("Sqrt")
 Erf = _float("Erf")
-Floor = _float("Floor")
-Ceil = _float("Ceil")
-Round = _float("Round")
-Reciprocal = _float("Reciprocal")
+Floor = _double("Floor")
+Ceil = _double("Ceil")
+Round = _double("Round")
+Reciprocal = _double("Reciprocal")
 Sin = _float("Sin")
 Cos = _float("Cos")
 Tan = _float("Tan")

@@ -110,10 +110,10 @@ def Mean(emit: Emit) -> None:
 
 
 def Pow(emit: Emit) -> None:
-    """The exponent may have another dtype than the base and the result: the wider kind of the two computes."""
-    _check(emit, "f32", "integer")
+    """The exponent may have another dtype than base and result: it becomes the base's, unless an integer has a float power."""
+    _check(emit, "f32", "f64", "integer")
     base, exponent = emit.inputs
-    dtype = np.dtype(np.float32) if np.float32 in (base.dtype, exponent.dtype) else base.dtype
+    dtype = exponent.dtype if exponent.dtype.kind == "f" and base.dtype.kind != "f" else base.dtype
     operands = [_cast(emit, base, dtype), _cast(emit, exponent, dtype)]
     if dtype == emit.out.dtype:
         emit.add("Pow", operands, emit.out)
@@ -130,8 +130,8 @@ def _cast(emit: Emit, value: Value, dtype: np.dtype) -> Value:
 
 
 def Mod(emit: Emit, *, fmod: int = 0) -> None:
-    _check(emit, "f32", "integer")
-    if emit.out.dtype == np.float32 and not fmod:
+    _check(emit, "f32", "f64", "integer")
+    if emit.out.dtype.kind == "f" and not fmod:
         raise emit.unsupported("on floats needs fmod=1")
     emit.add("Mod", emit.inputs, emit.out, fmod=fmod)
 

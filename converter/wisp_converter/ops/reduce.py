@@ -17,7 +17,7 @@ def _reduction(name: str, *, kinds: str = "fiu"):
     """Axes are an attribute in old opsets (before 13 for ReduceSum, before 18 for the others), then an input."""
     def importer(emit: Emit, *, axes=None, keepdims: int = 1, noop_with_empty_axes: int = 0) -> None:
         x = emit.inputs[0]
-        if x.dtype.kind not in kinds or x.dtype == np.float16 or (kinds == "f" and x.dtype != np.float32):
+        if x.dtype.kind not in kinds or x.dtype == np.float16:
             raise emit.unsupported(f"elements of type {x.dtype}")
         axes_value = emit.input(1) if axes is None else emit.constant(np.array(axes, np.int64), "axes")
         emit.add(name, [x] if axes_value is None else [x, axes_value], emit.out, keepdims=keepdims,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ..ir import Graph
 from ..verify_graph import verify_graph
 from .cancel_transposes import cancel_transposes
+from .copy_shape_outputs import copy_shape_outputs
 from .fold_batch_norm import fold_batch_norm
 from .fold_constants import fold_constants
 from .fuse_activation import fuse_activation
@@ -30,6 +31,7 @@ PASSES: tuple[Callable[[Graph], None], ...] = (
     fuse_activation,
     merge_common,
     remove_dead,
+    copy_shape_outputs,
 )
 
 

@@ -1,0 +1,87 @@
+/* Template of the matrix tiles, included once for each register length: ROWS rows by a panel of 16 outputs. */
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* s8. Per value of a row: its 16 weights as 16 bits, then one widening multiply-add for each row, whose own value comes
+ * from a scalar register. The rows lie in scratch as [groups][rows][4], so one pointer with constant offsets serves all. */
+ALWAYS_INLINE void NAME(multiply_tile_s8)(const wisp_gemm_s8 *g, int32_t j, ptrdiff_t groups, int rows) {
+    const size_t vl = WISP_CHANNELS;
+    const wisp_channels_s8 *ch = g->channels + j / WISP_CHANNELS;
+    const int8_t *w = g->weights + (ptrdiff_t)j * groups * GROUP, *x = (const int8_t *)g->scratch;
+#define DECLARE(r) VEC_S32 a##r = LOAD_S32(ch->bias, vl);
+    EACH_ROW(DECLARE)
+#undef DECLARE
+    for (ptrdiff_t i = 0; i < groups; i++, w += GROUP * WISP_CHANNELS, x += GROUP * rows) {
+        VEC_S8X4 group = LOAD_S8X4(w, vl); /* one value of all 16 outputs in each register */
+#define STEP(r) \
+    if (r < rows) a##r = __riscv_vwmacc(a##r, (int16_t)x[GROUP * r + value], wide, vl);
+#define STEP_VALUE(v)                                                  \
+    {                                                                  \
+        enum { value = v };                                            \
+        VEC_S16 wide = __riscv_vsext_vf2(GET_S8(group, value), vl);    \
+        EACH_ROW(STEP)                                                 \
+    }
+        STEP_VALUE(0) STEP_VALUE(1) STEP_VALUE(2) STEP_VALUE(3)
+#undef STEP_VALUE
+#undef STEP
+    }
+    VEC_S32 shift = LOAD_S32(ch->shift, vl);
+    if (g->left) {
+#define SHIFT(r) \
+    if (r < rows) a##r = NAME(shift_left)(a##r, shift, vl);
+        EACH_ROW(SHIFT)
+#undef SHIFT
+        shift = __riscv_vmax(shift, 0, vl);
+    }
+    VEC_U16 narrow_shift = TO_U16(__riscv_vncvt_x(shift, vl));
+    VEC_S16 multiplier = __riscv_vncvt_x(LOAD_S32(ch->multiplier, vl), vl);
+#define TO_S16(r) VEC_S16 t##r = SHIFT_TO_S16(a##r, narrow_shift, vl);
+    EACH_ROW(TO_S16)
+#undef TO_S16
+    size_t width = g->n - j < WISP_CHANNELS ? (size_t)(g->n - j) : WISP_CHANNELS;
+    int32_t last = g->m - 1;
+#define STORE(r)                                                                                               \
+    if (r < rows) {                                                                                            \
+        VEC_S8 q = CLAMP(ROUND_TO_S8(SCALE_S16(t##r, multiplier, vl), vl), g->lo, g->hi, vl);                  \
+        __riscv_vse8(g->out + (r < last ? r : last) * g->out_stride + j, q, width);                            \
+    }
+    EACH_ROW(STORE)
+#undef STORE
+}
+
+ALWAYS_INLINE void NAME(multiply_s8)(const wisp_gemm_s8 *g, int rows) {
+    ptrdiff_t groups = (ptrdiff_t)g->taps * (ptrdiff_t)(((int64_t)g->k + 3) / GROUP);
+    interleave_rows(g, rows);
+    for (int32_t j = 0; j < g->n; j += WISP_CHANNELS) NAME(multiply_tile_s8)(g, j, groups, rows);
+}
+
+/* f32: bias, then one fused multiply-add for each product in the order of the contract. */
+ALWAYS_INLINE void NAME(multiply_tile_f32)(const wisp_gemm_f32 *g, int32_t j, int rows) {
+    const size_t vl = WISP_CHANNELS;
+    const float *w = g->weights + (ptrdiff_t)j * g->taps * g->k;
+    int32_t last = g->m - 1;
+#define DECLARE(r) VEC_F32 a##r = LOAD_F32(g->bias + j, vl);
+    EACH_ROW(DECLARE)
+#undef DECLARE
+    for (int32_t t = 0; t < g->taps; t++) {
+        const float *const *x = g->rows + (ptrdiff_t)t * g->m;
+#define POINT(r) const float *x##r = x[r < last ? r : last];
+        EACH_ROW(POINT)
+#undef POINT
+        for (ptrdiff_t c = 0; c < g->k; c++, w += WISP_CHANNELS) {
+            VEC_F32 wide = LOAD_F32(w, vl);
+#define STEP(r) \
+    if (r < rows) a##r = __riscv_vfmacc(a##r, x##r[c], wide, vl);
+            EACH_ROW(STEP)
+#undef STEP
+        }
+    }
+    size_t width = g->n - j < WISP_CHANNELS ? (size_t)(g->n - j) : WISP_CHANNELS;
+#define STORE(r)                                                                                   \
+    if (r < rows) {                                                                                \
+        a##r = CLAMP_AT_LEAST(a##r, g->lo, width);                                                 \
+        a##r = CLAMP_AT_MOST(a##r, g->hi, width);                                                  \
+        __riscv_vse32(g->out + (r < last ? r : last) * g->out_stride + j, a##r, width);            \
+    }
+    EACH_ROW(STORE)
+#undef STORE
+}

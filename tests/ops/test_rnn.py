@@ -1,0 +1,151 @@
+"""GRU, LSTM and RNN against ONNX Runtime (and ONNX's reference, where it knows the form)."""
+# SPDX-License-Identifier: Apache-2.0
+import numpy as np
+import pytest
+
+import wisp
+from support import check_model, make_model
+from wisp_converter import UnsupportedError, convert
+
+rng = np.random.default_rng(14)
+
+GATES = {"GRU": 3, "LSTM": 4, "RNN": 1}
+
+
+def normal(*shape):
+    return (rng.standard_normal(shape) * 0.5).astype(np.float32)
+
+
+def recurrent(op, steps=5, batch=2, size=6, hidden=7, *, bias=True, lengths=None, initial=False, peepholes=False, outputs=None, symbolic=False,
+              direction="forward", **attrs):
+    """(model, inputs) of one node."""
+    directions = 2 if direction == "bidirectional" else 1
+    rows = GATES[op] * hidden
+    inputs = {"x": normal(steps, batch, size)}
+    constants = {"w": normal(directions, rows, size), "r": normal(directions, rows, hidden)}
+    operands = ["x", "w", "r", "", "", ""] + (["", ""] if op == "LSTM" else [])
+    if bias:
+        constants["b"], operands[3] = normal(directions, 2 * rows), "b"
+    if lengths is not None:
+        inputs["lengths"], operands[4] = np.array(lengths, np.int32), "lengths"
+    if initial:
+        inputs["h0"], operands[5] = normal(directions, batch, hidden), "h0"
+        if op == "LSTM":
+            inputs["c0"], operands[6] = normal(directions, batch, hidden), "c0"
+    if peepholes:
+        constants["p"], operands[7] = normal(directions, 3 * hidden), "p"
+    if attrs.get("layout"):
+        inputs["x"] = np.ascontiguousarray(inputs["x"].transpose(1, 0, 2))
+        inputs.update({n: np.ascontiguousarray(inputs[n].transpose(1, 0, 2)) for n in ("h0", "c0") if n in inputs})
+    while operands[-1] == "":
+        operands.pop()
+    outputs = outputs or (["y", "h", "c"] if op == "LSTM" else ["y", "h"])
+    spec = {n: (a.dtype, [f"{n}{i}" if symbolic and i < 2 and n == "x" else d for i, d in enumerate(a.shape)]) for n, a in inputs.items()}
+    node = (op, operands, outputs, dict(hidden_size=hidden, direction=direction, **attrs))
+    return make_model([node], spec, [o for o in outputs if o], constants), inputs
+
+
+@pytest.mark.parametrize("op", GATES)
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+def test_directions(op, direction):
+    for options in (dict(), dict(bias=False, batch=1), dict(initial=True, hidden=16), dict(initial=True, batch=9, hidden=33)):
+        model, inputs = recurrent(op, direction=direction, **options)
+        check_model(model, inputs, trust_reference=direction == "forward" and op != "LSTM")  # the reference leaves out c
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("hidden", [3, 16, 40])
+def test_gru_linear_before_reset(direction, hidden):
+    model, inputs = recurrent("GRU", direction=direction, hidden=hidden, initial=True, batch=3, linear_before_reset=1)
+    check_model(model, inputs, trust_reference=direction == "forward")
+
+
+@pytest.mark.parametrize("op", GATES)
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+def test_lengths(op, direction):
+    model, inputs = recurrent(op, batch=4, lengths=[5, 1, 3, 5], initial=True, direction=direction)
+    check_model(model, inputs, trust_reference=False)
+    session = wisp.load(convert(model, verify=False))
+    for wrong in (6, -1):
+        with pytest.raises(wisp.WispError, match="cannot have this length"):
+            session.run({**inputs, "lengths": np.array([5, wrong, 3, 5], np.int32)})
+
+
+@pytest.mark.parametrize("op", GATES)
+def test_batch_first(op):
+    """ONNX Runtime refuses layout 1; the same numbers with steps first are the oracle."""
+    state = rng.bit_generator.state
+    first, inputs = recurrent(op, layout=1, initial=True, direction="bidirectional")
+    rng.bit_generator.state = state
+    second, moved = recurrent(op, initial=True, direction="bidirectional")
+    want = check_model(second, moved, trust_reference=False)
+    got = wisp.load(convert(first, verify=False)).run(inputs)
+    assert np.array_equal(got["y"], want["y"].transpose(2, 0, 1, 3))
+    for name in set(got) - {"y"}:
+        assert np.array_equal(got[name], want[name].transpose(1, 0, 2))
+
+
+@pytest.mark.parametrize("op", GATES)
+def test_clip(op):
+    model, inputs = recurrent(op, clip=0.3, initial=True)
+    check_model(model, inputs, trust_reference=False)
+
+
+def test_lstm_peepholes():
+    for direction in ("forward", "bidirectional"):
+        model, inputs = recurrent("LSTM", peepholes=True, initial=True, hidden=19, direction=direction)
+        check_model(model, inputs, trust_reference=False)
+
+
+def test_rnn_relu():
+    model, inputs = recurrent("RNN", activations=["Relu"])
+    check_model(model, inputs, trust_reference=False)
+
+
+@pytest.mark.parametrize("op", GATES)
+def test_some_outputs(op):
+    names = ["y", "h", "c"][: 3 if op == "LSTM" else 2]
+    for i in range(len(names)):
+        for direction in ("forward", "bidirectional"):
+            outputs = [n if k == i else "" for k, n in enumerate(names[: i + 1])]
+            model, inputs = recurrent(op, direction=direction, outputs=outputs)
+            check_model(model, inputs, trust_reference=False)
+
+
+@pytest.mark.parametrize("op", GATES)
+def test_symbolic_steps_and_batch(op):
+    model, inputs = recurrent(op, symbolic=True, direction="bidirectional")
+    check_model(model, inputs, trust_reference=False)
+
+
+@pytest.mark.parametrize("op", GATES)
+@pytest.mark.parametrize("linear_before_reset", [0, 1])
+def test_threads_do_not_matter(op, linear_before_reset):
+    attrs = {"linear_before_reset": linear_before_reset} if op == "GRU" else {}
+    model, inputs = recurrent(op, steps=3, batch=4, hidden=272, initial=True, **attrs)
+    data = convert(model, verify=False)
+    results = [wisp.load(data, threads=t).run(inputs) for t in (1, 2, 3)]
+    for name in results[0]:
+        assert all(np.array_equal(results[0][name], r[name]) for r in results)
+
+
+def test_arena_is_exact():
+    """The converter's formula for scratch is the runtime's: loading checks it. Both with and without kernels."""
+    model, inputs = recurrent("GRU", batch=3, hidden=37)
+    data = convert(model, verify=False)
+    a, b = (wisp.load(data, cpu=cpu).run(inputs)["y"] for cpu in ("scalar", None))
+    assert np.abs(a - b).max() < 1e-5
+
+
+def test_refusals():
+    for op, attrs, what in (("GRU", {"activations": ["HardSigmoid", "Tanh"]}, "HardSigmoid"), ("LSTM", {"input_forget": 1}, "input_forget")):
+        model, _ = recurrent(op, **attrs)
+        with pytest.raises(UnsupportedError, match=what):
+            convert(model)
+    model, _ = recurrent("GRU")
+    nodes, computed = model.graph.node, model.graph.initializer[0]
+    assert computed.name == "w"
+    model = make_model([("Identity", ["wi"], ["w"], {}), *nodes], {"x": [5, 2, 6], "wi": [1, 21, 6]}, ["y"],
+                       {t.name: np.zeros(t.dims, np.float32) for t in model.graph.initializer if t.name != "w"})
+    with pytest.raises(UnsupportedError, match="weights W must be a constant"):
+        convert(model)
