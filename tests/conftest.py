@@ -114,3 +114,31 @@ def native_build(tmp_path_factory) -> Path:
     build = tmp_path_factory.mktemp("native")
     cmake_build(CBACKEND, build, "-DWISP_WERROR=ON", "-DWISP_BUILD_TESTS=ON")
     return build
+
+
+@pytest.fixture(scope="session")
+def aarch64_build(tmp_path_factory) -> Path:
+    """The C library with checkasm and examples for 64-bit ARM, made by the commands of the README; see `emulate`."""
+    import shutil
+
+    if not shutil.which("aarch64-linux-gnu-gcc"):
+        pytest.skip("needs aarch64-linux-gnu-gcc")
+    home = tmp_path_factory.mktemp("aarch64")
+    (home / "cbackend").symlink_to(CBACKEND)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    lines = [line for line in readme.splitlines() if line.startswith("cmake ") and "build/pi" in line]
+    assert len(lines) == 2
+    for line in lines:
+        result = subprocess.run(line, shell=True, cwd=home, capture_output=True, text=True)
+        assert result.returncode == 0, f"$ {line}\n{result.stdout[-3000:]}{result.stderr[-3000:]}"
+    return home / "build" / "pi"
+
+
+def emulate(program: Path, *arguments, **options) -> subprocess.CompletedProcess:
+    """Run a program for 64-bit ARM on an emulated Raspberry Pi 3."""
+    import shutil
+
+    if not shutil.which("qemu-aarch64"):
+        pytest.skip("needs qemu-aarch64")
+    command = ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu", "-cpu", "cortex-a53", program, *arguments]
+    return subprocess.run(list(map(str, command)), capture_output=True, timeout=600, **options)

@@ -1,13 +1,11 @@
 """One file, every target, the same bits: int8 outputs across instruction sets, thread counts and, emulated, processors."""
 # SPDX-License-Identifier: Apache-2.0
-import shutil
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
 import wisp
-from conftest import CBACKEND, cmake_build
+from conftest import emulate
 from wisp import _library
 from wisp._library import lib
 
@@ -68,20 +66,6 @@ def test_float_does_not_depend_on_threads(asset, models, name):
         assert as_bytes(wisp.load(data, threads=threads).run(inputs)) == expected
 
 
-@pytest.fixture(scope="module")
-def aarch64_build(tmp_path_factory) -> Path:
-    for program in ("aarch64-linux-gnu-gcc", "qemu-aarch64"):
-        if not shutil.which(program):
-            pytest.skip(f"needs {program}")
-    build = tmp_path_factory.mktemp("aarch64")
-    cmake_build(CBACKEND, build, "-DWISP_WERROR=ON", "-DWISP_BUILD_TESTS=ON", "-DCMAKE_SYSTEM_NAME=Linux",
-                "-DCMAKE_SYSTEM_PROCESSOR=aarch64", "-DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc")
-    return build
-
-
-EMULATOR = ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu", "-cpu", "cortex-a53"]
-
-
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("cpu", ["scalar", "neon"])
 def test_aarch64_emulated(models, aarch64_build, tmp_path, name, cpu):
@@ -89,14 +73,14 @@ def test_aarch64_emulated(models, aarch64_build, tmp_path, name, cpu):
     (tmp_path / "m.wisp").write_bytes(data)
     expected = as_bytes(wisp.load(data).run(inputs))
     for threads in THREADS if name in ("small", "mnist_cnn") else (3,):
-        command = [*EMULATOR, aarch64_build / "examples" / "run", tmp_path / "m.wisp", str(threads), cpu]
-        result = subprocess.run(command, input=as_bytes(inputs), capture_output=True, timeout=300)
+        program = aarch64_build / "examples" / "run"
+        result = emulate(program, tmp_path / "m.wisp", threads, cpu, input=as_bytes(inputs))
         assert result.returncode == 0, result.stderr
         assert result.stdout == expected, f"{cpu}, {threads} threads"
 
 
 def test_checkasm_emulated(aarch64_build):
-    result = subprocess.run([*EMULATOR, aarch64_build / "checkasm"], capture_output=True, text=True, timeout=600)
+    result = emulate(aarch64_build / "checkasm")
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
 
 

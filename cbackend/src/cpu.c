@@ -85,6 +85,23 @@ static bool has_simd128(void) {
 #endif
 }
 
+/* Microcontrollers run what they were built for. */
+static bool has_dsp(void) {
+#ifdef WISP_HAVE_DSP
+    return true;
+#else
+    return false;
+#endif
+}
+
+static bool has_mve(void) {
+#ifdef WISP_HAVE_MVE
+    return true;
+#else
+    return false;
+#endif
+}
+
 static const struct {
     const char *name;
     uint32_t bit;
@@ -95,6 +112,8 @@ static const struct {
     {"neon", WISP_CPU_NEON, has_neon},
     {"rvv", WISP_CPU_RVV, has_rvv},
     {"simd128", WISP_CPU_SIMD128, has_simd128},
+    {"dsp", WISP_CPU_DSP, has_dsp},
+    {"mve", WISP_CPU_MVE, has_mve},
 };
 
 enum { SET_COUNT = sizeof instruction_sets / sizeof instruction_sets[0] };

@@ -9,7 +9,9 @@ enum {
     WISP_CPU_AVX512VNNI = 1 << 1, /* AVX-512 F, BW, DQ, VL, VNNI on top of AVX2; the operating system keeps zmm registers */
     WISP_CPU_NEON = 1 << 2,       /* ARMv8-A Advanced SIMD */
     WISP_CPU_RVV = 1 << 3,        /* RISC-V vector extension 1.0, registers of 128 bits or more */
-    WISP_CPU_SIMD128 = 1 << 4     /* WebAssembly fixed-width SIMD; an engine without it refuses the module */
+    WISP_CPU_SIMD128 = 1 << 4,    /* WebAssembly fixed-width SIMD; an engine without it refuses the module */
+    WISP_CPU_DSP = 1 << 5,        /* Cortex-M with the DSP extension; chosen when the library is built */
+    WISP_CPU_MVE = 1 << 6         /* Cortex-M with Helium; chosen when the library is built */
 };
 
 #endif

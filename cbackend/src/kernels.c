@@ -12,6 +12,8 @@ void wisp_kernels_avx512vnni(wisp_kernels *table);
 void wisp_kernels_neon(wisp_kernels *table);
 void wisp_kernels_rvv(wisp_kernels *table);
 void wisp_kernels_simd128(wisp_kernels *table);
+void wisp_kernels_dsp(wisp_kernels *table);
+void wisp_kernels_mve(wisp_kernels *table);
 
 void wisp_kernels_init(wisp_kernels *table, uint32_t cpu_mask) {
     uint32_t usable = cpu_mask & wisp_cpu_flags();
@@ -31,5 +33,11 @@ void wisp_kernels_init(wisp_kernels *table, uint32_t cpu_mask) {
 #endif
 #ifdef WISP_HAVE_SIMD128
     if (usable & WISP_CPU_SIMD128) wisp_kernels_simd128(table);
+#endif
+#ifdef WISP_HAVE_DSP
+    if (usable & WISP_CPU_DSP) wisp_kernels_dsp(table);
+#endif
+#ifdef WISP_HAVE_MVE
+    if (usable & WISP_CPU_MVE) wisp_kernels_mve(table);
 #endif
 }

@@ -1,53 +1,84 @@
-"""Channel equalization: give every channel between two layers the whole int8 range.
+"""Equal ranges for the channels of an activation, before one int8 scale has to serve them all.
 
-One scale serves all channels of an activation, so a channel with a tenth of the range has a tenth of the steps.
-Between two Convs a channel can be scaled by f in the first one's weights and bias, and by 1/f in the second one's
-weights, without changing the result (Nagel et al. 2019, "Data-Free Quantization", section 4.1, with ranges seen in
-calibration instead of the weights' own).
+A value made by convolutions without activation, perhaps added up, and read only by convolutions, may have any channel
+scaled: the makers' output channel is divided by c_j and the readers' input channel multiplied by it, and the
+network computes the same (after Nagel et al. 2019, "Data-Free Quantization", section 4.1, which scales pairs of layers for
+the sake of their weights; here the activation between them is what gains, and additions, being linear, may lie between).
+The narrow part of inverted residuals is the case in point: its channels' ranges differ tenfold.
 """
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
 import numpy as np
 
-from .calibrate import Calibration
-from .ir import Graph, Node, constant
-from .passes.edit import only_user
+from .ir import Graph, Node, Value, constant
 
-LARGEST = 64.0  # a factor above which a channel is as good as dead
-
-# How much of the difference between channels to even out. A depthwise reader has a weight scale for each channel, so
-# it costs nothing there; a pointwise one shares its weight scale among all inputs.
-DEPTHWISE, POINTWISE = 1.0, 0.5
+SAMPLES = 16  # calibration samples whose channel peaks are looked at
+LARGEST = 16.0  # no channel is stretched by more
+STRENGTH = 1.0  # 1: equal peaks; 0: nothing
 
 
-def equalize(graph: Graph, seen: Calibration) -> None:
-    """Rescale channels, in place, between a Conv clamped below at 0 and the only Conv that reads it. Changes weights
-    and what was `seen`; the clamp from above is left to the int8 range."""
-    users = graph.users()
-    for first in graph.nodes:
-        second = only_user(graph, users, first) if first.op == "Conv" else None
-        v = first.outputs[0]
-        if second is None or second.op != "Conv" or second.inputs[0] is not v or first.attrs.get("min") != 0 or v not in seen.peaks:
+def linear_groups(graph: Graph) -> list[tuple[set[Value], list[Node], list[Node]]]:
+    """(values, makers, readers): values tied together by additions, whose channels can be scaled as described above."""
+    producers, users, outputs = graph.producers(), graph.users(), set(graph.outputs)
+    seen: set[Value] = set()
+    groups = []
+    for node in graph.nodes:
+        if node.op != "Conv" or node.outputs[0] in seen:
             continue
-        depthwise, group = len(second.inputs[1].data) == second.attrs["group"] > 1, second.attrs["group"]
-        if not depthwise and group != 1 or seen.ranges.get(v) is None:
-            continue
-        high = seen.ranges[v][1]
-        if high <= 0:
-            continue
-        peaks = np.clip(seen.peaks[v].astype(np.float64), high / LARGEST, high)
-        factors = (high / peaks) ** (DEPTHWISE if depthwise else POINTWISE)
-        _scale(first, second, factors, depthwise)
-        first.attrs["max"] = np.inf if first.attrs["max"] == np.inf else max(first.attrs["max"], high)
-        seen.means[v] = seen.means[v] * factors
-        seen.ranges[v] = 0.0, high
+        values, makers, readers, open_values, fine = set(), [], [], [node.outputs[0]], True
+        while open_values:
+            value = open_values.pop()
+            if value in values:
+                continue
+            values.add(value)
+            maker = producers.get(value)
+            fine &= value not in outputs and value.shape is not None and len(value.shape) == 4
+            if maker is not None and _is_sum(maker):
+                open_values += maker.inputs
+            elif maker is not None and maker.op == "Conv" and not _clamps(maker):
+                makers.append(maker)
+            else:
+                fine = False
+            for reader in users[value]:
+                if _is_sum(reader):
+                    open_values.append(reader.outputs[0])
+                elif reader.op == "Conv" and reader.inputs[0] is value and reader.attrs["group"] == 1:
+                    readers.append(reader)
+                else:
+                    fine = False
+        seen |= values
+        if fine and readers:
+            groups.append((values, makers, list(dict.fromkeys(readers))))
+    return groups
 
 
-def _scale(first: Node, second: Node, factors: np.ndarray, depthwise: bool) -> None:
-    weights, bias, reader = first.inputs[1], first.inputs[2], second.inputs[1]
-    first.inputs[1] = constant(weights.name, (weights.data * factors[:, None, None, None]).astype(np.float32))
-    if bias is not None:
-        first.inputs[2] = constant(bias.name, (bias.data * factors).astype(np.float32))
-    back = factors[:, None, None, None] if depthwise else factors
-    second.inputs[1] = constant(reader.name, (reader.data / back).astype(np.float32))
+def equalize(graph: Graph, peaks: dict[Value, np.ndarray]) -> int:
+    """Rescale the channels of every such value, in place. peaks: the largest |x| of each channel seen in calibration.
+    Returns how many values changed."""
+    changed = 0
+    for values, makers, readers in linear_groups(graph):
+        if any(v not in peaks for v in values):
+            continue
+        peak = np.max([peaks[v] for v in values], axis=0)
+        factor = np.maximum(peak / max(peak.max(), 1e-30), 1 / LARGEST) ** STRENGTH
+        for node in makers:
+            weights, bias = node.inputs[1], node.inputs[2]
+            node.inputs[1] = _scaled(weights, 1 / factor[:, None, None, None])
+            node.inputs[2] = None if bias is None else _scaled(bias, 1 / factor)
+        for node in readers:
+            node.inputs[1] = _scaled(node.inputs[1], factor)
+        changed += len(values)
+    return changed
+
+
+def _is_sum(node: Node) -> bool:
+    return node.op == "Add" and not _clamps(node) and all(v.data is None and v.shape == node.outputs[0].shape for v in node.inputs)
+
+
+def _clamps(node: Node) -> bool:
+    return node.attrs.get("min", -np.inf) != -np.inf or node.attrs.get("max", np.inf) != np.inf
+
+
+def _scaled(value: Value, by: np.ndarray) -> Value:
+    return constant(f"{value.name}.equal", (value.data * by).astype(value.data.dtype))

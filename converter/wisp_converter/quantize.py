@@ -261,7 +261,8 @@ class Rewriter:
         error = (qmath.quantize_weights(rows, scales) * scales[:, None] - rows).reshape(n, -1, weights.shape[-1]).sum(axis=1)
         inputs = np.repeat(means.reshape(group, -1), n // group, axis=0)
         corrected = (bias - (error * inputs).sum(axis=1)).astype(np.float32)
-        return Node(node.op, [*node.inputs[:2], constant(f"{node.outputs[0].name}.bias", corrected)], node.outputs, node.attrs, node.name)
+        inputs = [*node.inputs[:2], constant(f"{node.outputs[0].name}.bias", corrected)]
+        return Node(node.op, inputs, node.outputs, node.attrs, node.name)
 
     # ---- tables
 
@@ -283,7 +284,8 @@ class Rewriter:
             for node in nodes:
                 x = np.asarray(self.tables[node.op](x, node.attrs), np.float64)
         out_scale, out_zero = self.scale(value)
-        table = np.clip(np.rint(np.nan_to_num(x / np.float64(np.float32(out_scale)), nan=0.0, posinf=1e6, neginf=-1e6)) + out_zero, -128, 127)
+        steps = np.nan_to_num(x / np.float64(np.float32(out_scale)), nan=0.0, posinf=1e6, neginf=-1e6)
+        table = np.clip(np.rint(steps) + out_zero, -128, 127)
         self.nodes.append(Node("Lookup", [self.int8(source), constant(f"{value.name}.table", table.astype(INT8))],
                                [self.int8(value)], {}, nodes[-1].name))
 

@@ -10,7 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 import run  # noqa: E402
 
-RECORDED = 0  # passes on the day this line was last changed
+RECORDED = 1090  # passes on the day this line was last changed
 """Raise it with every change that makes more tests pass."""
 
 

@@ -30,15 +30,23 @@ static float max_of(const float *x, int64_t n) {
     return lane[0];
 }
 
+/* e = exp(x - max) of count <= BLOCK values; up to the next multiple of 16, what lies behind becomes exp(-inf) = 0. */
+static void exp_block(const float *x, const float *max, float *e, int count) {
+    for (int k = 0; k < count; k++) e[k] = x[k] - max[k];
+    int whole = (count + 15) / 16 * 16;
+    for (int k = count; k < whole; k++) e[k] = -INFINITY;
+    wisp_activation_f32(OP_Exp, NULL, e, e, (size_t)whole);
+}
+
 /* y = exp(x - max); returns the sum. y null: the sum only. */
 static float exp_row(const float *x, float *y, float max, int64_t n) {
-    float lane[LANES] = {0}, e[LANES];
-    for (int64_t i = 0; i < n; i += LANES) {
-        int count = (int)(n - i < LANES ? n - i : LANES);
-        for (int k = 0; k < count; k++) e[k] = x[i + k] - max;
-        for (int k = count; k < LANES; k++) e[k] = -200; /* exp gives 0 */
-        for (int k = 0; k < LANES; k++) e[k] = exp_f32(e[k]);
-        for (int k = 0; k < LANES; k++) lane[k] += e[k];
+    float lane[LANES] = {0}, e[BLOCK], maxima[BLOCK];
+    for (int k = 0; k < BLOCK; k++) maxima[k] = max;
+    for (int64_t i = 0; i < n; i += BLOCK) {
+        int count = (int)(n - i < BLOCK ? n - i : BLOCK);
+        exp_block(x + i, maxima, e, count);
+        for (int j = 0; j < count; j += LANES)
+            for (int k = 0; k < LANES; k++) lane[k] += e[j + k];
         if (y) memcpy(y + i, e, (size_t)count * sizeof *e);
     }
     return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
@@ -57,16 +65,15 @@ static void softmax_row(const float *x, float *y, int64_t n, bool is_log) {
 
 /* `count` <= BLOCK neighbouring columns, elements of one column `step` apart. */
 static void softmax_columns(const float *x, float *y, int64_t n, int64_t step, int count, bool is_log) {
-    float max[BLOCK], sum[BLOCK] = {0};
+    float max[BLOCK], sum[BLOCK] = {0}, e[BLOCK];
     memcpy(max, x, (size_t)count * sizeof *max);
     for (int64_t i = 1; i < n; i++)
         for (int k = 0; k < count; k++) max[k] = x[i * step + k] > max[k] ? x[i * step + k] : max[k];
-    for (int64_t i = 0; i < n; i++)
-        for (int k = 0; k < count; k++) {
-            float e = exp_f32(x[i * step + k] - max[k]);
-            sum[k] += e;
-            if (!is_log) y[i * step + k] = e;
-        }
+    for (int64_t i = 0; i < n; i++) {
+        exp_block(x + i * step, max, e, count);
+        for (int k = 0; k < count; k++) sum[k] += e[k];
+        if (!is_log) memcpy(y + i * step, e, (size_t)count * sizeof *e);
+    }
     for (int k = 0; k < count; k++) sum[k] = is_log ? logf(sum[k]) : 1 / sum[k];
     for (int64_t i = 0; i < n; i++)
         for (int k = 0; k < count; k++) y[i * step + k] = is_log ? x[i * step + k] - max[k] - sum[k] : y[i * step + k] * sum[k];

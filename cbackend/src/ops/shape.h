@@ -43,6 +43,9 @@ typedef struct wisp_plane {
 } wisp_plane;
 void wisp_transpose_plane(const wisp_plane *p, int64_t size);
 
+/* y[0..count) = value, elements of `size` bytes. */
+void wisp_fill(uint8_t *y, const uint8_t *value, int64_t count, int64_t size);
+
 /* Row-major strides of dims in bytes. Computed modulo 2^64: only meaningful when no extent is 0. */
 void wisp_strides(const int32_t *dims, int rank, size_t size, int64_t *strides);
 

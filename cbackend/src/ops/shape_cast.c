@@ -76,35 +76,40 @@ static void load(wide *w, const void *x, int dtype, int64_t i, int n) {
 
 #undef LOAD
 
-/* Saturation to [lo, hi], both exact as doubles except 2^63 - 1 and 2^64 - 1, which are treated as 2^63 and 2^64. */
-static int64_t round_to_integer(double d, int dtype) {
-    static const struct {
-        int dtype;
-        double lo, above;
-        int64_t max;
-    } ranges[] = {{WISP_U8, 0, 256, 255},
-                  {WISP_S8, -128, 128, 127},
-                  {WISP_U16, 0, 65536, 65535},
-                  {WISP_S16, -32768, 32768, 32767},
-                  {WISP_S32, -2147483648.0, 2147483648.0, INT32_MAX},
-                  {WISP_U32, 0, 4294967296.0, UINT32_MAX},
-                  {WISP_S64, -9223372036854775808.0, 9223372036854775808.0, INT64_MAX}};
-    if (d != d) return 0;
-    if (dtype == WISP_U64) return d >= 18446744073709551616.0 ? -1 : d <= 0 ? 0 : (int64_t)(uint64_t)d;
-    for (int r = 0; r < 7; r++)
-        if (ranges[r].dtype == dtype) return d >= ranges[r].above ? ranges[r].max : d <= ranges[r].lo ? (int64_t)ranges[r].lo : (int64_t)d;
-    return 0;
+/* What floats saturate to: from lo down it is lo, from `above` on max. Both bounds are exact as doubles. */
+typedef struct range {
+    double lo, above;
+    int64_t max;
+} range;
+
+static range range_of(int dtype) {
+    switch (dtype) {
+        case WISP_U8: return (range){0, 256, UINT8_MAX};
+        case WISP_S8: return (range){-128, 128, INT8_MAX};
+        case WISP_U16: return (range){0, 65536, UINT16_MAX};
+        case WISP_S16: return (range){-32768, 32768, INT16_MAX};
+        case WISP_S32: return (range){-2147483648.0, 2147483648.0, INT32_MAX};
+        case WISP_U32: return (range){0, 4294967296.0, UINT32_MAX};
+        default: return (range){-9223372036854775808.0, 9223372036854775808.0, INT64_MAX};
+    }
+}
+
+static int64_t float_to_u64(double d) {
+    return d >= 18446744073709551616.0 ? -1 : d > 0 ? (int64_t)(uint64_t)d : 0;
 }
 
 static void floats_to_integers(wide *w, int dtype, int n) {
+    const range r = range_of(dtype);
     for (int k = 0; k < n; k++) {
         double d = w->f[k];
         if (dtype == WISP_BOOL)
             w->i[k] = d != 0;
-        else if (dtype == WISP_S32 && d > -2147483649.0 && d < 2147483648.0)
-            w->i[k] = (int32_t)d;
+        else if (dtype == WISP_U64)
+            w->i[k] = float_to_u64(d);
+        else if (d > r.lo && d < r.above)
+            w->i[k] = (int64_t)d;
         else
-            w->i[k] = round_to_integer(d, dtype);
+            w->i[k] = d >= r.above ? r.max : d <= r.lo ? (int64_t)r.lo : 0;
     }
 }
 
@@ -123,28 +128,31 @@ static void store_integers_as_floats(const wide *w, bool is_u64, void *y, int dt
     }
 }
 
+#define STORE(type, value) \
+    for (int k = 0; k < n; k++) ((type *)y)[i + k] = (type)(value)
+
 static void store_floats(const wide *w, void *y, int dtype, int64_t i, int n) {
-    for (int k = 0; k < n; k++) {
-        if (dtype == WISP_F32)
-            ((float *)y)[i + k] = (float)w->f[k];
-        else if (dtype == WISP_F64)
-            ((double *)y)[i + k] = w->f[k];
-        else
-            ((uint16_t *)y)[i + k] = double_to_half(w->f[k]);
+    switch (dtype) {
+        case WISP_F32: STORE(float, w->f[k]); break;
+        case WISP_F64: STORE(double, w->f[k]); break;
+        default: STORE(uint16_t, double_to_half(w->f[k])); break;
     }
 }
 
 static void store_integers(const wide *w, void *y, int dtype, int64_t i, int n) {
-    for (int k = 0; k < n; k++) {
-        uint64_t u = (uint64_t)w->i[k];
-        switch (wisp_dtype_size(dtype)) {
-            case 1: ((uint8_t *)y)[i + k] = dtype == WISP_BOOL ? u != 0 : (uint8_t)u; break;
-            case 2: ((uint16_t *)y)[i + k] = (uint16_t)u; break;
-            case 4: ((uint32_t *)y)[i + k] = (uint32_t)u; break;
-            default: ((uint64_t *)y)[i + k] = u; break;
-        }
+    switch (dtype) {
+        case WISP_BOOL: STORE(uint8_t, w->i[k] != 0); break;
+        case WISP_U8:
+        case WISP_S8: STORE(uint8_t, (uint64_t)w->i[k]); break;
+        case WISP_U16:
+        case WISP_S16: STORE(uint16_t, (uint64_t)w->i[k]); break;
+        case WISP_U32:
+        case WISP_S32: STORE(uint32_t, (uint64_t)w->i[k]); break;
+        default: STORE(uint64_t, w->i[k]); break;
     }
 }
+
+#undef STORE
 
 static void cast_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
     (void)thread;

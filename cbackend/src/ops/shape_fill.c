@@ -5,15 +5,11 @@
 
 #include "shape.h"
 
-static void fill_elements(uint8_t *y, const uint8_t *value, int64_t count, size_t size) {
-    for (int64_t i = 0; i < count; i++) memcpy(y + i * (int64_t)size, value, size);
-}
-
 /* ---- ConstantOfShape: shape, value (one element; its dtype is the output's) */
 
 static int run_constant_of_shape(wisp_call *call) {
     const wisp_tensor *y = wisp_output(call, 0), *value = wisp_input(call, 1);
-    fill_elements(y->data, value->data, (int64_t)y->count, wisp_dtype_size(y->dtype));
+    wisp_fill(y->data, value->data, (int64_t)y->count, (int64_t)wisp_dtype_size(y->dtype));
     return WISP_OK;
 }
 
@@ -99,7 +95,7 @@ static int run_one_hot(wisp_call *call) {
     int64_t inner = (int64_t)wisp_extent(y->dims, axis + 1, y->rank), depth = y->dims[axis];
     uint8_t *out = y->data;
     if (y->count == 0) return WISP_OK;
-    fill_elements(out, values->data, (int64_t)y->count, size);
+    wisp_fill(out, values->data, (int64_t)y->count, (int64_t)size);
     for (uint64_t i = 0; i < indices->count; i++) {
         int64_t at = index_at(indices, i), outer = (int64_t)i / inner;
         if (at < 0) at += depth;
@@ -135,7 +131,7 @@ static int run_eye_like(wisp_call *call) {
     const wisp_tensor *y = wisp_output(call, 0), *values = wisp_input(call, 1);
     size_t size = wisp_dtype_size(y->dtype);
     int64_t rows = y->dims[0], columns = y->dims[1], k = WISP_PARAMS(call, EyeLike)->k;
-    fill_elements(y->data, values->data, (int64_t)y->count, size);
+    wisp_fill(y->data, values->data, (int64_t)y->count, (int64_t)size);
     for (int64_t i = 0; i < rows; i++)
         if (i + k >= 0 && i + k < columns)
             memcpy((uint8_t *)y->data + (i * columns + i + k) * (int64_t)size, (const uint8_t *)values->data + size, size);

@@ -27,35 +27,21 @@ static int64_t source(int64_t i, int64_t begin, int64_t extent, int mode) {
     return at < extent ? at : period - at;
 }
 
-static void fill(uint8_t *y, const uint8_t *value, size_t element, int64_t size) {
-    if (element == 1) {
-        memset(y, *value, (size_t)size);
-        return;
-    }
-    if (size == 0) return;
-    memcpy(y, value, element);
-    for (int64_t done = (int64_t)element; done < size;) { /* doubling */
-        int64_t n = done < size - done ? done : size - done;
-        memcpy(y + done, y, (size_t)n);
-        done += n;
-    }
-}
-
 /* One run along the last padded axis: x null when outside. */
-static void pad_row(const wisp_call *call, uint8_t *y, const uint8_t *x, const uint8_t *value, size_t element) {
+static void pad_row(const wisp_call *call, uint8_t *y, const uint8_t *x, const uint8_t *value, int64_t element) {
     const int64_t *state = call->node->state;
     int axis = (int)state[LAST_PADDED], mode = WISP_PARAMS(call, Pad)->mode;
     int64_t in = wisp_input(call, 0)->dims[axis], out = wisp_output(call, 0)->dims[axis], size = state[ROW_SIZE], begin = state[axis];
     if (!x) {
-        fill(y, value, element, out * size);
+        wisp_fill(y, value, out * size / element, element);
         return;
     }
     int64_t from = begin > 0 ? begin : 0, to = begin + in < out ? begin + in : out; /* positions inside the input */
     if (from > out) from = out;
     if (to < from) to = from;
     if (mode == CONSTANT) {
-        fill(y, value, element, from * size);
-        fill(y + to * size, value, element, (out - to) * size);
+        wisp_fill(y, value, from * size / element, element);
+        wisp_fill(y + to * size, value, (out - to) * size / element, element);
     } else {
         for (int64_t i = 0; i < from; i++) memcpy(y + i * size, x + source(i, begin, in, mode) * size, (size_t)size);
         for (int64_t i = to; i < out; i++) memcpy(y + i * size, x + source(i, begin, in, mode) * size, (size_t)size);
@@ -80,7 +66,7 @@ static void pad_rows(wisp_call *call, uint32_t thread, int64_t begin, int64_t en
             stride *= x->dims[i];
         }
         const uint8_t *from = at < 0 || x_row == 0 ? NULL : (const uint8_t *)x->data + at * x_row;
-        pad_row(call, (uint8_t *)y->data + row * y_row, from, pad, wisp_dtype_size(x->dtype));
+        pad_row(call, (uint8_t *)y->data + row * y_row, from, pad, (int64_t)wisp_dtype_size(x->dtype));
     }
 }
 

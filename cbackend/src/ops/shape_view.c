@@ -7,7 +7,8 @@
 
 enum {
     GRAIN_SIZE = 65536, /* bytes worth a thread */
-    SHORT_ROW = 32      /* bytes up to which a loop beats a call of memcpy */
+    FILL_SIZE = 4096,
+    SHORT_ROW = 32 /* bytes up to which a loop beats a call of memcpy */
 };
 
 void wisp_view_axis(wisp_view *v, int64_t extent, int64_t x_stride, int64_t y_stride) {
@@ -59,11 +60,26 @@ ALWAYS_INLINE void copy_strided(uint8_t *y, int64_t y_stride, const uint8_t *x, 
     for (int64_t i = 0; i < n; i++) copy_element(y + i * y_stride, x + i * x_stride, size);
 }
 
+void wisp_fill(uint8_t *y, const uint8_t *value, int64_t count, int64_t size) {
+    int64_t total = count * size;
+    if (size == 1) {
+        memset(y, *value, (size_t)total);
+        return;
+    }
+    if (total > 0) memcpy(y, value, (size_t)size);
+    for (int64_t done = size; done < total;) { /* doubling, while it stays in the nearest cache */
+        int64_t n = done < FILL_SIZE ? done : FILL_SIZE;
+        if (n > total - done) n = total - done;
+        memcpy(y + done, y, (size_t)n);
+        done += n;
+    }
+}
+
 static void copy_row(uint8_t *y, int64_t y_stride, const uint8_t *x, int64_t x_stride, int64_t n, int64_t size) {
     if (x_stride == size && y_stride == size && n * size > SHORT_ROW) {
         memcpy(y, x, (size_t)(n * size));
-    } else if (x_stride == 0 && y_stride == 1 && size == 1) {
-        memset(y, *x, (size_t)n);
+    } else if (x_stride == 0 && y_stride == size && n * size > SHORT_ROW) {
+        wisp_fill(y, x, n, size);
     } else {
         switch (size) {
             case 1: copy_strided(y, y_stride, x, x_stride, n, 1); break;
