@@ -1,4 +1,4 @@
-/* The float functions some operators call, where no C library is linked. Exact where C says exact, else good to one unit. */
+/* The float functions some operators call, where no C library is linked. Exact where C says exact, else good to two units. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <stdbool.h>
@@ -25,7 +25,7 @@ static float float_of(uint32_t bits) {
 
 /* ---- exact functions */
 
-enum { SIGN_SHIFT = 31, FRACTION = 23 };
+enum { FRACTION = 23 };
 #define SIGN 0x80000000u
 
 float fabsf(float x) {
@@ -92,6 +92,13 @@ float sqrtf(float x) {
     return float_of(root + ((uint32_t)(e / 2 + 1 + 149) << FRACTION));
 }
 
+/* clang's name for a square root it would expand itself if it had the means. */
+float __hexagon_sqrtf(float x);
+
+float __hexagon_sqrtf(float x) {
+    return sqrtf(x);
+}
+
 float fmodf(float x, float y) {
     if (x != x || y != y || fabsf(x) == INFINITY || y == 0) return NAN;
     if (x == 0 || fabsf(x) < fabsf(y)) return x;
@@ -110,68 +117,25 @@ float fmodf(float x, float y) {
     return copysignf(float_of(bits), x);
 }
 
-/* ---- exponential and logarithm in double */
+/* ---- exponential and logarithm */
 
-static double power_of_two(int n) { /* -1022..1023 */
-    union {
-        uint64_t u;
-        double f;
-    } v = {(uint64_t)(n + 1023) << 52};
-    return v.f;
-}
-
+/* c[0] + c[1] z + c[2] z^2 + ... */
 static double sum_series(double z, const double *c, int count) {
     double sum = c[count - 1];
     for (int i = count - 2; i >= 0; i--) sum = sum * z + c[i];
     return sum;
 }
 
-static double exponential(double x) {
-    static const double terms[] = {1.0, 1.0, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320, 1.0 / 362880, 1.0 / 3628800};
-    x = x > 200 ? 200 : x < -200 ? -200 : x; /* beyond float's range already */
-    int n = (int)(x * 1.4426950408889634 + (x < 0 ? -0.5 : 0.5));
-    double r = (x - n * 0.6931471803691238) - n * 1.9082149292705877e-10; /* ln 2 in two parts: the first product is exact */
-    return sum_series(r, terms, 11) * power_of_two(n);
-}
-
-/* x >= 0, no NaN. m in [sqrt(1/2), sqrt(2)): ln m = 2 artanh((m - 1) / (m + 1)), argument at most 0.172. */
-static double logarithm(double x) {
-    static const double terms[] = {2.0, 2.0 / 3, 2.0 / 5, 2.0 / 7, 2.0 / 9, 2.0 / 11, 2.0 / 13, 2.0 / 15, 2.0 / 17};
-    union {
-        double f;
-        uint64_t u;
-    } v = {x};
-    if (x == 0) return -(double)INFINITY;
-    if (v.u >> 52 == 0x7ff) return x;
-    int e = (int)(v.u >> 52) - 1023;
-    v.u = (v.u & 0xfffffffffffffu) | (uint64_t)1023 << 52;
-    if (v.f > 1.4142135623730951) v.f *= 0.5, e++;
-    double z = (v.f - 1) / (v.f + 1);
-    return e * 0.6931471805599453 + z * sum_series(z * z, terms, 9);
-}
-
 float expf(float x) {
-    return x != x ? x : (float)exponential((double)x);
+    return (float)exp((double)x);
 }
 
 float logf(float x) {
-    return x != x || x < 0 ? NAN : (float)logarithm((double)x);
+    return (float)log((double)x);
 }
 
 float powf(float x, float y) {
-    if (y == 0 || x == 1) return 1;
-    if (x != x || y != y) return NAN;
-    const float magnitude = fabsf(x);
-    const bool integral = rintf(y) == y, odd = integral && fabsf(y) < 16777216.0f && ((int32_t)y & 1);
-    const bool negative = bits_of(x) >> SIGN_SHIFT;
-    if (fabsf(y) == INFINITY) return magnitude == 1 ? 1.0f : (magnitude > 1) == (y > 0) ? INFINITY : 0.0f;
-    if (x == 0 || magnitude == INFINITY) {
-        float r = (x == 0) == (y > 0) ? 0.0f : INFINITY;
-        return odd && negative ? -r : r;
-    }
-    if (negative && !integral) return NAN;
-    float r = (float)exponential((double)y * logarithm((double)magnitude));
-    return odd && negative ? -r : r;
+    return (float)pow((double)x, (double)y);
 }
 
 float sinhf(float x) {
@@ -179,44 +143,37 @@ float sinhf(float x) {
     const double v = (double)x;
     if (x != x || x == 0) return x;
     if (fabsf(x) < 0.3f) return (float)(v * sum_series(v * v, terms, 5));
-    const double e = exponential(v);
+    const double e = exp(v);
     return (float)((e - 1 / e) * 0.5);
 }
 
 float coshf(float x) {
     if (x != x) return x;
-    const double e = exponential((double)x);
+    const double e = exp((double)x);
     return (float)((e + 1 / e) * 0.5);
 }
 
 /* ---- their inverses */
 
-static double root(double x) { /* two Newton steps from 24 bits */
-    double r = (double)sqrtf((float)x);
-    if (r == 0 || r == (double)INFINITY) return r;
-    r = 0.5 * (r + x / r);
-    return 0.5 * (r + x / r);
-}
-
 float asinhf(float x) {
     static const double terms[] = {1.0, -1.0 / 6, 3.0 / 40, -15.0 / 336};
     const double v = fabs((double)x);
     if (x != x || x == 0 || fabsf(x) == INFINITY) return x;
-    double r = v < 0.02 ? v * sum_series(v * v, terms, 4) : v > 1e10 ? logarithm(v + v) : logarithm(v + root(v * v + 1));
+    double r = v < 0.02 ? v * sum_series(v * v, terms, 4) : v > 1e10 ? log(v + v) : log(v + sqrt(v * v + 1));
     return copysignf((float)r, x);
 }
 
 float acoshf(float x) {
     const double v = (double)x;
     if (!(x >= 1)) return NAN;
-    return (float)(v > 1e10 ? logarithm(v + v) : logarithm(v + root((v - 1) * (v + 1))));
+    return (float)(v > 1e10 ? log(v + v) : log(v + sqrt((v - 1) * (v + 1))));
 }
 
 float atanhf(float x) {
     static const double terms[] = {1.0, 1.0 / 3, 1.0 / 5, 1.0 / 7};
     const double v = fabs((double)x);
     if (!(v <= 1)) return NAN;
-    double r = v < 0.02 ? v * sum_series(v * v, terms, 4) : 0.5 * logarithm((1 + v) / (1 - v));
+    double r = v < 0.02 ? v * sum_series(v * v, terms, 4) : 0.5 * log((1 + v) / (1 - v));
     return copysignf((float)r, x);
 }
 
@@ -226,7 +183,7 @@ float atanhf(float x) {
 static double reduce_small(double x, int *quadrant) {
     int n = (int)(x * 0.6366197723675814 + (x < 0 ? -0.5 : 0.5));
     *quadrant = n & 3;
-    return ((x - n * 1.5707963258028030) - n * 9.9209360315740126e-10) - n * 4.5667021862775374e-19;
+    return ((x - n * 1.570796325802803) - n * 9.920935739593517e-10) - n * 5.721188726109832e-18;
 }
 
 /* x = m * 2^e with e >= 2. Of 2 / pi the bits before place e - 1 give multiples of 4 quadrants; the next 96 are enough. */
@@ -242,7 +199,7 @@ static double reduce_large(float x, int *quadrant) {
     int n = (int)(product >> 62);
     int64_t fraction = (int64_t)(product << 2); /* as signed: nearest quadrant */
     if (fraction < 0) n++;
-    double r = (double)fraction * power_of_two(-64) * 1.5707963267948966;
+    double r = (double)fraction * 0x1p-64 * 1.5707963267948966;
     *quadrant = (x < 0 ? -n : n) & 3;
     return x < 0 ? -r : r;
 }
@@ -302,7 +259,7 @@ float atanf(float x) {
 }
 
 static double arc_sine(double v) { /* 0..1 */
-    return arc_tangent(v / root((1 - v) * (1 + v)));
+    return arc_tangent(v / sqrt((1 - v) * (1 + v)));
 }
 
 float asinf(float x) {

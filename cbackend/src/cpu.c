@@ -102,6 +102,15 @@ static bool has_mve(void) {
 #endif
 }
 
+/* The caller of the whole library must hold the vector unit: cbackend/hexagon/README.md. */
+static bool has_hvx(void) {
+#ifdef WISP_HAVE_HVX
+    return true;
+#else
+    return false;
+#endif
+}
+
 static const struct {
     const char *name;
     uint32_t bit;
@@ -114,6 +123,7 @@ static const struct {
     {"simd128", WISP_CPU_SIMD128, has_simd128},
     {"dsp", WISP_CPU_DSP, has_dsp},
     {"mve", WISP_CPU_MVE, has_mve},
+    {"hvx", WISP_CPU_HVX, has_hvx},
 };
 
 enum { SET_COUNT = sizeof instruction_sets / sizeof instruction_sets[0] };

@@ -11,7 +11,8 @@ enum {
     WISP_CPU_RVV = 1 << 3,        /* RISC-V vector extension 1.0, registers of 128 bits or more */
     WISP_CPU_SIMD128 = 1 << 4,    /* WebAssembly fixed-width SIMD; an engine without it refuses the module */
     WISP_CPU_DSP = 1 << 5,        /* Cortex-M with the DSP extension; chosen when the library is built */
-    WISP_CPU_MVE = 1 << 6         /* Cortex-M with Helium; chosen when the library is built */
+    WISP_CPU_MVE = 1 << 6,        /* Cortex-M with Helium; chosen when the library is built */
+    WISP_CPU_HVX = 1 << 7         /* Hexagon vectors of 128 bytes, v66 or later; chosen when the library is built */
 };
 
 #endif

@@ -14,6 +14,7 @@ void wisp_kernels_rvv(wisp_kernels *table);
 void wisp_kernels_simd128(wisp_kernels *table);
 void wisp_kernels_dsp(wisp_kernels *table);
 void wisp_kernels_mve(wisp_kernels *table);
+void wisp_kernels_hvx(wisp_kernels *table);
 
 void wisp_kernels_init(wisp_kernels *table, uint32_t cpu_mask) {
     uint32_t usable = cpu_mask & wisp_cpu_flags();
@@ -39,5 +40,8 @@ void wisp_kernels_init(wisp_kernels *table, uint32_t cpu_mask) {
 #endif
 #ifdef WISP_HAVE_MVE
     if (usable & WISP_CPU_MVE) wisp_kernels_mve(table);
+#endif
+#ifdef WISP_HAVE_HVX
+    if (usable & WISP_CPU_HVX) wisp_kernels_hvx(table);
 #endif
 }

@@ -5,18 +5,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 
 from . import format as fmt
+from .equalize import SAMPLES, equalize
 from .errors import CalibrationError
 from .ir import Graph, Value
 from .pack import pack
 from .plan import plan_memory
+from .readers import best_range, find_readers
 from .runner import Runner
 from .samples import count_samples, samples
 
-METHODS = ("minmax", "percentile", "mse")
+METHODS = ("output", "minmax", "percentile", "mse")
 BINS = 4096  # of a histogram; even, so that it can grow by joining pairs
 THREADS = 2
 
@@ -33,11 +36,13 @@ class Calibration:
 
 def calibrate(graph: Graph, calibration, *, method: str, percentile: float, preprocess: dict | None = None,
               progress: bool | None = None) -> tuple[Calibration, dict[str, np.ndarray]]:
-    """Run the float graph on the calibration data. Returns what was seen and the first sample.
+    """Run the float graph on the calibration data. Returns what was seen and the first sample. Channels of the graph
+    are equalized first, see equalize.py.
 
     method "minmax" takes the extremes; "percentile" cuts (100 - percentile) % of the values off each end, which keeps
-    a few outliers from making every step coarse; "mse" cuts where the mean squared error is least. CalibrationError
-    when the data do not fit.
+    a few outliers from making every step coarse; "mse" cuts where the mean squared error is least; "output" starts from
+    the percentile and cuts where the error behind the next weights is least, see readers.py. CalibrationError when the
+    data do not fit.
     """
     if method not in METHODS:
         raise CalibrationError(f"method {method!r}: expected one of {', '.join(METHODS)}")
@@ -45,15 +50,35 @@ def calibrate(graph: Graph, calibration, *, method: str, percentile: float, prep
         raise CalibrationError(f"percentile {percentile}: expected more than 50 and at most 100")
     stream = samples(calibration, graph.inputs, preprocess)
     first = next(stream)  # bad data should fail before the model is built
+    head = [first, *islice(stream, SAMPLES - 1)]
+    equalize(graph, _channel_peaks(graph, head))
     runner, watched = _observer(graph)
     histograms = {value: Histogram() for value in watched.values()}
-    for sample in _chain(first, stream, count_samples(calibration), progress):
+    readers = find_readers(graph, set(watched.values())) if method == "output" else {}
+    count = count_samples(calibration)
+    for sample in _chain(head, stream, count, progress):
         outputs = runner.run(sample)
         for name, value in watched.items():
-            histograms[value].add(sample[value.name] if value in graph.inputs else outputs[name])
+            array = sample[value.name] if value in graph.inputs else outputs[name]
+            histograms[value].add(array)
+            for reader in readers.get(value, ()):
+                reader.add(array, count or 64)
     steady = {v: h for v, h in histograms.items() if h.finite and h.mean_sum is not None}
-    return Calibration({v: h.range(method, percentile) for v, h in histograms.items()},
-                       {v: h.mean_sum / h.samples for v, h in steady.items()}, {v: h.peak for v, h in steady.items()}), first
+    ranges = {v: h.range(method, percentile) for v, h in histograms.items()}
+    for value in readers:
+        if ranges[value] is not None:
+            ranges[value] = best_range(readers[value], *ranges[value])
+    return Calibration(ranges, {v: h.mean_sum / h.samples for v, h in steady.items()}, {v: h.peak for v, h in steady.items()}), first
+
+
+def _channel_peaks(graph: Graph, head: list[dict]) -> dict[Value, np.ndarray]:
+    """The largest |x| at each index of the last axis of every activation; missing where that axis is dynamic."""
+    runner, watched = _observer(graph)
+    histograms = {name: Histogram() for name, value in watched.items() if value not in graph.inputs}
+    for sample in head:
+        for name, array in runner.run(sample).items():
+            histograms[name].add(array)
+    return {watched[n]: h.peak for n, h in histograms.items() if h.finite and h.mean_sum is not None}
 
 
 def _observer(graph: Graph) -> tuple[Runner, dict[str, Value]]:
@@ -69,9 +94,9 @@ def _observer(graph: Graph) -> tuple[Runner, dict[str, Value]]:
     return runner, {**watched, **{f"input {v.name}": v for v in graph.inputs if v.dtype == np.float32}}
 
 
-def _chain(first: dict, rest: Iterable[dict], count: int | None, progress: bool | None) -> Iterable[dict]:
+def _chain(head: list[dict], rest: Iterable[dict], count: int | None, progress: bool | None) -> Iterable[dict]:
     def all_samples():
-        yield first
+        yield from head
         yield from rest
 
     shown = sys.stderr.isatty() if progress is None else progress

@@ -21,7 +21,7 @@ QUANTIZE = ("int8",)
 
 
 def convert(model, *, quantize: str | None = None, calibration=None, shapes: dict | None = None,
-            metadata: dict | None = None, method: str = "percentile", percentile: float = 99.999,
+            metadata: dict | None = None, method: str = "output", percentile: float = 99.999,
             preprocess: dict | None = None, verify: bool = True, progress: bool | None = None,
             report: Callable[[str], None] | None = None) -> bytes:
     """Convert an ONNX model to a .wisp file.
@@ -31,7 +31,7 @@ def convert(model, *, quantize: str | None = None, calibration=None, shapes: dic
         folder of such files or of images (then `preprocess` says how they become arrays, see calibrate.py).
     shapes: {input name: extents} binds dynamic axes; those left open are bound when the file is loaded.
     metadata: anything JSON can hold (labels, preprocessing); stored in the file.
-    method, percentile: how int8 ranges are chosen: "minmax", "percentile" or "mse", see calibrate.py.
+    method, percentile: how int8 ranges are chosen: "output", "minmax", "percentile" or "mse", see calibrate.py.
     verify: run source and result on the same input and compare. A float model that differs raises VerifyError.
     progress: show a progress bar; None: on a terminal.
     report: called with each line of what was done and found.

@@ -23,8 +23,8 @@ def add_arguments(parser) -> None:
     parser.add_argument("--shape", action="append", metavar="NAME=1,3,224,224", help="bind an input's dynamic axes")
     parser.add_argument("--quantize", choices=("int8",), help="quantize after training")
     parser.add_argument("--calibrate", metavar="DIR|NPZ", help="data that stands for what the model will see")
-    parser.add_argument("--method", choices=("minmax", "percentile", "mse"), default="percentile",
-                        help="how ranges of activations are chosen (default percentile)")
+    parser.add_argument("--method", choices=("output", "minmax", "percentile", "mse"), default="output",
+                        help="how ranges of activations are chosen (default output: by the error behind the next weights)")
     parser.add_argument("--percentile", type=float, default=99.999, metavar="P", help="default 99.999")
     parser.add_argument("--labels", metavar="FILE", help="text file, one class name a line, stored in the file")
     parser.add_argument("--mean", type=_numbers, metavar="R,G,B", help="in the model's channel order; default 0,0,0")
