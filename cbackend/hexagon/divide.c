@@ -13,20 +13,20 @@ int64_t __hexagon_moddi3(int64_t a, int64_t b);
 double __hexagon_divdf3(double a, double b);
 
 /* Restoring division, from the first bit the quotient can have. Division by zero gives all ones, as on Arm's coprocessors. */
-#define DIVIDE(type, count_leading_zeros)                                     \
-    type quotient = 0;                                                        \
-    if (!b) {                                                                 \
-        *remainder = a;                                                       \
-        return ~(type)0;                                                      \
-    }                                                                         \
-    if (a >= b) {                                                             \
-        int shift = count_leading_zeros(b) - count_leading_zeros(a);          \
-        for (b <<= shift; shift >= 0; shift--, b >>= 1) {                     \
-            quotient <<= 1;                                                   \
-            if (a >= b) a -= b, quotient |= 1;                                \
-        }                                                                     \
-    }                                                                         \
-    *remainder = a;                                                           \
+#define DIVIDE(type, count_leading_zeros)                            \
+    type quotient = 0;                                               \
+    if (!b) {                                                        \
+        *remainder = a;                                              \
+        return ~(type)0;                                             \
+    }                                                                \
+    if (a >= b) {                                                    \
+        int shift = count_leading_zeros(b) - count_leading_zeros(a); \
+        for (b <<= shift; shift >= 0; shift--, b >>= 1) {            \
+            quotient <<= 1;                                          \
+            if (a >= b) a -= b, quotient |= 1;                       \
+        }                                                            \
+    }                                                                \
+    *remainder = a;                                                  \
     return quotient
 
 static inline uint32_t divide_32(uint32_t a, uint32_t b, uint32_t *remainder) {

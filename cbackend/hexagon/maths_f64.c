@@ -96,8 +96,9 @@ static double sum_series(double z, const double *c, int count) {
 
 /* x = n ln 2 + r, |r| <= 0.347: the series ends where r^k / k! falls below 2^-53. */
 double exp(double x) {
-    static const double terms[] = {1.0,        1.0,         1.0 / 2,       1.0 / 6,        1.0 / 24,        1.0 / 120,        1.0 / 720,
-                                   1.0 / 5040, 1.0 / 40320, 1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800.0};
+    static const double terms[] = {
+        1.0,        1.0,         1.0 / 2,      1.0 / 6,       1.0 / 24,       1.0 / 120,       1.0 / 720,
+        1.0 / 5040, 1.0 / 40320, 1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800.0};
     if (x != x) return x;
     x = x > 800 ? 800 : x < -800 ? -800 : x; /* beyond the range already */
     const int n = (int)(x * 1.4426950408889634 + (x < 0 ? -0.5 : 0.5));
@@ -107,8 +108,7 @@ double exp(double x) {
 
 /* x = m 2^e, m in [sqrt(1/2), sqrt(2)): ln m = 2 artanh z, z = (m - 1) / (m + 1), |z| <= 0.172. */
 double log(double x) {
-    static const double terms[] = {2.0,      2.0 / 3,  2.0 / 5,  2.0 / 7,  2.0 / 9, 2.0 / 11,
-                                   2.0 / 13, 2.0 / 15, 2.0 / 17, 2.0 / 19, 2.0 / 21};
+    static const double terms[] = {2.0, 2.0 / 3, 2.0 / 5, 2.0 / 7, 2.0 / 9, 2.0 / 11, 2.0 / 13, 2.0 / 15, 2.0 / 17, 2.0 / 19, 2.0 / 21};
     if (x != x || x == (double)INFINITY) return x;
     if (x <= 0) return x == 0 ? -(double)INFINITY : (double)NAN;
     int e = 0;

@@ -95,7 +95,7 @@ typedef struct wisp_options {
 
 /* One line of `wisp bench`: what a node is and which kernel it got. Strings live as long as model and library. */
 typedef struct wisp_node_info {
-    const char *name;     /* as in the source graph */
+    const char *name; /* as in the source graph */
     const char *operator_name;
     const char *kernel;   /* for example "gemm_s8_avx2"; "portable" where no kernel table is involved */
     uint64_t macs;        /* multiply-accumulates for the bound shapes; 0 where the idea does not apply */

@@ -52,10 +52,10 @@ typedef struct wisp_file_header { /* 128 bytes */
     uint32_t section_count; /* WISP_SECTION_COUNT */
     uint32_t flags;         /* 0 */
     uint64_t file_size;
-    uint64_t session_size;  /* bytes of wisp_session_size */
-    uint64_t plan_size;     /* bytes of activations in the arena; 0: shapes are dynamic, planned at prepare */
-    uint64_t scratch_size;  /* bytes of scratch for each thread; 0 when dynamic. arena = plan + threads * scratch */
-    uint64_t shape_size;    /* bytes of session memory for values computed at prepare */
+    uint64_t session_size; /* bytes of wisp_session_size */
+    uint64_t plan_size;    /* bytes of activations in the arena; 0: shapes are dynamic, planned at prepare */
+    uint64_t scratch_size; /* bytes of scratch for each thread; 0 when dynamic. arena = plan + threads * scratch */
+    uint64_t shape_size;   /* bytes of session memory for values computed at prepare */
     uint8_t source_sha256[32];
     uint64_t reserved[3];
     wisp_checksum checksum; /* over header and section table, with this field zero */
@@ -88,10 +88,10 @@ enum {
 typedef struct wisp_file_tensor { /* 72 bytes */
     uint32_t name;                /* string offset */
     uint8_t dtype, rank, kind, layout;
-    int32_t dims[8];   /* extents; input: -1-k is symbol k; elsewhere -1: inferred at prepare. Beyond rank: 0 */
-    uint64_t offset;   /* see kind; multiple of 64 (shape kind: 8). Activations of dynamic files: 0 */
-    uint64_t size;     /* bytes; 0 while unknown */
-    float scale;       /* 0: not quantized */
+    int32_t dims[8]; /* extents; input: -1-k is symbol k; elsewhere -1: inferred at prepare. Beyond rank: 0 */
+    uint64_t offset; /* see kind; multiple of 64 (shape kind: 8). Activations of dynamic files: 0 */
+    uint64_t size;   /* bytes; 0 while unknown */
+    float scale;     /* 0: not quantized */
     int32_t zero_point;
     uint64_t reserved;
 } wisp_file_tensor;
@@ -99,11 +99,11 @@ typedef struct wisp_file_tensor { /* 72 bytes */
 typedef struct wisp_file_operator { /* 32 bytes */
     uint16_t code;                  /* ops.def */
     uint8_t input_count, output_count;
-    uint32_t name;          /* string offset */
-    uint32_t operands;      /* index of the first input in the operand section; outputs follow the inputs */
-    uint32_t parameters;    /* index of the first word in the parameter section */
+    uint32_t name;       /* string offset */
+    uint32_t operands;   /* index of the first input in the operand section; outputs follow the inputs */
+    uint32_t parameters; /* index of the first word in the parameter section */
     uint32_t parameter_count;
-    uint32_t flags;         /* bit 0: run at prepare (all outputs are of shape kind) */
+    uint32_t flags; /* bit 0: run at prepare (all outputs are of shape kind) */
     uint64_t reserved;
 } wisp_file_operator;
 
@@ -111,10 +111,10 @@ typedef struct wisp_file_operator { /* 32 bytes */
 
 /* Requantization of 16 output channels, docs/quantization.md. One block of WISP_LAYOUT_CHANNELS. */
 typedef struct wisp_channels_s8 { /* 256 bytes */
-    int32_t bias[16];       /* added to sum(w * x), x the stored int8: carries zero points and rounding */
-    int32_t bias_u8[16];    /* bias - 128 * sum(w): for kernels that feed x + 128 as unsigned */
-    int32_t shift[16];      /* -15..31; right if positive */
-    int32_t multiplier[16]; /* 0, or 16384..32767: Q15 */
+    int32_t bias[16];             /* added to sum(w * x), x the stored int8: carries zero points and rounding */
+    int32_t bias_u8[16];          /* bias - 128 * sum(w): for kernels that feed x + 128 as unsigned */
+    int32_t shift[16];            /* -15..31; right if positive */
+    int32_t multiplier[16];       /* 0, or 16384..32767: Q15 */
 } wisp_channels_s8;
 
 #endif

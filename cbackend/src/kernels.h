@@ -23,18 +23,18 @@ enum {
 
 /* out[i][j] = requantize(sum over t, c of rows[t*m+i][c] * weights[j][t][c]), 0 <= i < m, 0 <= j < n. */
 typedef struct wisp_gemm_s8 {
-    int32_t m;                      /* 1..the table's gemm_s8_mr */
-    int32_t n;                      /* >= 1; need not be a multiple of 16 */
-    int32_t k;                      /* >= 1, values per tap; need not be a multiple of 4 */
-    int32_t taps;                   /* >= 1 */
-    const int8_t *const *rows;      /* taps x m pointers, each to k values */
-    const int8_t *weights;          /* WISP_LAYOUT_GEMM_S8 panels of these n outputs */
+    int32_t m;                        /* 1..the table's gemm_s8_mr */
+    int32_t n;                        /* >= 1; need not be a multiple of 16 */
+    int32_t k;                        /* >= 1, values per tap; need not be a multiple of 4 */
+    int32_t taps;                     /* >= 1 */
+    const int8_t *const *rows;        /* taps x m pointers, each to k values */
+    const int8_t *weights;            /* WISP_LAYOUT_GEMM_S8 panels of these n outputs */
     const wisp_channels_s8 *channels; /* blocks of these n outputs */
-    int8_t *out;                    /* row i at out + i * out_stride */
-    ptrdiff_t out_stride;           /* elements */
+    int8_t *out;                      /* row i at out + i * out_stride */
+    ptrdiff_t out_stride;             /* elements */
     int8_t lo, hi;
-    uint8_t left;                   /* 0: no shift of any channel is negative */
-    void *scratch;                  /* wisp_gemm_s8_scratch bytes */
+    uint8_t left;  /* 0: no shift of any channel is negative */
+    void *scratch; /* wisp_gemm_s8_scratch bytes */
 } wisp_gemm_s8;
 typedef void wisp_gemm_s8_fn(const wisp_gemm_s8 *g);
 
@@ -135,7 +135,7 @@ typedef struct wisp_kernels {
     wisp_dequantize_s8_fn *dequantize_s8;
     wisp_binary_f32_fn *add_f32, *sub_f32, *mul_f32, *div_f32, *minimum_f32, *maximum_f32;
     wisp_clamp_f32_fn *clamp_f32;
-    int32_t gemm_s8_mr, gemm_f32_mr; /* rows of a tile that suit the kernel, 1..WISP_MAX_MR */
+    int32_t gemm_s8_mr, gemm_f32_mr;                                             /* rows of a tile that suit the kernel, 1..WISP_MAX_MR */
     const char *gemm_s8_name, *gemm_f32_name, *dwconv_s8_name, *dwconv_f32_name; /* for reports */
     const char *isa_name; /* of the newest instruction set that wrote into this table */
 } wisp_kernels;

@@ -44,7 +44,7 @@ int32_t wisp_error_set(wisp_error *error, int32_t status, const char *text, cons
 }
 
 const char *wisp_status_name(int32_t status) {
-    static const char *const names[] = {"ok",          "bad file",     "bad version", "unsupported",
-                                        "bad shape",   "bad argument", "no memory",   "bad index"};
+    static const char *const names[] = {"ok",        "bad file",     "bad version", "unsupported",
+                                        "bad shape", "bad argument", "no memory",   "bad index"};
     return status >= 0 && status < (int32_t)(sizeof names / sizeof *names) ? names[status] : "unknown status";
 }

@@ -224,7 +224,8 @@ static int32_t check_sections(wisp_model *model, wisp_error *error) {
 static bool good_dims(const wisp_file_tensor *t, bool dynamic, uint64_t symbols, bool *known) {
     *known = true;
     for (int i = 0; i < WISP_MAX_RANK; i++) {
-        if (i >= t->rank ? t->dims[i] != 0 : t->dims[i] < 0 && (!dynamic || (t->dims[i] != -1 && (uint64_t)(-1 - (int64_t)t->dims[i]) >= symbols)))
+        if (i >= t->rank ? t->dims[i] != 0
+                         : t->dims[i] < 0 && (!dynamic || (t->dims[i] != -1 && (uint64_t)(-1 - (int64_t)t->dims[i]) >= symbols)))
             return false;
         if (t->dims[i] < 0) *known = false;
     }

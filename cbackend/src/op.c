@@ -25,8 +25,7 @@ int wisp_check_operands(wisp_call *call, uint32_t min_inputs, uint32_t max_input
     const wisp_node *node = call->node;
     if (node->input_count < min_inputs || node->input_count > max_inputs)
         return wisp_call_fail_value(call, WISP_BAD_FILE, "wrong number of inputs:", node->input_count);
-    if (node->output_count != outputs)
-        return wisp_call_fail_value(call, WISP_BAD_FILE, "wrong number of outputs:", node->output_count);
+    if (node->output_count != outputs) return wisp_call_fail_value(call, WISP_BAD_FILE, "wrong number of outputs:", node->output_count);
     for (uint32_t i = 0; i < min_inputs; i++)
         if (!wisp_input(call, i)) return wisp_call_fail_value(call, WISP_BAD_FILE, "missing input", i);
     return WISP_OK;

@@ -12,9 +12,9 @@
 #include "wisp.h"
 
 /* Session memory is laid out alike on 32- and 64-bit targets: a pointer always takes eight bytes. */
-#define WISP_PTR(type, name) \
-    union {                  \
-        type name;           \
+#define WISP_PTR(type, name)  \
+    union {                   \
+        type name;            \
         uint64_t name##_slot; \
     }
 
@@ -51,7 +51,7 @@ struct wisp_node { /* 192 bytes */
     uint64_t macs;
     uint16_t code;
     uint8_t input_count, output_count;
-    uint32_t name; /* string offset */
+    uint32_t name;  /* string offset */
     uint32_t flags; /* WISP_OPERATOR_AT_PREPARE, WISP_NODE_READS_SHAPES */
     uint32_t reserved;
     int64_t state[WISP_NODE_STATE]; /* what prepare wants run to know; zero at first */
@@ -145,7 +145,10 @@ void *wisp_scratch(const wisp_call *call, uint32_t thread);
 #define F(name) float name;
 #define A(name) int32_t name[WISP_MAX_RANK];
 #define NONE uint32_t none_;
-#define OP(code, name, params) typedef struct wisp_##name##_params { params } wisp_##name##_params;
+#define OP(code, name, params)            \
+    typedef struct wisp_##name##_params { \
+        params                            \
+    } wisp_##name##_params;
 #include "ops.def"
 #undef OP
 #undef NONE

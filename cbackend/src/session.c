@@ -177,9 +177,11 @@ int32_t wisp_prepare(const wisp_model *model, const wisp_options *options, void 
                      wisp_error *error) {
     static const wisp_options defaults = {0};
     int32_t status;
-    if (!model || !model->header || !memory || !session) return wisp_error_set(error, WISP_BAD_ARGUMENT, "wisp_prepare: null pointer", NULL);
+    if (!model || !model->header || !memory || !session)
+        return wisp_error_set(error, WISP_BAD_ARGUMENT, "wisp_prepare: null pointer", NULL);
     if (!options) options = &defaults;
-    if ((uintptr_t)memory % WISP_ALIGNMENT) return wisp_error_set(error, WISP_BAD_ARGUMENT, "session memory must be aligned to 64 bytes", NULL);
+    if ((uintptr_t)memory % WISP_ALIGNMENT)
+        return wisp_error_set(error, WISP_BAD_ARGUMENT, "session memory must be aligned to 64 bytes", NULL);
     if (options->threads > WISP_MAX_THREADS || (options->symbol_count && !options->symbols))
         return wisp_error_set(error, WISP_BAD_ARGUMENT, "threads must be 1 to 64, and symbols given when counted", NULL);
     uint64_t needed = wisp_session_size(model);
@@ -293,7 +295,8 @@ static int32_t run_nodes(wisp_session *s, uint64_t (*clock)(void), uint64_t *tic
 }
 
 int32_t wisp_run_timed(wisp_session *s, uint64_t (*clock)(void), uint64_t *ticks, wisp_error *error) {
-    if (!s || !s->arena || (clock && !ticks)) return wisp_error_set(error, WISP_BAD_ARGUMENT, "wisp_run: bind an arena to the session first", NULL);
+    if (!s || !s->arena || (clock && !ticks))
+        return wisp_error_set(error, WISP_BAD_ARGUMENT, "wisp_run: bind an arena to the session first", NULL);
     s->active_threads = wisp_pool_enter(s->pool, s->threads);
     int32_t status = run_nodes(s, clock, ticks, error);
     wisp_pool_leave(s->pool, s->active_threads);

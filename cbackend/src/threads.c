@@ -21,8 +21,8 @@
 enum { SPIN = 2000 };
 
 struct wisp_pool {
-    uint32_t threads; /* the caller included */
-    atomic_uint busy; /* a run owns the workers */
+    uint32_t threads;    /* the caller included */
+    atomic_uint busy;    /* a run owns the workers */
     atomic_uint ticket;  /* raised for every job */
     atomic_uint pending; /* workers that have not finished the job */
     atomic_uint sleepers;

@@ -40,8 +40,8 @@ static double scale_by_power(double x, int64_t n) {
 }
 
 double exp(double x) {
-    static const double c[] = {1,          1,           1. / 2,       1. / 6,        1. / 24,        1. / 120,        1. / 720,
-                               1. / 5040,  1. / 40320,  1. / 362880,  1. / 3628800,  1. / 39916800,  1. / 479001600,  1. / 6227020800};
+    static const double c[] = {1,         1,          1. / 2,      1. / 6,       1. / 24,       1. / 120,       1. / 720,
+                               1. / 5040, 1. / 40320, 1. / 362880, 1. / 3628800, 1. / 39916800, 1. / 479001600, 1. / 6227020800};
     if (x != x) return x;
     x = x < -800 ? -800 : x > 800 ? 800 : x; /* beyond both ends of the doubles */
     double n = __builtin_rint(x * 1.4426950408889634);
@@ -162,8 +162,7 @@ static double reduce(float x, int *quadrant) {
     memcpy(&bits, &x, sizeof bits);
     uint64_t m = (bits & 0x7fffff) | 0x800000;
     int skip = (int)(bits >> 23 & 255) - 150 - 2, at = skip / 32, shift = skip % 32;
-    for (int i = 0; i < 3; i++)
-        words[i] = (uint32_t)(((uint64_t)two_over_pi[at + i] << 32 | two_over_pi[at + i + 1]) << shift >> 32);
+    for (int i = 0; i < 3; i++) words[i] = (uint32_t)(((uint64_t)two_over_pi[at + i] << 32 | two_over_pi[at + i + 1]) << shift >> 32);
     uint64_t turns = (m * words[0] << 32) + m * words[1] + (m * words[2] >> 32); /* of 2^62 each, modulo 4 */
     uint64_t n = (turns + ((uint64_t)1 << 61)) >> 62;
     double r = (double)(int64_t)(turns - (n << 62)) * (half_pi / 4611686018427387904.0);

@@ -57,7 +57,20 @@ void reset(void) {
 }
 
 __attribute__((section(".vectors"), used)) static const void *const vectors[16] = {
-    stack_top,          (void *)reset, (void *)stop_on_fault, (void *)stop_on_fault, (void *)stop_on_fault, (void *)stop_on_fault,
-    (void *)stop_on_fault, NULL,       NULL,                  NULL,                  NULL,                  (void *)stop_on_fault,
-    (void *)stop_on_fault, NULL,       (void *)stop_on_fault, (void *)stop_on_fault,
+    stack_top,
+    (void *)reset,
+    (void *)stop_on_fault,
+    (void *)stop_on_fault,
+    (void *)stop_on_fault,
+    (void *)stop_on_fault,
+    (void *)stop_on_fault,
+    NULL,
+    NULL,
+    NULL,
+    NULL,
+    (void *)stop_on_fault,
+    (void *)stop_on_fault,
+    NULL,
+    (void *)stop_on_fault,
+    (void *)stop_on_fault,
 };

@@ -59,14 +59,30 @@ void __aeabi_memclr(void *to, size_t size);
 void __aeabi_memclr4(void *to, size_t size);
 void __aeabi_memclr8(void *to, size_t size);
 
-void __aeabi_memcpy(void *to, const void *from, size_t size) { memcpy(to, from, size); }
-void __aeabi_memcpy4(void *to, const void *from, size_t size) { memcpy(to, from, size); }
-void __aeabi_memcpy8(void *to, const void *from, size_t size) { memcpy(to, from, size); }
-void __aeabi_memmove(void *to, const void *from, size_t size) { memmove(to, from, size); }
-void __aeabi_memset(void *to, size_t size, int value) { memset(to, value, size); }
-void __aeabi_memclr(void *to, size_t size) { memset(to, 0, size); }
-void __aeabi_memclr4(void *to, size_t size) { memset(to, 0, size); }
-void __aeabi_memclr8(void *to, size_t size) { memset(to, 0, size); }
+void __aeabi_memcpy(void *to, const void *from, size_t size) {
+    memcpy(to, from, size);
+}
+void __aeabi_memcpy4(void *to, const void *from, size_t size) {
+    memcpy(to, from, size);
+}
+void __aeabi_memcpy8(void *to, const void *from, size_t size) {
+    memcpy(to, from, size);
+}
+void __aeabi_memmove(void *to, const void *from, size_t size) {
+    memmove(to, from, size);
+}
+void __aeabi_memset(void *to, size_t size, int value) {
+    memset(to, value, size);
+}
+void __aeabi_memclr(void *to, size_t size) {
+    memset(to, 0, size);
+}
+void __aeabi_memclr4(void *to, size_t size) {
+    memset(to, 0, size);
+}
+void __aeabi_memclr8(void *to, size_t size) {
+    memset(to, 0, size);
+}
 
 /* 64-bit division (same document, 4.2): quotient in r0 and r1, remainder in r2 and r3. Schoolbook, one bit a step; a
  * quotient and divisor of 32 bits take the instruction. */

@@ -135,7 +135,8 @@ static int prepare_depthwise(wisp_call *call, const wisp_window *w) {
         return wisp_call_fail(call, WISP_BAD_SHAPE, "weights do not fit input, kernel or groups");
     if (window_columns(w) * w->kernel_h > INT32_MAX) return wisp_call_fail(call, WISP_BAD_SHAPE, "input too wide");
     bool left = false;
-    int status = s8 ? wisp_check_channels(call, wisp_input(call, 2), w->channels, &left) : wisp_check_bias(call, wisp_input(call, 2), w->channels);
+    int status =
+        s8 ? wisp_check_channels(call, wisp_input(call, 2), w->channels, &left) : wisp_check_bias(call, wisp_input(call, 2), w->channels);
     if (!status && s8) status = wisp_check_clamp(call, p->lo, p->hi);
     if (status) return status;
     call->node->state[0] = left;

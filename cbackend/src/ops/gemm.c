@@ -55,8 +55,8 @@ int wisp_prepare_Gemm(wisp_call *call) {
 
 typedef struct product {
     int32_t m, k, n;
-    int64_t panels;          /* of 16 columns */
-    int32_t rank;            /* of the batch */
+    int64_t panels; /* of 16 columns */
+    int32_t rank;   /* of the batch */
     int32_t dims[WISP_MAX_RANK];
 } product;
 
@@ -133,7 +133,8 @@ int wisp_prepare_MatMul(wisp_call *call) {
     const wisp_tensor *a = wisp_input(call, 0), *b = wisp_input(call, 1);
     product p;
     if (a->dtype != WISP_F32 || b->dtype != WISP_F32 || !WISP_FLOAT) return wisp_call_fail(call, WISP_UNSUPPORTED, "dtype must be f32");
-    if (a->layout != WISP_LAYOUT_PLAIN || b->layout != WISP_LAYOUT_PLAIN) return wisp_call_fail(call, WISP_BAD_FILE, "operands must be plain");
+    if (a->layout != WISP_LAYOUT_PLAIN || b->layout != WISP_LAYOUT_PLAIN)
+        return wisp_call_fail(call, WISP_BAD_FILE, "operands must be plain");
     if (a->rank < 1 || b->rank < 1 || !describe_product(a, b, &p)) return wisp_call_fail(call, WISP_BAD_SHAPE, "shapes do not fit");
     if (a->rank > 1) p.dims[p.rank++] = p.m;
     if (b->rank > 1) p.dims[p.rank++] = p.n;

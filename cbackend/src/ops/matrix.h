@@ -11,10 +11,10 @@ typedef struct wisp_matrix {
     bool pointwise; /* row r is x + r * k: no window */
     bool patch;     /* weights have one tap of kernel_h * kernel_w * k values: rows are copied together first */
     int32_t groups;
-    int32_t k, taps;       /* as the weights are packed */
-    int32_t group_k;       /* input channels of a group */
-    int32_t n, panels_n;   /* output channels of a group; rounded up to 16 */
-    int64_t rows;          /* output pixels */
+    int32_t k, taps;     /* as the weights are packed */
+    int32_t group_k;     /* input channels of a group */
+    int32_t n, panels_n; /* output channels of a group; rounded up to 16 */
+    int64_t rows;        /* output pixels */
     int64_t x_stride, out_stride;
     float min, max;
     int32_t lo, hi;

@@ -6,7 +6,7 @@
 #include "matrix.h"
 
 typedef struct pieces {
-    const void **rows;  /* pointers of one output row */
+    const void **rows;   /* pointers of one output row */
     const void **inside; /* of one window, padding left out */
     int32_t *offsets;
     int32_t *sums; /* s8 averages */
@@ -50,11 +50,22 @@ static int check_taps(wisp_call *call, const wisp_window *w) {
 static wisp_window max_window(const wisp_call *call) {
     const wisp_MaxPool_params *p = WISP_PARAMS(call, MaxPool);
     const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
-    return (wisp_window){.batch = x->dims[0], .in_h = x->dims[1], .in_w = x->dims[2], .channels = x->dims[3],
-                         .out_h = y->dims[1], .out_w = y->dims[2],
-                         .kernel_h = p->kernel_h, .kernel_w = p->kernel_w, .stride_h = p->stride_h, .stride_w = p->stride_w,
-                         .dilation_h = p->dilation_h, .dilation_w = p->dilation_w, .pad_top = p->pad_top, .pad_left = p->pad_left,
-                         .pad_bottom = p->pad_bottom, .pad_right = p->pad_right};
+    return (wisp_window){.batch = x->dims[0],
+                         .in_h = x->dims[1],
+                         .in_w = x->dims[2],
+                         .channels = x->dims[3],
+                         .out_h = y->dims[1],
+                         .out_w = y->dims[2],
+                         .kernel_h = p->kernel_h,
+                         .kernel_w = p->kernel_w,
+                         .stride_h = p->stride_h,
+                         .stride_w = p->stride_w,
+                         .dilation_h = p->dilation_h,
+                         .dilation_w = p->dilation_w,
+                         .pad_top = p->pad_top,
+                         .pad_left = p->pad_left,
+                         .pad_bottom = p->pad_bottom,
+                         .pad_right = p->pad_right};
 }
 
 static void run_max_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
@@ -106,8 +117,14 @@ int wisp_prepare_MaxPool(wisp_call *call) {
 static wisp_window average_window(const wisp_call *call) {
     const wisp_AveragePool_params *p = WISP_PARAMS(call, AveragePool);
     const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
-    wisp_window w = {.batch = x->dims[0], .in_h = x->dims[1], .in_w = x->dims[2], .channels = x->dims[3],
-                     .out_h = y->dims[1], .out_w = y->dims[2], .dilation_h = 1, .dilation_w = 1};
+    wisp_window w = {.batch = x->dims[0],
+                     .in_h = x->dims[1],
+                     .in_w = x->dims[2],
+                     .channels = x->dims[3],
+                     .out_h = y->dims[1],
+                     .out_w = y->dims[2],
+                     .dilation_h = 1,
+                     .dilation_w = 1};
     if (p->global) {
         w.kernel_h = w.in_h, w.kernel_w = w.in_w, w.stride_h = w.stride_w = w.out_h = w.out_w = 1;
         return w;
@@ -132,7 +149,8 @@ static void average_s8(const wisp_call *call, const pieces *p, int32_t inside, i
     memset(p->sums, 0, 4 * (size_t)channels);
     if (inside) call->kernels->sum_s8((const int8_t *const *)p->inside, inside, channels, p->sums);
     for (int32_t c = 0; c < channels; c++)
-        out[c] = requantize_s8(add_wrap((int32_t)((uint32_t)add_wrap(p->sums[c], padding) << 8), row[0]), row[1], row[2], params->lo, params->hi);
+        out[c] = requantize_s8(add_wrap((int32_t)((uint32_t)add_wrap(p->sums[c], padding) << 8), row[0]), row[1], row[2], params->lo,
+                               params->hi);
 }
 
 static void average_f32(const wisp_call *call, const pieces *p, int32_t inside, int32_t count, int32_t channels, float *out) {

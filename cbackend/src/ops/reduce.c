@@ -236,7 +236,8 @@ static int prepare(wisp_call *call, int dtypes, bool order_only) {
     if (status != WISP_OK) return status;
     const wisp_tensor *x = wisp_input(call, 0), *axes = wisp_input(call, 1);
     const bool number = wisp_wide_kind(x->dtype) != WIDE_NONE && (x->dtype != WISP_BOOL || dtypes == ANY_DTYPE);
-    if (!number || (!WISP_FLOAT && x->dtype == WISP_F32) || (dtypes == FLOATS && wisp_wide_kind(x->dtype) != WIDE_FLOAT)) return wisp_refuse_dtype(call, x->dtype);
+    if (!number || (!WISP_FLOAT && x->dtype == WISP_F32) || (dtypes == FLOATS && wisp_wide_kind(x->dtype) != WIDE_FLOAT))
+        return wisp_refuse_dtype(call, x->dtype);
     if (axes != NULL && axes->dtype != WISP_S32 && axes->dtype != WISP_S64) return wisp_refuse_dtype(call, axes->dtype);
     if (axes != NULL && axes->data == NULL && axes->count > 0) return prepare_late(call);
     status = read_axes(call, WISP_BAD_SHAPE);

@@ -20,7 +20,8 @@ static inline int window_shape(wisp_call *call, wisp_window *w, const wisp_tenso
     const int32_t pads[] = {w->pad_top, w->pad_left, w->pad_bottom, w->pad_right};
     if (x->rank != 4 || !y || y->rank != 4) return wisp_call_fail(call, WISP_BAD_SHAPE, "takes a tensor of rank 4 (NHWC)");
     for (int i = 0; i < 6; i++)
-        if (at_least_one[i] < 1 || at_least_one[i] > LIMIT) return wisp_call_fail(call, WISP_BAD_FILE, "kernel, stride or dilation out of range");
+        if (at_least_one[i] < 1 || at_least_one[i] > LIMIT)
+            return wisp_call_fail(call, WISP_BAD_FILE, "kernel, stride or dilation out of range");
     for (int i = 0; i < 4; i++)
         if (pads[i] < 0 || pads[i] > LIMIT) return wisp_call_fail(call, WISP_BAD_FILE, "padding out of range");
     w->batch = x->dims[0], w->in_h = x->dims[1], w->in_w = x->dims[2], w->channels = x->dims[3];
@@ -43,7 +44,8 @@ static inline int64_t window_columns(const wisp_window *w) {
 /* rows[ky * columns + i] points at input pixel (oy * stride_h - pad_top + ky * dilation_h, i - pad_left) of image `b`,
  * or is `outside`. `size`: bytes of a value. Tap t of output column ox is rows[(t / kernel_w) * columns +
  * (t % kernel_w) * dilation_w + ox * stride_w]. */
-static inline void window_rows(const wisp_window *w, const void *x, int size, int64_t b, int64_t oy, const void *outside, const void **rows) {
+static inline void window_rows(const wisp_window *w, const void *x, int size, int64_t b, int64_t oy, const void *outside,
+                               const void **rows) {
     const int64_t columns = window_columns(w), pixel = (int64_t)w->channels * size;
     for (int32_t ky = 0; ky < w->kernel_h; ky++) {
         int64_t iy = oy * w->stride_h - w->pad_top + (int64_t)ky * w->dilation_h;

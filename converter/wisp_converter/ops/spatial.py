@@ -72,6 +72,8 @@ def _resize(emit: Emit, scales: Value | None, sizes: Value | None, roi: Value | 
     listed = list(range(rank)) if axes is None else [int(a) % rank for a in axes]
     _check_dtype(emit, x, attrs)
     spatial, image = _image_axes(emit, rank, listed, scales, sizes)
+    if attrs.get("antialias") and any(v is not None and v.data is None for v in (scales, sizes)):
+        raise emit.unsupported("antialias needs constant scales or sizes")
     operands = [None if v is None else _pick(emit, v, listed, spatial, fill)
                 for v, fill in ((scales, 1.0), (sizes, None), (roi, None))]
     if image is None:
@@ -155,9 +157,7 @@ def _axis_taps(node: Node, i: int) -> int:
         return 0
     if a["mode"] == MODES["nearest"]:
         return 1
-    shrink, scale = np.float32(1), _axis_scale(node, x, i)
-    if a.get("antialias") and scale < 1:
-        shrink = scale
+    shrink = min(_axis_scale(node, x, i), np.float32(1)) if a.get("antialias") else np.float32(1)
     reach = np.floor(np.float32(-1 if a["mode"] == MODES["linear"] else -2) / shrink)
     return 2 - 2 * (int(max(reach, -MAX_TAPS)) + 1)
 
@@ -172,4 +172,6 @@ def _axis_scale(node: Node, x: Value, i: int) -> np.float32:
 
 
 def scratch_Resize(node: Node) -> int:
+    if all(v is None or v.data is None for v in node.inputs[1:3]):
+        return 0  # the runtime will refuse it: sizes must be known at prepare
     return 8 * (node.outputs[0].shape[2] * _axis_taps(node, 1) + _axis_taps(node, 0))

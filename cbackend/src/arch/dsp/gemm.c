@@ -27,16 +27,17 @@ static void widen_row(const wisp_gemm_s8 *g, int32_t row, uint32_t *out, int row
  * w + 68, ... Written out because all of r0-r12 and lr are in use:
  *
  *   r0 weights   r1 rows   r2 r3 weights of the two outputs   r4 r5 a pair of rows   r6-r12, lr accumulators */
-__attribute__((naked, noinline)) static void multiply_4x2(const int8_t *w __attribute__((unused)), const uint32_t *x __attribute__((unused)),
-                                                          int32_t groups __attribute__((unused)), int32_t *acc __attribute__((unused))) {
-#define HALF(rotation, at)                         \
-    "ldrd r2, r3, [r0, #" #at "]\n"                \
-    "sxtb16 r2, r2" rotation "\n"                  \
-    "sxtb16 r3, r3" rotation "\n"                  \
-    "ldrd r4, r5, [r1], #8\n"                      \
-    "smlad r6, r2, r4, r6\n smlad r7, r3, r4, r7\n" \
-    "smlad r8, r2, r5, r8\n smlad r9, r3, r5, r9\n" \
-    "ldrd r4, r5, [r1], #8\n"                      \
+__attribute__((naked, noinline)) static void multiply_4x2(const int8_t *w __attribute__((unused)),
+                                                          const uint32_t *x __attribute__((unused)), int32_t groups __attribute__((unused)),
+                                                          int32_t *acc __attribute__((unused))) {
+#define HALF(rotation, at)                              \
+    "ldrd r2, r3, [r0, #" #at "]\n"                     \
+    "sxtb16 r2, r2" rotation "\n"                       \
+    "sxtb16 r3, r3" rotation "\n"                       \
+    "ldrd r4, r5, [r1], #8\n"                           \
+    "smlad r6, r2, r4, r6\n smlad r7, r3, r4, r7\n"     \
+    "smlad r8, r2, r5, r8\n smlad r9, r3, r5, r9\n"     \
+    "ldrd r4, r5, [r1], #8\n"                           \
     "smlad r10, r2, r4, r10\n smlad r11, r3, r4, r11\n" \
     "smlad r12, r2, r5, r12\n smlad lr, r3, r5, lr\n"
 #define GROUP(at) HALF("", at) HALF(", ror #8", at)
@@ -44,35 +45,35 @@ __attribute__((naked, noinline)) static void multiply_4x2(const int8_t *w __attr
             "ldmia r3, {r6-r12, lr}\n"
             "b 2f\n"
             "1:\n"
-            "str r2, [sp]\n" GROUP(0) GROUP(64) GROUP(128) GROUP(192)
-            "add r0, r0, #256\n"
-            "2:\n"
-            "ldr r2, [sp]\n"
-            "subs r2, r2, #4\n"
-            "bge 1b\n"
-            "adds r2, r2, #4\n"
-            "beq 4f\n"
-            "3:\n"
-            "str r2, [sp]\n" GROUP(0)
-            "ldr r2, [sp]\n"
-            "add r0, r0, #64\n"
-            "subs r2, r2, #1\n"
-            "bne 3b\n"
-            "4:\n"
-            "ldr r3, [sp, #4]\n"
-            "stmia r3, {r6-r12, lr}\n"
-            "pop {r2, r3, r4, r5, r6, r7, r8, r9, r10, r11, r12, pc}\n");
+            "str r2, [sp]\n" GROUP(0) GROUP(64) GROUP(128)
+                GROUP(192) "add r0, r0, #256\n"
+                           "2:\n"
+                           "ldr r2, [sp]\n"
+                           "subs r2, r2, #4\n"
+                           "bge 1b\n"
+                           "adds r2, r2, #4\n"
+                           "beq 4f\n"
+                           "3:\n"
+                           "str r2, [sp]\n" GROUP(0) "ldr r2, [sp]\n"
+                                                     "add r0, r0, #64\n"
+                                                     "subs r2, r2, #1\n"
+                                                     "bne 3b\n"
+                                                     "4:\n"
+                                                     "ldr r3, [sp, #4]\n"
+                                                     "stmia r3, {r6-r12, lr}\n"
+                                                     "pop {r2, r3, r4, r5, r6, r7, r8, r9, r10, r11, r12, pc}\n");
 #undef GROUP
 #undef HALF
 }
 
 /* The same for 1 row and 8 outputs: r4 r5 the row, r2 r3 one output, r6-r12 and lr accumulators. */
-__attribute__((naked, noinline)) static void multiply_1x8(const int8_t *w __attribute__((unused)), const uint32_t *x __attribute__((unused)),
-                                                          int32_t groups __attribute__((unused)), int32_t *acc __attribute__((unused))) {
-#define OUTPUT(acc, at)              \
-    "ldr r3, [r0, #" #at "]\n"       \
-    "sxtb16 r2, r3\n"                \
-    "sxtb16 r3, r3, ror #8\n"        \
+__attribute__((naked, noinline)) static void multiply_1x8(const int8_t *w __attribute__((unused)),
+                                                          const uint32_t *x __attribute__((unused)), int32_t groups __attribute__((unused)),
+                                                          int32_t *acc __attribute__((unused))) {
+#define OUTPUT(acc, at)                \
+    "ldr r3, [r0, #" #at "]\n"         \
+    "sxtb16 r2, r3\n"                  \
+    "sxtb16 r3, r3, ror #8\n"          \
     "smlad " acc ", r2, r4, " acc "\n" \
     "smlad " acc ", r3, r5, " acc "\n"
     __asm__("push {r2, r3, r4, r5, r6, r7, r8, r9, r10, r11, r12, lr}\n"
@@ -80,14 +81,13 @@ __attribute__((naked, noinline)) static void multiply_1x8(const int8_t *w __attr
             "1:\n"
             "str r2, [sp]\n"
             "ldrd r4, r5, [r1], #8\n" OUTPUT("r6", 0) OUTPUT("r7", 4) OUTPUT("r8", 8) OUTPUT("r9", 12) OUTPUT("r10", 16) OUTPUT("r11", 20)
-                OUTPUT("r12", 24) OUTPUT("lr", 28)
-            "ldr r2, [sp]\n"
-            "add r0, r0, #64\n"
-            "subs r2, r2, #1\n"
-            "bne 1b\n"
-            "ldr r3, [sp, #4]\n"
-            "stmia r3, {r6-r12, lr}\n"
-            "pop {r2, r3, r4, r5, r6, r7, r8, r9, r10, r11, r12, pc}\n");
+                OUTPUT("r12", 24) OUTPUT("lr", 28) "ldr r2, [sp]\n"
+                                                   "add r0, r0, #64\n"
+                                                   "subs r2, r2, #1\n"
+                                                   "bne 1b\n"
+                                                   "ldr r3, [sp, #4]\n"
+                                                   "stmia r3, {r6-r12, lr}\n"
+                                                   "pop {r2, r3, r4, r5, r6, r7, r8, r9, r10, r11, r12, pc}\n");
 #undef OUTPUT
 }
 

@@ -34,11 +34,10 @@ static void load_block(block *b, const wisp_dwconv_s8 *d, int32_t c0) {
         const int8_t *even = first + (2 * v < panels ? 2 * v : panels - 1) * panel_size;
         const int8_t *odd = first + (2 * v + 1 < panels ? 2 * v + 1 : panels - 1) * panel_size;
         for (int32_t g = 0; g < b->groups; g += 2) {
-            /* 32-byte pairs P0 P1 P2 P3 of both panels -> P0 P0' P2 P2', P1 P1' P3 P3' -> [P0 P1 by halfword], [P2 P3] */
+            /* 32-byte pairs P0..P3 of both panels -> P0 P0' P1 P1', P2 P2' P3 P3' -> by halfword, the first half with the second */
             vector_pair p = interleave(load_pairs(even, panel_size, g * 64), load_pairs(odd, panel_size, g * 64), 32);
-            vector_pair w = interleave(lo(p), hi(p), 2);
-            b->weights[g][v] = lo(w);
-            if (g + 1 < b->groups) b->weights[g + 1][v] = hi(w);
+            b->weights[g][v] = Q6_Vh_vshuff_Vh(lo(p));
+            if (g + 1 < b->groups) b->weights[g + 1][v] = Q6_Vh_vshuff_Vh(hi(p));
         }
     }
     load_requantizer(&b->q, d->channels + c0 / WISP_CHANNELS, panels, d->lo, d->hi, d->left);

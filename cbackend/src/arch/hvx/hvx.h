@@ -95,7 +95,8 @@ typedef struct requantizer {
 } requantizer;
 
 /* The first `panels` blocks (1..8) at `channels`; the others repeat the last one. */
-ALWAYS_INLINE void load_requantizer(requantizer *q, const wisp_channels_s8 *channels, int32_t panels, int8_t lowest, int8_t highest, int left) {
+ALWAYS_INLINE void load_requantizer(requantizer *q, const wisp_channels_s8 *channels, int32_t panels, int8_t lowest, int8_t highest,
+                                    int left) {
     vector multiplier[4];
     for (int v = 0; v < 4; v++) {
         const wisp_channels_s8 *a = channels + (2 * v < panels ? 2 * v : panels - 1);

@@ -5,8 +5,8 @@
  * last one. */
 ALWAYS_INLINE void NAME(convolve_pixels_s8)(const wisp_dwconv_s8 *d, const wisp_channels_s8 *ch, const int8_t *w, ptrdiff_t c0, int32_t i,
                                             size_t vl) {
-#define DECLARE(p)                                                       \
-    int32_t i##p = i + p < d->n ? i + p : d->n - 1;                      \
+#define DECLARE(p)                                                         \
+    int32_t i##p = i + p < d->n ? i + p : d->n - 1;                        \
     const int8_t *const *row##p = d->rows + (ptrdiff_t)i##p * d->row_step; \
     VEC_S32 a##p = LOAD_S32(ch->bias, vl);
     EACH_PIXEL(DECLARE)
@@ -15,11 +15,11 @@ ALWAYS_INLINE void NAME(convolve_pixels_s8)(const wisp_dwconv_s8 *d, const wisp_
         ptrdiff_t first = d->tap_offset[t];
         ptrdiff_t second = d->tap_offset[t + 1 < d->taps ? t + 1 : t]; /* a missing tap has zero weights */
         VEC_S8X2 pair = LOAD_S8X2(w, vl);
-#define STEP(p)                                                                                             \
-    {                                                                                                       \
-        VEC_S16 sum = __riscv_vwmul(LOAD_S8(row##p[first] + c0, vl), GET_S8(pair, 0), vl);                  \
-        sum = __riscv_vwmacc(sum, LOAD_S8(row##p[second] + c0, vl), GET_S8(pair, 1), vl);                   \
-        a##p = __riscv_vwadd_wv(a##p, sum, vl);                                                             \
+#define STEP(p)                                                                            \
+    {                                                                                      \
+        VEC_S16 sum = __riscv_vwmul(LOAD_S8(row##p[first] + c0, vl), GET_S8(pair, 0), vl); \
+        sum = __riscv_vwmacc(sum, LOAD_S8(row##p[second] + c0, vl), GET_S8(pair, 1), vl);  \
+        a##p = __riscv_vwadd_wv(a##p, sum, vl);                                            \
     }
         EACH_PIXEL(STEP)
 #undef STEP
@@ -36,10 +36,10 @@ ALWAYS_INLINE void NAME(convolve_pixels_s8)(const wisp_dwconv_s8 *d, const wisp_
 #define TO_S16(p) VEC_S16 t##p = SHIFT_TO_S16(a##p, narrow_shift, vl);
     EACH_PIXEL(TO_S16)
 #undef TO_S16
-#define STORE(p)                                                                                         \
-    {                                                                                                    \
-        VEC_S8 q = CLAMP(ROUND_TO_S8(SCALE_S16(t##p, multiplier, vl), vl), d->lo, d->hi, vl);            \
-        __riscv_vse8(d->out + i##p * d->out_stride + c0, q, vl);                                         \
+#define STORE(p)                                                                              \
+    {                                                                                         \
+        VEC_S8 q = CLAMP(ROUND_TO_S8(SCALE_S16(t##p, multiplier, vl), vl), d->lo, d->hi, vl); \
+        __riscv_vse8(d->out + i##p * d->out_stride + c0, q, vl);                              \
     }
     EACH_PIXEL(STORE)
 #undef STORE
@@ -70,9 +70,9 @@ ALWAYS_INLINE void NAME(convolve_pixels_f32)(const wisp_dwconv_f32 *d, ptrdiff_t
         EACH_PIXEL(STEP)
 #undef STEP
     }
-#define STORE(p)                                                     \
-    a##p = CLAMP_AT_LEAST(a##p, d->lo, vl);                          \
-    a##p = CLAMP_AT_MOST(a##p, d->hi, vl);                           \
+#define STORE(p)                            \
+    a##p = CLAMP_AT_LEAST(a##p, d->lo, vl); \
+    a##p = CLAMP_AT_MOST(a##p, d->hi, vl);  \
     __riscv_vse32(d->out + i##p * d->out_stride + c0, a##p, vl);
     EACH_PIXEL(STORE)
 #undef STORE

@@ -51,14 +51,14 @@ ALWAYS_INLINE vfloat32m8_t load_operand(const float *p, int step, float fixed, s
     return step ? __riscv_vle32_v_f32m8(p + i, vl) : __riscv_vfmv_v_f_f32m8(fixed, vl);
 }
 
-#define FOR_BLOCKS(expression)                                              \
-    if (n == 0) return;                                                     \
-    const float fixed_a = *a, fixed_b = *b;                                 \
-    for (size_t i = 0, vl; i < n; i += vl) {                                \
-        vl = __riscv_vsetvl_e32m8(n - i);                                   \
-        vfloat32m8_t va = load_operand(a, step_a, fixed_a, i, vl);          \
-        vfloat32m8_t vb = load_operand(b, step_b, fixed_b, i, vl);          \
-        __riscv_vse32(y + i, expression, vl);                               \
+#define FOR_BLOCKS(expression)                                     \
+    if (n == 0) return;                                            \
+    const float fixed_a = *a, fixed_b = *b;                        \
+    for (size_t i = 0, vl; i < n; i += vl) {                       \
+        vl = __riscv_vsetvl_e32m8(n - i);                          \
+        vfloat32m8_t va = load_operand(a, step_a, fixed_a, i, vl); \
+        vfloat32m8_t vb = load_operand(b, step_b, fixed_b, i, vl); \
+        __riscv_vse32(y + i, expression, vl);                      \
     }
 
 void wisp_add_f32_rvv(const float *a, int step_a, const float *b, int step_b, float *y, size_t n) {
@@ -73,9 +73,7 @@ void wisp_mul_f32_rvv(const float *a, int step_a, const float *b, int step_b, fl
     FOR_BLOCKS(__riscv_vfmul(va, vb, vl))
 }
 
-void wisp_div_f32_rvv(const float *a, int step_a, const float *b, int step_b, float *y, size_t n) {
-    FOR_BLOCKS(__riscv_vfdiv(va, vb, vl))
-}
+void wisp_div_f32_rvv(const float *a, int step_a, const float *b, int step_b, float *y, size_t n){FOR_BLOCKS(__riscv_vfdiv(va, vb, vl))}
 
 /* b, or a where `take` says so or a is NaN: a NaN of b already stays, comparing false. */
 ALWAYS_INLINE vfloat32m8_t choose(vfloat32m8_t a, vfloat32m8_t b, vbool4_t take, size_t vl) {

@@ -14,11 +14,11 @@ ALWAYS_INLINE void NAME(multiply_tile_s8)(const wisp_gemm_s8 *g, int32_t j, ptrd
         VEC_S8X4 group = LOAD_S8X4(w, vl); /* one value of all 16 outputs in each register */
 #define STEP(r) \
     if (r < rows) a##r = __riscv_vwmacc(a##r, (int16_t)x[GROUP * r + value], wide, vl);
-#define STEP_VALUE(v)                                                  \
-    {                                                                  \
-        enum { value = v };                                            \
-        VEC_S16 wide = __riscv_vsext_vf2(GET_S8(group, value), vl);    \
-        EACH_ROW(STEP)                                                 \
+#define STEP_VALUE(v)                                               \
+    {                                                               \
+        enum { value = v };                                         \
+        VEC_S16 wide = __riscv_vsext_vf2(GET_S8(group, value), vl); \
+        EACH_ROW(STEP)                                              \
     }
         STEP_VALUE(0) STEP_VALUE(1) STEP_VALUE(2) STEP_VALUE(3)
 #undef STEP_VALUE
@@ -39,10 +39,10 @@ ALWAYS_INLINE void NAME(multiply_tile_s8)(const wisp_gemm_s8 *g, int32_t j, ptrd
 #undef TO_S16
     size_t width = g->n - j < WISP_CHANNELS ? (size_t)(g->n - j) : WISP_CHANNELS;
     int32_t last = g->m - 1;
-#define STORE(r)                                                                                               \
-    if (r < rows) {                                                                                            \
-        VEC_S8 q = CLAMP(ROUND_TO_S8(SCALE_S16(t##r, multiplier, vl), vl), g->lo, g->hi, vl);                  \
-        __riscv_vse8(g->out + (r < last ? r : last) * g->out_stride + j, q, width);                            \
+#define STORE(r)                                                                              \
+    if (r < rows) {                                                                           \
+        VEC_S8 q = CLAMP(ROUND_TO_S8(SCALE_S16(t##r, multiplier, vl), vl), g->lo, g->hi, vl); \
+        __riscv_vse8(g->out + (r < last ? r : last) * g->out_stride + j, q, width);           \
     }
     EACH_ROW(STORE)
 #undef STORE
@@ -76,11 +76,11 @@ ALWAYS_INLINE void NAME(multiply_tile_f32)(const wisp_gemm_f32 *g, int32_t j, in
         }
     }
     size_t width = g->n - j < WISP_CHANNELS ? (size_t)(g->n - j) : WISP_CHANNELS;
-#define STORE(r)                                                                                   \
-    if (r < rows) {                                                                                \
-        a##r = CLAMP_AT_LEAST(a##r, g->lo, width);                                                 \
-        a##r = CLAMP_AT_MOST(a##r, g->hi, width);                                                  \
-        __riscv_vse32(g->out + (r < last ? r : last) * g->out_stride + j, a##r, width);            \
+#define STORE(r)                                                                        \
+    if (r < rows) {                                                                     \
+        a##r = CLAMP_AT_LEAST(a##r, g->lo, width);                                      \
+        a##r = CLAMP_AT_MOST(a##r, g->hi, width);                                       \
+        __riscv_vse32(g->out + (r < last ? r : last) * g->out_stride + j, a##r, width); \
     }
     EACH_ROW(STORE)
 #undef STORE

@@ -29,8 +29,7 @@ void wisp_sum_s8_rvv(const int8_t *const *rows, int32_t count, int32_t c, int32_
     for (size_t i = 0, vl; i < (size_t)c; i += vl) {
         vl = __riscv_vsetvl_e8m2((size_t)c - i);
         vint32m8_t sum = __riscv_vmv_v_x_i32m8(0, vl);
-        for (int32_t t = 0; t < count; t++)
-            sum = __riscv_vwadd_wv(sum, __riscv_vsext_vf2(__riscv_vle8_v_i8m2(rows[t] + i, vl), vl), vl);
+        for (int32_t t = 0; t < count; t++) sum = __riscv_vwadd_wv(sum, __riscv_vsext_vf2(__riscv_vle8_v_i8m2(rows[t] + i, vl), vl), vl);
         __riscv_vse32(out + i, sum, vl);
     }
 }

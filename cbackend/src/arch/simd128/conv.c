@@ -59,28 +59,28 @@ ALWAYS_INLINE void convolve_pixels(const wisp_dwconv_s8 *d_, const block *block_
         ptrdiff_t second = d_->tap_offset[t + 1 < d_->taps ? t + 1 : t]; /* a missing tap has zero weights */
         v128_t w0 = wasm_i16x8_load8x8(w), w1 = wasm_i16x8_load8x8(w + 8);
         v128_t w2 = wasm_i16x8_load8x8(w + 16), w3 = wasm_i16x8_load8x8(w + 24);
-#define STEP(p)                                                                                                      \
-    {                                                                                                                \
-        v128_t x0 = load_channels(row##p[first], block_, kind), x1 = load_channels(row##p[second], block_, kind);    \
-        v128_t low = wasm_i8x16_shuffle(x0, x1, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);             \
-        v128_t high = wasm_i8x16_shuffle(x0, x1, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);      \
-        a##p = wasm_i32x4_add(a##p, wasm_i32x4_dot_i16x8(wasm_i16x8_extend_low_i8x16(low), w0));                     \
-        b##p = wasm_i32x4_add(b##p, wasm_i32x4_dot_i16x8(wasm_i16x8_extend_high_i8x16(low), w1));                    \
-        c##p = wasm_i32x4_add(c##p, wasm_i32x4_dot_i16x8(wasm_i16x8_extend_low_i8x16(high), w2));                    \
-        d##p = wasm_i32x4_add(d##p, wasm_i32x4_dot_i16x8(wasm_i16x8_extend_high_i8x16(high), w3));                   \
+#define STEP(p)                                                                                                   \
+    {                                                                                                             \
+        v128_t x0 = load_channels(row##p[first], block_, kind), x1 = load_channels(row##p[second], block_, kind); \
+        v128_t low = wasm_i8x16_shuffle(x0, x1, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);          \
+        v128_t high = wasm_i8x16_shuffle(x0, x1, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);   \
+        a##p = wasm_i32x4_add(a##p, wasm_i32x4_dot_i16x8(wasm_i16x8_extend_low_i8x16(low), w0));                  \
+        b##p = wasm_i32x4_add(b##p, wasm_i32x4_dot_i16x8(wasm_i16x8_extend_high_i8x16(low), w1));                 \
+        c##p = wasm_i32x4_add(c##p, wasm_i32x4_dot_i16x8(wasm_i16x8_extend_low_i8x16(high), w2));                 \
+        d##p = wasm_i32x4_add(d##p, wasm_i32x4_dot_i16x8(wasm_i16x8_extend_high_i8x16(high), w3));                \
     }
         EACH_PIXEL(STEP)
 #undef STEP
     }
-#define STORE(p)                                                                                                                    \
-    {                                                                                                                               \
-        v128_t q = wasm_i8x16_narrow_i16x8(finish_channels(a##p, b##p, block_, 0), finish_channels(c##p, d##p, block_, 1));         \
-        int8_t *out = d_->out + i##p * d_->out_stride + block_->c0;                                                                 \
-        q = clamp_s8(q, d_->lo, d_->hi);                                                                                            \
-        if (kind == BLOCK_FULL)                                                                                                     \
-            wasm_v128_store(out, q);                                                                                                \
-        else                                                                                                                        \
-            store_bytes(out, q, block_->width);                                                                                     \
+#define STORE(p)                                                                                                            \
+    {                                                                                                                       \
+        v128_t q = wasm_i8x16_narrow_i16x8(finish_channels(a##p, b##p, block_, 0), finish_channels(c##p, d##p, block_, 1)); \
+        int8_t *out = d_->out + i##p * d_->out_stride + block_->c0;                                                         \
+        q = clamp_s8(q, d_->lo, d_->hi);                                                                                    \
+        if (kind == BLOCK_FULL)                                                                                             \
+            wasm_v128_store(out, q);                                                                                        \
+        else                                                                                                                \
+            store_bytes(out, q, block_->width);                                                                             \
     }
     EACH_PIXEL(STORE)
 #undef STORE
@@ -116,20 +116,20 @@ ALWAYS_INLINE void convolve_pixels_f32(const wisp_dwconv_f32 *d, ptrdiff_t c, in
     for (int32_t t = 0; t < d->taps; t++, w += WISP_CHANNELS) {
         ptrdiff_t offset = d->tap_offset[t];
         v128_t w0 = wasm_v128_load(w), w1 = wasm_v128_load(w + 4);
-#define STEP(p)                                                                                                  \
-    {                                                                                                            \
-        const float *x = row##p[offset] + c;                                                                     \
-        a##p = wasm_f32x4_add(a##p, wasm_f32x4_mul(load_floats(x, width), w0));                                  \
-        b##p = wasm_f32x4_add(b##p, wasm_f32x4_mul(width > 4 ? load_floats(x + 4, width - 4) : w1, w1));         \
+#define STEP(p)                                                                                          \
+    {                                                                                                    \
+        const float *x = row##p[offset] + c;                                                             \
+        a##p = wasm_f32x4_add(a##p, wasm_f32x4_mul(load_floats(x, width), w0));                          \
+        b##p = wasm_f32x4_add(b##p, wasm_f32x4_mul(width > 4 ? load_floats(x + 4, width - 4) : w1, w1)); \
     }
         EACH_PIXEL(STEP)
 #undef STEP
     }
-#define STORE(p)                                                             \
-    {                                                                        \
-        float *out = d->out + i##p * d->out_stride + c;                      \
-        store_floats(out, clamp_f32(a##p, d->lo, d->hi), width);             \
-        store_floats(out + 4, clamp_f32(b##p, d->lo, d->hi), width - 4);     \
+#define STORE(p)                                                         \
+    {                                                                    \
+        float *out = d->out + i##p * d->out_stride + c;                  \
+        store_floats(out, clamp_f32(a##p, d->lo, d->hi), width);         \
+        store_floats(out + 4, clamp_f32(b##p, d->lo, d->hi), width - 4); \
     }
     EACH_PIXEL(STORE)
 #undef STORE

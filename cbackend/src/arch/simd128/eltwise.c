@@ -44,17 +44,17 @@ ALWAYS_INLINE v128_t mul_16(const wisp_mul_s8 *p, v128_t a, v128_t b) {
 
 /* Runs `body` over n elements, 16 at a time; step 0 broadcasts the one value, read before the first write. The copy of
  * the parameters stays in registers: stores through y cannot change it. */
-#define FOR_BLOCKS(body)                                                                                    \
-    if (n == 0) return;                                                                                     \
-    const v128_t fixed_a = wasm_i8x16_splat(*a), fixed_b = wasm_i8x16_splat(*b);                            \
-    size_t i = 0;                                                                                           \
-    for (; i + BLOCK <= n; i += BLOCK) {                                                                    \
-        v128_t va = step_a ? wasm_v128_load(a + i) : fixed_a, vb = step_b ? wasm_v128_load(b + i) : fixed_b; \
-        wasm_v128_store(y + i, body(&local, va, vb));                                                       \
-    }                                                                                                       \
-    if (i < n) {                                                                                            \
+#define FOR_BLOCKS(body)                                                                                           \
+    if (n == 0) return;                                                                                            \
+    const v128_t fixed_a = wasm_i8x16_splat(*a), fixed_b = wasm_i8x16_splat(*b);                                   \
+    size_t i = 0;                                                                                                  \
+    for (; i + BLOCK <= n; i += BLOCK) {                                                                           \
+        v128_t va = step_a ? wasm_v128_load(a + i) : fixed_a, vb = step_b ? wasm_v128_load(b + i) : fixed_b;       \
+        wasm_v128_store(y + i, body(&local, va, vb));                                                              \
+    }                                                                                                              \
+    if (i < n) {                                                                                                   \
         v128_t va = step_a ? load_bytes(a + i, n - i) : fixed_a, vb = step_b ? load_bytes(b + i, n - i) : fixed_b; \
-        store_bytes(y + i, body(&local, va, vb), n - i);                                                    \
+        store_bytes(y + i, body(&local, va, vb), n - i);                                                           \
     }
 
 void wisp_add_s8_simd128(const wisp_add_s8 *p, const int8_t *a, int step_a, const int8_t *b, int step_b, int8_t *y, size_t n) {

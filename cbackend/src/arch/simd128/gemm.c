@@ -62,16 +62,16 @@ ALWAYS_INLINE void multiply_tile_s8(const wisp_gemm_s8 *g, int32_t j, ptrdiff_t 
     v128_t second = scale_s16(wasm_i16x8_narrow_i32x4(t2, t3), multiplier);
     v128_t q = clamp_s8(wasm_i8x16_narrow_i16x8(first, second), g->lo, g->hi);
     const int32_t last = g->m - 1, width = g->n - j;
-#define STORE(r)                                                         \
-    if (r < rows) {                                                      \
-        int8_t *out = g->out + (r < last ? r : last) * g->out_stride + j; \
-        if (width >= OUTPUTS) {                                          \
-            wasm_v128_store32_lane(out, q, r);                           \
-        } else {                                                         \
-            out[0] = wasm_i8x16_extract_lane(q, OUTPUTS * r);            \
+#define STORE(r)                                                                 \
+    if (r < rows) {                                                              \
+        int8_t *out = g->out + (r < last ? r : last) * g->out_stride + j;        \
+        if (width >= OUTPUTS) {                                                  \
+            wasm_v128_store32_lane(out, q, r);                                   \
+        } else {                                                                 \
+            out[0] = wasm_i8x16_extract_lane(q, OUTPUTS * r);                    \
             if (width > 1) out[1] = wasm_i8x16_extract_lane(q, OUTPUTS * r + 1); \
             if (width > 2) out[2] = wasm_i8x16_extract_lane(q, OUTPUTS * r + 2); \
-        }                                                                \
+        }                                                                        \
     }
     EACH_ROW(STORE)
 #undef STORE
@@ -102,22 +102,22 @@ ALWAYS_INLINE void multiply_tile_f32(const wisp_gemm_f32 *g, int32_t j, int rows
 #undef POINT
         for (int32_t c = 0; c < g->k; c++, w += WISP_CHANNELS) {
             v128_t w0 = wasm_v128_load(w), w1 = wasm_v128_load(w + 4);
-#define STEP(r)                                                 \
-    if (r < rows) {                                             \
-        v128_t v = wasm_v128_load32_splat(x##r + c);            \
-        a##r = wasm_f32x4_add(a##r, wasm_f32x4_mul(v, w0));     \
-        b##r = wasm_f32x4_add(b##r, wasm_f32x4_mul(v, w1));     \
+#define STEP(r)                                             \
+    if (r < rows) {                                         \
+        v128_t v = wasm_v128_load32_splat(x##r + c);        \
+        a##r = wasm_f32x4_add(a##r, wasm_f32x4_mul(v, w0)); \
+        b##r = wasm_f32x4_add(b##r, wasm_f32x4_mul(v, w1)); \
     }
             EACH_ROW(STEP)
 #undef STEP
         }
     }
     const ptrdiff_t width = g->n - j;
-#define STORE(r)                                                             \
-    if (r < rows) {                                                          \
-        float *out = g->out + (r < last ? r : last) * g->out_stride + j;     \
-        store_floats(out, clamp_f32(a##r, g->lo, g->hi), width);             \
-        store_floats(out + 4, clamp_f32(b##r, g->lo, g->hi), width - 4);     \
+#define STORE(r)                                                         \
+    if (r < rows) {                                                      \
+        float *out = g->out + (r < last ? r : last) * g->out_stride + j; \
+        store_floats(out, clamp_f32(a##r, g->lo, g->hi), width);         \
+        store_floats(out + 4, clamp_f32(b##r, g->lo, g->hi), width - 4); \
     }
     EACH_ROW(STORE)
 #undef STORE

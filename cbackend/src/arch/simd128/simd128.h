@@ -48,11 +48,11 @@ ALWAYS_INLINE lane_shifts prepare_shifts(const int32_t *shift) {
     s.is_left = wasm_i32x4_lt(n, wasm_i32x4_const_splat(1));
     s.any_left = wasm_v128_any_true(s.is_left);
     /* In lanes with n <= 0 these counts are taken modulo 32, which is harmless. */
-    s.offset = wasm_u32x4_make(1u << (31 - shift[0] & 31), 1u << (31 - shift[1] & 31), 1u << (31 - shift[2] & 31),
-                               1u << (31 - shift[3] & 31));
+    s.offset =
+        wasm_u32x4_make(1u << (31 - shift[0] & 31), 1u << (31 - shift[1] & 31), 1u << (31 - shift[2] & 31), 1u << (31 - shift[3] & 31));
     s.factor = wasm_i32x4_shl(s.offset, 1);
-    s.left = s.any_left ? wasm_u32x4_make(1u << (-shift[0] & 31), 1u << (-shift[1] & 31), 1u << (-shift[2] & 31), 1u << (-shift[3] & 31))
-                        : n;
+    s.left =
+        s.any_left ? wasm_u32x4_make(1u << (-shift[0] & 31), 1u << (-shift[1] & 31), 1u << (-shift[2] & 31), 1u << (-shift[3] & 31)) : n;
     return s;
 }
 
