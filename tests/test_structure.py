@@ -79,7 +79,7 @@ def test_kernel_names(isa):
     dtypes = "s8|u8|s16|s32|f16|f32"
     for path in (CBACKEND / "src" / "arch" / isa).glob("*.[ch]"):
         text = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.DOTALL)
-        for name in re.findall(r"\b(wisp_\w+)\(const [^;{]*\)\s*\{", text) + re.findall(r"^void (wisp_\w+)\(", text, re.MULTILINE):
+        for name in re.findall(r"\b(wisp_\w+)\(const [^;{]*\)\s*\{", text) + re.findall(r"^void (wisp_\w+)\([^;{]*\)\s*\{", text, re.MULTILINE):
             assert re.fullmatch(rf"wisp_\w+_({dtypes})_{isa}|wisp_kernels_{isa}", name), f"{path.name}: {name}"
 
 
