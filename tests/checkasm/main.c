@@ -3,14 +3,11 @@
 #include "checkasm.h"
 
 #include <math.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "wisp.h"
 
@@ -103,15 +100,9 @@ void begin_case(const char *format, ...) {
 }
 
 static void allocate_regions(void) {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    for (int i = 0; i < REGIONS; i++) {
-        char *base = mmap(NULL, region_size + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (base == MAP_FAILED || mprotect(base + page, region_size, PROT_READ | PROT_WRITE) != 0) {
-            perror("checkasm: mmap");
-            exit(2);
-        }
-        state.regions[i] = base + page;
-    }
+    if (guard_regions(state.regions, REGIONS, region_size)) return;
+    perror("checkasm: no memory");
+    exit(2);
 }
 
 static void *place_buffer(size_t size, bool at_end) {
@@ -188,6 +179,7 @@ void expect(bool condition, const char *what) {
 
 static bool margins_untouched(const output *o) {
     const unsigned char *actual = o->actual;
+    if (!guards_untouched(state.regions, state.regions_used, region_size)) return false;
     for (size_t i = 1; i <= margin_before(o->actual); i++)
         if (actual[-(ptrdiff_t)i] != 0xa5) return false;
     for (size_t i = 0; i < margin_after(o->actual); i++)
@@ -229,17 +221,8 @@ void expect_close_floats(const output *o, const double *bound) {
     expect_floats(o, bound, false);
 }
 
-static const struct {
-    int number;
-    const char *name;
-} signals[] = {{SIGSEGV, "SIGSEGV"}, {SIGILL, "SIGILL"}, {SIGBUS, "SIGBUS"}, {SIGFPE, "SIGFPE"}, {SIGABRT, "SIGABRT"}};
-
-static void handle_crash(int number) {
-    char line[512];
-    const char *name = "a signal";
-    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
-        if (signals[i].number == number) name = signals[i].name;
-    int size = snprintf(line, sizeof line, "CRASHED %s %s: %s: %s (seed %llu)\n%ld passed, %ld failed\n", state.isa, state.slot,
+static void report_crash(const char *name) {
+    fprintf(stderr, "CRASHED %s %s: %s: %s (seed %llu)\n%ld passed, %ld failed\n", state.isa, state.slot,
                         state.description, name, (unsigned long long)state.seed, state.passed, state.failed + 1);
     if (size > 0 && write(STDERR_FILENO, line, (size_t)size) < 0) _exit(4);
     _exit(3);
