@@ -47,14 +47,15 @@ void wisp_add_s8_hvx(const wisp_add_s8 *p, const int8_t *a, int step_a, const in
 }
 
 typedef struct product {
-    vector zero_a, zero_b, shift, multiplier, lowest, highest;
+    vector zero_a, zero_b, right, up, multiplier, lowest, highest;
     vector_pair bias;
 } product;
 
 /* 64 values of 9 bits: a * b + bias, shifted, saturated to 16 bits. */
 ALWAYS_INLINE vector multiply_half(vector a, vector b, const product *p, int left) {
     vector_pair t = Q6_Ww_vmpyacc_WwVhVh(p->bias, Q6_Vh_vsub_VhVh(a, p->zero_a), Q6_Vh_vsub_VhVh(b, p->zero_b));
-    return Q6_Vh_vsat_VwVw(shift_s32(hi(t), p->shift, left), shift_s32(lo(t), p->shift, left));
+    vector even = Q6_Vw_vasr_VwVw(lo(t), p->right), odd = Q6_Vw_vasr_VwVw(hi(t), p->right);
+    return left ? Q6_Vh_vsat_VwVw(shift_left(odd, p->up), shift_left(even, p->up)) : Q6_Vh_vsat_VwVw(odd, even);
 }
 
 ALWAYS_INLINE void multiply(const product *p, const int8_t *a, int step_a, const int8_t *b, int step_b, int8_t *y, size_t n, int left) {
@@ -73,7 +74,8 @@ void wisp_mul_s8_hvx(const wisp_mul_s8 *p, const int8_t *a, int step_a, const in
     const product fixed = {
         .zero_a = Q6_V_vsplat_R(twice(p->zero_a)),
         .zero_b = Q6_V_vsplat_R(twice(p->zero_b)),
-        .shift = Q6_V_vsplat_R(p->shift),
+        .right = Q6_V_vsplat_R(p->shift > 0 ? p->shift : 0),
+        .up = Q6_V_vsplat_R(p->shift < 0 ? -p->shift : 0),
         .multiplier = Q6_V_vsplat_R(twice(p->multiplier)),
         .lowest = splat_s8(p->lo),
         .highest = splat_s8(p->hi),

@@ -73,7 +73,7 @@ ALWAYS_INLINE void sum_rows(tile *t, int rows) {
 
 /* Stores R rows of V vectors. Where V < 3, one vector of bytes holds several rows. */
 ALWAYS_INLINE void finish_tile(const wisp_gemm_s8 *g, vector acc[ROWS][4], const requantizer *q, int32_t first, int8_t *out, int32_t width,
-                               int R, int V, int left) {
+                               int R, int V) {
     const int slots = V == 3 ? 4 : V, together = 4 / slots; /* vectors of a row, rows of a vector of bytes */
     const vector m01 = V == 1 ? lo(interleave(q->multiplier[0], q->multiplier[0], 64)) : q->multiplier[0];
     const vector m23 = V > 2 ? q->multiplier[1] : m01;
@@ -84,7 +84,7 @@ ALWAYS_INLINE void finish_tile(const wisp_gemm_s8 *g, vector acc[ROWS][4], const
             int row = r + i / slots, v = i % slots;
             if (row >= R) row = R - 1;
             if (v >= V) v = V - 1;
-            t[i] = shift_s32(acc[row][v], q->shift[v], left);
+            t[i] = shift_s32(acc[row][v], q, v);
         }
         vector y = requantize_128(t[0], t[1], t[2], t[3], m01, m23, q);
         for (int i = 0; i < together && r + i < R && first + r + i < g->m; i++) {
@@ -129,10 +129,7 @@ ALWAYS_INLINE void multiply_tile(const wisp_gemm_s8 *g, const tile *t, const req
             vector last = Q6_V_vxor_VV(lo(interleave(a, b, 64)), flip);
             for (int r = 0; r < R; r++) acc[r][v] = Q6_Vw_vrmpyacc_VwVubRb(acc[r][v], last, load_word(t->row[first + r], i));
         }
-    if (q->left)
-        finish_tile(g, acc, q, first, out, width, R, V, 1);
-    else
-        finish_tile(g, acc, q, first, out, width, R, V, 0);
+    finish_tile(g, acc, q, first, out, width, R, V);
 }
 
 /* All rows of the tile by one block of outputs. */
@@ -141,9 +138,9 @@ static void multiply_block(const wisp_gemm_s8 *g, const tile *t, int32_t j) {
     const int8_t *w = g->weights + j / WISP_CHANNELS * t->groups * 64;
     int8_t *out = g->out + j;
     requantizer q;
-    load_requantizer(&q, g->channels + j / WISP_CHANNELS, panels, g->lo, g->hi, g->left);
 #define TILE(first, R, V) multiply_tile(g, t, &q, w, panels, first, out, width, R, V)
     const int V = (panels + 1) / 2;
+    load_requantizer(&q, g->channels + j / WISP_CHANNELS, panels, V, g->lo, g->hi, g->left);
     if (g->m == 1) {
         switch (V) {
             case 1: TILE(0, 1, 1); break;

@@ -15,5 +15,6 @@ void wisp_kernels_hvx(wisp_kernels *table) {
     table->add_s8 = wisp_add_s8_hvx;
     table->mul_s8 = wisp_mul_s8_hvx;
     table->lookup_s8 = wisp_lookup_s8_hvx;
+    table->quantize_s8 = wisp_quantize_s8_hvx;
     table->isa_name = "hvx";
 }

@@ -70,16 +70,6 @@ ALWAYS_INLINE vector splat_s8(int32_t x) {
     return Q6_V_vsplat_R((int32_t)((uint32_t)(uint8_t)x * 0x01010101u));
 }
 
-/* First step of requantize_s8, the saturation left to the pack that follows. `left`: some shifts may be negative. The
- * instruction shifts left for a negative amount; what it moves must then be within 16 bits, as in quant.h. */
-ALWAYS_INLINE vector shift_s32(vector acc, vector shift, int left) {
-    if (!left) return Q6_Vw_vasr_VwVw(acc, shift);
-    const vector zero = Q6_V_vzero();
-    vector t = Q6_Vw_vasr_VwVw(acc, Q6_Vw_vmax_VwVw(shift, zero));
-    t = Q6_Vw_vmin_VwVw(Q6_Vw_vmax_VwVw(t, Q6_V_vsplat_R(-32768)), Q6_V_vsplat_R(32767));
-    return Q6_Vw_vasl_VwVw(t, Q6_Vw_vmax_VwVw(Q6_Vw_vsub_VwVw(zero, shift), zero));
-}
-
 /* The other steps for two vectors of 64 values that left the shift: Q15 product, rounding shift by 7, clamp. Even bytes of the
  * result are from a, odd ones from b. vmpyh:rnd:sat is (t * m + 2^14) >> 15 for every t, m >= 0: doubling cannot saturate. */
 ALWAYS_INLINE vector scale_s16(vector a, vector b, vector multiplier_a, vector multiplier_b, vector lowest, vector highest) {
@@ -87,23 +77,29 @@ ALWAYS_INLINE vector scale_s16(vector a, vector b, vector multiplier_a, vector m
     return Q6_Vb_vmin_VbVb(Q6_Vb_vmax_VbVb(Q6_Vb_vasr_VhVhR_rnd_sat(q, p, 7), lowest), highest);
 }
 
-/* Channel fields of 128 outputs (8 panels), as requantization wants them: shift in words, multiplier in halfwords. */
+/* Channel fields of 128 outputs (8 panels), as requantization wants them: shifts in words, multipliers in halfwords. */
 typedef struct requantizer {
-    vector bias[4], shift[4], multiplier[2];
+    vector bias[4], right[4], up[4], multiplier[2]; /* shift = right - up, one of them 0; up only if `left` */
     vector lowest, highest;
-    int left;
+    int left; /* some shifts may be negative */
 } requantizer;
 
-/* The first `panels` blocks (1..8) at `channels`; the others repeat the last one. */
-ALWAYS_INLINE void load_requantizer(requantizer *q, const wisp_channels_s8 *channels, int32_t panels, int8_t lowest, int8_t highest,
+/* The first `panels` blocks (1..8) at `channels`, to V vectors; an odd one stands in for its missing neighbour. */
+ALWAYS_INLINE void load_requantizer(requantizer *q, const wisp_channels_s8 *channels, int32_t panels, int V, int8_t lowest, int8_t highest,
                                     int left) {
+    const vector zero = Q6_V_vzero();
     vector multiplier[4];
     for (int v = 0; v < 4; v++) {
-        const wisp_channels_s8 *a = channels + (2 * v < panels ? 2 * v : panels - 1);
-        const wisp_channels_s8 *b = channels + (2 * v + 1 < panels ? 2 * v + 1 : panels - 1);
+        multiplier[v] = zero;
+        if (v >= V) continue;
+        const wisp_channels_s8 *a = channels + 2 * v, *b = 2 * v + 1 < panels ? a + 1 : a;
         q->bias[v] = lo(interleave(load(a->bias), load(b->bias), 64));
         vector_pair fields = interleave(load(a->shift), load(b->shift), 64);
-        q->shift[v] = lo(fields);
+        q->right[v] = lo(fields);
+        if (left) {
+            q->right[v] = Q6_Vw_vmax_VwVw(lo(fields), zero);
+            q->up[v] = Q6_Vw_vsub_VwVw(q->right[v], lo(fields));
+        }
         multiplier[v] = hi(fields);
     }
     q->multiplier[0] = Q6_Vh_vpacke_VwVw(multiplier[1], multiplier[0]);
@@ -111,6 +107,18 @@ ALWAYS_INLINE void load_requantizer(requantizer *q, const wisp_channels_s8 *chan
     q->lowest = splat_s8(lowest);
     q->highest = splat_s8(highest);
     q->left = left;
+}
+
+/* A left shift of what was saturated to 16 bits, as in quant.h; a second saturation is left to the pack that follows. */
+ALWAYS_INLINE vector shift_left(vector t, vector up) {
+    t = Q6_Vw_vmin_VwVw(Q6_Vw_vmax_VwVw(t, Q6_V_vsplat_R(-32768)), Q6_V_vsplat_R(32767));
+    return Q6_Vw_vasl_VwVw(t, up);
+}
+
+/* First step of requantize_s8 for the channels of vector v. */
+ALWAYS_INLINE vector shift_s32(vector acc, const requantizer *q, int v) {
+    vector t = Q6_Vw_vasr_VwVw(acc, q->right[v]);
+    return q->left ? shift_left(t, q->up[v]) : t;
 }
 
 /* 4 x 32 accumulators to 128 bytes in order. m01 and m23: multipliers of a, b and of c, d. */
