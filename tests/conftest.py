@@ -108,12 +108,27 @@ def _has(program: str) -> bool:
     return shutil.which(program) is not None
 
 
+def build_once(tmp_path_factory, name: str, make) -> Path:
+    """A folder that make(folder) has filled: once, however many processes run the tests."""
+    import fcntl
+
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, done = base / name, base / f"{name}.done"
+    with open(base / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            folder.mkdir(exist_ok=True)
+            make(folder)
+            done.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def native_build(tmp_path_factory) -> Path:
     """The C library with checkasm and examples, built by CMake alone, warnings as errors."""
-    build = tmp_path_factory.mktemp("native")
-    cmake_build(CBACKEND, build, "-DWISP_WERROR=ON", "-DWISP_BUILD_TESTS=ON")
-    return build
+    return build_once(tmp_path_factory, "native",
+                      lambda folder: cmake_build(CBACKEND, folder, "-DWISP_WERROR=ON", "-DWISP_BUILD_TESTS=ON"))
 
 
 @pytest.fixture(scope="session")
@@ -123,15 +138,19 @@ def aarch64_build(tmp_path_factory) -> Path:
 
     if not shutil.which("aarch64-linux-gnu-gcc"):
         pytest.skip("needs aarch64-linux-gnu-gcc")
-    home = tmp_path_factory.mktemp("aarch64")
-    (home / "cbackend").symlink_to(CBACKEND)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     lines = [line for line in readme.splitlines() if line.startswith("cmake ") and "build/pi" in line]
     assert len(lines) == 2
-    for line in lines:
-        result = subprocess.run(line, shell=True, cwd=home, capture_output=True, text=True)
-        assert result.returncode == 0, f"$ {line}\n{result.stdout[-3000:]}{result.stderr[-3000:]}"
-    return home / "build" / "pi"
+
+    def make(home: Path) -> None:
+        for name in ("cbackend", "tests"):
+            (home / name).unlink(missing_ok=True)
+            (home / name).symlink_to(ROOT / name)
+        for line in lines:
+            result = subprocess.run(line, shell=True, cwd=home, capture_output=True, text=True)
+            assert result.returncode == 0, f"$ {line}\n{result.stdout[-3000:]}{result.stderr[-3000:]}"
+
+    return build_once(tmp_path_factory, "aarch64", make) / "build" / "pi"
 
 
 def emulate(program: Path, *arguments, **options) -> subprocess.CompletedProcess:

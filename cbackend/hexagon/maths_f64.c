@@ -73,15 +73,20 @@ double ldexp(double x, int e) {
     return x * double_of((uint64_t)(e + BIAS) << FRACTION);
 }
 
-/* Subtracts y scaled by powers of two; every difference is exact. */
+/* Of a number above 0, counting on where subnormal numbers have their leading bit. */
+static int exponent_of(double x) {
+    const uint64_t bits = bits_of(x);
+    return bits >> FRACTION ? (int)(bits >> FRACTION) : 12 - __builtin_clzll(bits);
+}
+
+/* Subtracts y scaled by powers of two, each time the largest that fits: step <= rest < 2 step, so the difference is exact. */
 double fmod(double x, double y) {
     const double divisor = fabs(y);
     double rest = fabs(x);
     if (x != x || y != y || rest == (double)INFINITY || y == 0) return (double)NAN;
     while (rest >= divisor) {
-        double step = divisor;
-        int gap = (int)(bits_of(rest) >> FRACTION) - (int)(bits_of(divisor) >> FRACTION);
-        if (gap > 1) step = ldexp(divisor, gap - 1);
+        double step = ldexp(divisor, exponent_of(rest) - exponent_of(divisor));
+        if (step > rest) step *= 0.5;
         rest -= step;
     }
     return copysign(rest, x);

@@ -35,7 +35,8 @@ float random_float(float lo, float hi);
 void begin_case(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* A buffer whose end (or, one time in four, whose start) touches a page that may not be accessed. The other end is
- * not guarded. Where there are no such pages, only writes beyond are found. Aligned to 64 bytes if the size is a multiple of 64. Valid until the next case. */
+ * not guarded. Where there are no such pages, only writes beyond are found. Aligned to 64 bytes if the size is a multiple of 64. Valid
+ * until the next case. */
 void *new_buffer(size_t size);
 
 /* guards.c: `count` regions of `size` bytes, a multiple of the page size, each with guards around it. */

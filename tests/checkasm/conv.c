@@ -9,11 +9,11 @@
 #include "quant.h"
 
 static const int32_t n_sizes[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13};
-static const int32_t c_sizes[] = {1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18,
-                                  19, 20, 23, 24, 25, 31, 32, 33, 40, 41, 47, 48, 49, 63, 64, 65, 72, 96};
+static const int32_t c_sizes[] = {1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,  16,  17,  18,  19,  20,  23,  24,  25,
+                                  31, 32, 33, 40, 41, 47, 48, 49, 63, 64, 65, 72, 96, 97, 112, 127, 128, 129, 144, 160, 255, 256, 272};
 static const int32_t tap_counts[] = {1, 2, 3, 4, 5, 8, 9, 9, 9, 10, 25, 26, 49};
 
-/* rows[tap_offset[t] + i * row_step] as an operator would lay them out, offsets shuffled. */
+/* rows[tap_offset[t] + i * row_step] as an operator would lay them out for a square window, or offsets shuffled. */
 typedef struct window {
     size_t count;
     int32_t *tap_offset;
@@ -22,7 +22,15 @@ typedef struct window {
 
 static window new_window(int32_t n, int32_t taps) {
     window w = {.row_step = random_between(1, 3)};
+    int32_t side = 1, dilation = random_between(1, 3) == 3 ? 2 : 1;
     w.tap_offset = new_buffer((size_t)taps * sizeof *w.tap_offset);
+    while (side * side < taps) side++;
+    if (side * side == taps && random_between(0, 2)) {
+        int32_t columns = (n - 1) * w.row_step + (side - 1) * dilation + 1;
+        for (int32_t t = 0; t < taps; t++) w.tap_offset[t] = t / side * columns + t % side * dilation;
+        w.count = (size_t)(side * columns);
+        return w;
+    }
     for (int32_t t = 0; t < taps; t++) w.tap_offset[t] = t;
     for (int32_t t = taps - 1; t > 0; t--) {
         int32_t other = random_between(0, t), offset = w.tap_offset[t];

@@ -122,8 +122,11 @@ static void check_independence(const wisp_kernels *tested, const wisp_gemm_f32 *
     expect_equal_floats(&o, true);
 }
 
+enum { WEIGHT_COUNT = 100000 }; /* at most: the largest sizes together would not fit a buffer */
+
 static void check_case_f32(const wisp_kernels *scalar, const wisp_kernels *tested, int style, int32_t m, int32_t n, int32_t k,
                            int32_t taps) {
+    while (taps > 1 && round_up(n, 16) * k * taps > WEIGHT_COUNT) taps--;
     begin_case("m=%d n=%d k=%d taps=%d %s", m, n, k, taps, style == INTEGERS ? "integers" : style == REALS ? "reals" : "specials");
     wisp_gemm_f32 g = {.m = m, .n = n, .k = k, .taps = taps, .lo = -INFINITY, .hi = INFINITY};
     g.weights = new_weights_f32(&g, style);

@@ -49,40 +49,36 @@ size_t strlen(const char *text) {
     return n;
 }
 
-/* The compiler's own calls (Run-time ABI for the Arm Architecture, 4.3.4): clear and copy. */
-void __aeabi_memcpy(void *to, const void *from, size_t size);
-void __aeabi_memcpy4(void *to, const void *from, size_t size);
-void __aeabi_memcpy8(void *to, const void *from, size_t size);
-void __aeabi_memmove(void *to, const void *from, size_t size);
-void __aeabi_memset(void *to, size_t size, int value);
-void __aeabi_memclr(void *to, size_t size);
-void __aeabi_memclr4(void *to, size_t size);
-void __aeabi_memclr8(void *to, size_t size);
+/* The compiler's own calls (Run-time ABI for the Arm Architecture, 4.3.4): bytes, words, double words. */
+#define COPY(name, copy)                                 \
+    void name(void *to, const void *from, size_t size);  \
+    void name(void *to, const void *from, size_t size) { \
+        copy(to, from, size);                            \
+    }
+COPY(__aeabi_memcpy, memcpy)
+COPY(__aeabi_memcpy4, memcpy)
+COPY(__aeabi_memcpy8, memcpy)
+COPY(__aeabi_memmove, memmove)
+COPY(__aeabi_memmove4, memmove)
+COPY(__aeabi_memmove8, memmove)
 
-void __aeabi_memcpy(void *to, const void *from, size_t size) {
-    memcpy(to, from, size);
-}
-void __aeabi_memcpy4(void *to, const void *from, size_t size) {
-    memcpy(to, from, size);
-}
-void __aeabi_memcpy8(void *to, const void *from, size_t size) {
-    memcpy(to, from, size);
-}
-void __aeabi_memmove(void *to, const void *from, size_t size) {
-    memmove(to, from, size);
-}
-void __aeabi_memset(void *to, size_t size, int value) {
-    memset(to, value, size);
-}
-void __aeabi_memclr(void *to, size_t size) {
-    memset(to, 0, size);
-}
-void __aeabi_memclr4(void *to, size_t size) {
-    memset(to, 0, size);
-}
-void __aeabi_memclr8(void *to, size_t size) {
-    memset(to, 0, size);
-}
+#define SET(name)                                 \
+    void name(void *to, size_t size, int value);  \
+    void name(void *to, size_t size, int value) { \
+        memset(to, value, size);                  \
+    }
+SET(__aeabi_memset)
+SET(__aeabi_memset4)
+SET(__aeabi_memset8)
+
+#define CLEAR(name)                    \
+    void name(void *to, size_t size);  \
+    void name(void *to, size_t size) { \
+        memset(to, 0, size);           \
+    }
+CLEAR(__aeabi_memclr)
+CLEAR(__aeabi_memclr4)
+CLEAR(__aeabi_memclr8)
 
 /* 64-bit division (same document, 4.2): quotient in r0 and r1, remainder in r2 and r3. Schoolbook, one bit a step; a
  * quotient and divisor of 32 bits take the instruction. */

@@ -42,6 +42,14 @@ ALWAYS_INLINE void store_256(void *p, __m256i x) {
     _mm256_storeu_si256((__m256i *)p, x);
 }
 
+/* 16 values widened to 16 bits. The empty assembly hides where they come from: clang would move shuffles of the result before
+ * the widening, which from a register costs two operations, from memory one (Zen 3, clang 19: dwconv_s8 4.3 MAC/cycle, not 6.7). */
+ALWAYS_INLINE __m256i widen_s8(__m128i x) {
+    __m256i wide = _mm256_cvtepi8_epi16(x);
+    __asm__("" : "+x"(wide));
+    return wide;
+}
+
 /* 1..16 bytes, zeros above; nothing else is read. Two overlapping loads cover each power of two. */
 ALWAYS_INLINE __m128i load_bytes(const void *p, size_t size) {
     const char *s = (const char *)p;

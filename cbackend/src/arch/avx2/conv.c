@@ -80,8 +80,8 @@ ALWAYS_INLINE void convolve_pixels(const wisp_dwconv_s8 *d, const block *b, int3
         halves pair = split(_mm256_cvtepi8_epi16(load_128(w)), _mm256_cvtepi8_epi16(load_128(w + 16)));
 #define STEP(p)                                                                                     \
     {                                                                                               \
-        __m256i x0 = _mm256_cvtepi8_epi16(load_channels(row##p[first], b, kind));                   \
-        __m256i x1 = _mm256_cvtepi8_epi16(load_channels(row##p[second], b, kind));                  \
+        __m256i x0 = widen_s8(load_channels(row##p[first], b, kind));                               \
+        __m256i x1 = widen_s8(load_channels(row##p[second], b, kind));                              \
         lo##p = _mm256_add_epi32(lo##p, _mm256_madd_epi16(_mm256_unpacklo_epi16(x0, x1), pair.lo)); \
         hi##p = _mm256_add_epi32(hi##p, _mm256_madd_epi16(_mm256_unpackhi_epi16(x0, x1), pair.hi)); \
     }

@@ -17,7 +17,7 @@ enum { ROWS = 6, GROUP = 4 };
 
 /* Stores the first `count` of 4 groups of two rows (x: 16 values each) side by side, `step` values apart. */
 ALWAYS_INLINE void store_pairs(int16_t *out, ptrdiff_t step, __m128i x0, __m128i x1, int count) {
-    __m256i a = _mm256_cvtepi8_epi16(x0), b = _mm256_cvtepi8_epi16(x1);
+    __m256i a = widen_s8(x0), b = widen_s8(x1);
     __m256i even = _mm256_unpacklo_epi64(a, b), odd = _mm256_unpackhi_epi64(a, b); /* groups 0 2, 1 3 */
     store_128(out, _mm256_castsi256_si128(even));
     if (count > 1) store_128(out + step, _mm256_castsi256_si128(odd));

@@ -1,81 +1,92 @@
-/* Depthwise kernel: 8 channels of a pixel at a time, two taps for each smlad. */
+/* Depthwise kernel: 4 channels of a pixel at a time, two taps in each smlad. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dsp.h"
 
 void wisp_dwconv_s8_scalar(const wisp_dwconv_s8 *d);
 
-/* MAX_PAIRS: of taps, 1 KB of stack; more than 7 x 7 is left to the portable kernel. */
-enum { WIDTH = 8, MAX_PAIRS = 32 };
+/* MAX_TAPS: they take 768 bytes of stack; larger windows and fewer than 4 channels are left to the portable kernel. */
+enum { WIDTH = 4, MAX_TAPS = 50 };
 
-/* Weights of 8 channels as pairs of int16 {tap 2p, tap 2p + 1}: [pairs][8]. w: bytes [pairs][16][2], at the first channel. */
-static void widen_weights(const int8_t *w, int32_t pairs, uint32_t *out) {
-    for (int32_t p = 0; p < pairs; p++, w += 32)
-        for (int i = 0; i < WIDTH; i += 2, out += 2) {
-            const uint32_t four = load_word(w + 2 * i), even = (uint32_t)even_bytes(four), odd = (uint32_t)odd_bytes(four);
-            out[0] = (even & 0xffff) | odd << 16;
-            out[1] = even >> 16 | (odd & 0xffff0000);
-        }
+/* All that the pixels of one channel quad have in common. sum_taps knows the offsets of the first five fields. */
+typedef struct quad {
+    const int32_t *offset, *offset_end; /* of pairs of taps; an odd last one is doubled, its second weight is 0 */
+    const uint32_t *weights;            /* [pairs][4] of int16 {tap 2p, tap 2p + 1} */
+    ptrdiff_t c0;                       /* first channel */
+    int32_t bias[WIDTH], shift[WIDTH], right[WIDTH], multiplier[WIDTH]; /* right: max(shift, 0) */
+} quad;
+
+/* acc[i] = bias[i] + sum over t of rows[offset[t]][c0 + i] * weights. 19 instructions for 8 multiply-accumulates:
+ *
+ *   r1 rows   r3 r4 offsets and their end   r5 weights   r6 c0   r8-r11 accumulators   the others: data of one pair
+ *
+ * pkhbt and pkhtb put the same two channels of both taps in a word, sxtb16 makes pairs of them. */
+__attribute__((naked, noinline)) static void
+sum_taps(const quad *q __attribute__((unused)), const int8_t *const *rows __attribute__((unused)), int32_t *acc __attribute__((unused))) {
+    __asm__("push {r2, r4, r5, r6, r7, r8, r9, r10, r11, lr}\n"
+            "ldmia r0!, {r3, r4, r5, r6}\n"
+            "ldmia r0, {r8, r9, r10, r11}\n"
+            "1:\n"
+            "ldrd r0, r2, [r3], #8\n"
+            "ldr r0, [r1, r0, lsl #2]\n"
+            "ldr r2, [r1, r2, lsl #2]\n"
+            "ldr r0, [r0, r6]\n"
+            "ldr r2, [r2, r6]\n"
+            "ldrd r12, lr, [r5], #16\n"
+            "pkhbt r7, r0, r2, lsl #16\n"
+            "pkhtb r2, r2, r0, asr #16\n"
+            "sxtb16 r0, r7\n"
+            "sxtb16 r7, r7, ror #8\n"
+            "smlad r8, r0, r12, r8\n"
+            "smlad r9, r7, lr, r9\n"
+            "ldrd r12, lr, [r5, #-8]\n"
+            "sxtb16 r0, r2\n"
+            "sxtb16 r2, r2, ror #8\n"
+            "smlad r10, r0, r12, r10\n"
+            "smlad r11, r2, lr, r11\n"
+            "cmp r3, r4\n"
+            "bne 1b\n"
+            "pop {r2}\n"
+            "stmia r2, {r8, r9, r10, r11}\n"
+            "pop {r4, r5, r6, r7, r8, r9, r10, r11, pc}\n");
 }
 
-/* {x[i], y[i]} for the four bytes of x and y. */
-#define EACH_QUAD(DO) DO(0, 1, 2, 3, 0) DO(4, 5, 6, 7, 4)
-
-/* One pixel: the sums of 8 channels. An odd last tap meets itself and a weight of 0. */
-ALWAYS_INLINE void sum_taps(const int8_t *const *rows, const int32_t *offset, int32_t taps, ptrdiff_t c0, int32_t width, const uint32_t *w,
-                            int32_t *acc) {
-    int32_t a0 = acc[0], a1 = acc[1], a2 = acc[2], a3 = acc[3], a4 = acc[4], a5 = acc[5], a6 = acc[6], a7 = acc[7];
-    for (int32_t t = 0; t < taps; t += 2, w += WIDTH) {
-        const int8_t *x = rows[offset[t]] + c0, *y = rows[offset[t + (t + 1 < taps)]] + c0;
-        int8_t buffer_x[WIDTH] = {0}, buffer_y[WIDTH] = {0};
-        if (width < WIDTH) {
-            memcpy(buffer_x, x, (size_t)width), memcpy(buffer_y, y, (size_t)width);
-            x = buffer_x, y = buffer_y;
-        }
-#define QUAD(i, j, k, l, at)                                                                               \
-    {                                                                                                      \
-        const uint32_t u = load_word(x + at), v = load_word(y + at);                                       \
-        const uint32_t low = (u & 0xffff) | v << 16, high = u >> 16 | (v & 0xffff0000); /* pkhbt, pkhtb */ \
-        a##i = __smlad(even_bytes(low), (int16x2_t)w[i], a##i);                                            \
-        a##j = __smlad(odd_bytes(low), (int16x2_t)w[j], a##j);                                             \
-        a##k = __smlad(even_bytes(high), (int16x2_t)w[k], a##k);                                           \
-        a##l = __smlad(odd_bytes(high), (int16x2_t)w[l], a##l);                                            \
-    }
-        EACH_QUAD(QUAD)
-#undef QUAD
-    }
-    acc[0] = a0, acc[1] = a1, acc[2] = a2, acc[3] = a3, acc[4] = a4, acc[5] = a5, acc[6] = a6, acc[7] = a7;
-}
-
-ALWAYS_INLINE void run_block(const wisp_dwconv_s8 *d, int32_t c0, int32_t width, const uint32_t *w) {
-    const wisp_channels_s8 *ch = d->channels + c0 / WISP_CHANNELS;
-    const int32_t first = c0 % WISP_CHANNELS;
-    int8_t *out = d->out + c0;
-    const int8_t *const *rows = d->rows;
-    for (int32_t i = 0; i < d->n; i++, rows += d->row_step, out += d->out_stride) {
-        int32_t acc[WIDTH];
-        memcpy(acc, ch->bias + first, sizeof acc);
-        sum_taps(rows, d->tap_offset, d->taps, c0, width, w, acc);
-        for (int32_t j = 0; j < width; j++) {
-            const int32_t shift = ch->shift[first + j], multiplier = ch->multiplier[first + j];
-            out[j] = d->left ? requantize_s8(acc[j], shift, multiplier, d->lo, d->hi)
-                             : (int8_t)requantize_right(acc[j], shift, multiplier, d->lo, d->hi);
-        }
+/* Channels c0.. c0 + 3, which may lie in two blocks. */
+static void describe_quad(const wisp_dwconv_s8 *d, int32_t c0, int32_t pairs, quad *q, uint32_t *weights) {
+    q->c0 = c0;
+    for (int32_t i = 0; i < WIDTH; i++) {
+        const int32_t c = (c0 + i) % WISP_CHANNELS;
+        const wisp_channels_s8 *ch = d->channels + (c0 + i) / WISP_CHANNELS;
+        const int8_t *w = d->weights + (ptrdiff_t)((c0 + i) / WISP_CHANNELS) * pairs * 32 + 2 * c;
+        q->bias[i] = ch->bias[c], q->shift[i] = ch->shift[c], q->right[i] = ch->shift[c] < 0 ? 0 : ch->shift[c],
+        q->multiplier[i] = ch->multiplier[c];
+        for (int32_t p = 0; p < pairs; p++, w += 32) weights[p * WIDTH + i] = ((uint32_t)w[0] & 0xffff) | (uint32_t)w[1] << 16;
     }
 }
 
 void wisp_dwconv_s8_dsp(const wisp_dwconv_s8 *d) {
     const int32_t pairs = d->taps / 2 + d->taps % 2;
-    uint32_t w[MAX_PAIRS * WIDTH];
-    if (pairs > MAX_PAIRS) {
+    const uint32_t lo = repeat(d->lo), hi = repeat(d->hi);
+    int32_t offset[MAX_TAPS];
+    uint32_t weights[MAX_TAPS / 2 * WIDTH];
+    quad q = {.offset = offset, .offset_end = offset + 2 * pairs, .weights = weights};
+    if (d->taps > MAX_TAPS || d->c < WIDTH) {
         wisp_dwconv_s8_scalar(d);
         return;
     }
-    for (int32_t c0 = 0; c0 < d->c; c0 += WIDTH) {
-        const ptrdiff_t block = (ptrdiff_t)(c0 / WISP_CHANNELS) * pairs * 32;
-        widen_weights(d->weights + block + 2 * (c0 % WISP_CHANNELS), pairs, w);
-        if (d->c - c0 >= WIDTH)
-            run_block(d, c0, WIDTH, w);
-        else
-            run_block(d, c0, d->c - c0, w);
+    memcpy(offset, d->tap_offset, (size_t)d->taps * sizeof *offset);
+    offset[2 * pairs - 1] = d->tap_offset[d->taps - 1];
+    for (int32_t c = 0; c < d->c; c += WIDTH) {
+        describe_quad(d, c + WIDTH <= d->c ? c : d->c - WIDTH, pairs, &q, weights); /* the last one may repeat some channels */
+        const int8_t *const *rows = d->rows;
+        int8_t *out = d->out + q.c0;
+        for (int32_t i = 0; i < d->n; i++, rows += d->row_step, out += d->out_stride) {
+            int32_t acc[WIDTH];
+            sum_taps(&q, rows, acc);
+            if (d->left)
+                for (int k = 0; k < WIDTH; k++) acc[k] = shift_left(acc[k], q.shift[k]);
+            const uint32_t y = pack(requantize(acc[0], q.right[0], q.multiplier[0]), requantize(acc[1], q.right[1], q.multiplier[1]),
+                                    requantize(acc[2], q.right[2], q.multiplier[2]), requantize(acc[3], q.right[3], q.multiplier[3]));
+            store_word(out, clamp_bytes(y, lo, hi));
+        }
     }
 }

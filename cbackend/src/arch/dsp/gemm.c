@@ -7,13 +7,19 @@
  *   rows = 4:  | e0 e1 e2 e3 | o0 o1 o2 o3 |    rows = 1:  | e o |
  *
  * e: {value 0, value 2} of a row, o: {value 1, value 3}, as sxtb16 leaves the weights. Beyond k: 0. */
-static void widen_row(const wisp_gemm_s8 *g, int32_t row, uint32_t *out, int rows) {
+ALWAYS_INLINE void widen_row(const wisp_gemm_s8 *g, int32_t row, uint32_t *out, int rows) {
     for (int32_t t = 0; t < g->taps; t++) {
         const int8_t *x = g->rows[(ptrdiff_t)t * g->m + row];
         int32_t c = 0;
-        for (; c + 4 <= g->k; c += 4, out += 2 * rows) {
-            uint32_t four = load_word(x + c);
+        for (; c + 8 <= g->k; c += 8, out += 4 * rows) {
+            const uint32_t four = load_word(x + c), next = load_word(x + c + 4);
             out[0] = (uint32_t)even_bytes(four), out[rows] = (uint32_t)odd_bytes(four);
+            out[2 * rows] = (uint32_t)even_bytes(next), out[3 * rows] = (uint32_t)odd_bytes(next);
+        }
+        if (c + 4 <= g->k) {
+            const uint32_t four = load_word(x + c);
+            out[0] = (uint32_t)even_bytes(four), out[rows] = (uint32_t)odd_bytes(four);
+            c += 4, out += 2 * rows;
         }
         if (c == g->k) continue;
         uint32_t rest = 0;
@@ -91,26 +97,38 @@ __attribute__((naked, noinline)) static void multiply_1x8(const int8_t *w __attr
 #undef OUTPUT
 }
 
-/* acc[row * step] to one output of `rows` rows. */
-ALWAYS_INLINE void store_output(const wisp_gemm_s8 *g, int32_t j, const int32_t *acc, int step, int32_t rows) {
+/* acc[2 * row] to one output of 4 rows, those beyond m left out. */
+static void store_rows(const wisp_gemm_s8 *g, int32_t j, int32_t *acc, uint32_t lo, uint32_t hi) {
     const wisp_channels_s8 *ch = g->channels + j / WISP_CHANNELS;
-    const int32_t shift = ch->shift[j % WISP_CHANNELS], multiplier = ch->multiplier[j % WISP_CHANNELS];
+    int32_t shift = ch->shift[j % WISP_CHANNELS], multiplier = ch->multiplier[j % WISP_CHANNELS];
     int8_t *out = g->out + j;
-    for (int32_t r = 0; r < rows; r++, acc += step, out += g->out_stride)
-        *out = shift < 0 ? requantize_s8(*acc, shift, multiplier, g->lo, g->hi)
-                         : (int8_t)requantize_right(*acc, shift, multiplier, g->lo, g->hi);
+    if (shift < 0) {
+        for (int i = 0; i < 8; i += 2) acc[i] = shift_left(acc[i], shift);
+        shift = 0;
+    }
+    uint32_t four = pack(requantize(acc[0], shift, multiplier), requantize(acc[2], shift, multiplier),
+                         requantize(acc[4], shift, multiplier), requantize(acc[6], shift, multiplier));
+    four = clamp_bytes(four, lo, hi);
+    if (g->m == 4) { /* nearly always */
+        const ptrdiff_t stride = g->out_stride;
+        out[0] = (int8_t)four, out[stride] = (int8_t)(four >> 8);
+        out += 2 * stride;
+        out[0] = (int8_t)(four >> 16), out[stride] = (int8_t)(four >> 24);
+        return;
+    }
+    for (int32_t r = 0; r < g->m; r++, out += g->out_stride, four >>= 8) *out = (int8_t)four;
 }
 
 static void multiply_rows(const wisp_gemm_s8 *g, int32_t groups) {
     const ptrdiff_t panel = (ptrdiff_t)groups * 64;
+    const uint32_t lo = repeat(g->lo), hi = repeat(g->hi);
     for (int32_t j = 0; j < g->n; j += 2) {
         const wisp_channels_s8 *ch = g->channels + j / WISP_CHANNELS;
-        const int32_t first = j % WISP_CHANNELS;
-        int32_t acc[8];
-        for (int i = 0; i < 8; i++) acc[i] = ch->bias[first + i % 2];
+        const int32_t first = j % WISP_CHANNELS, even = ch->bias[first], odd = ch->bias[first + 1];
+        int32_t acc[8] = {even, odd, even, odd, even, odd, even, odd};
         multiply_4x2(g->weights + j / WISP_CHANNELS * panel + 4 * first, g->scratch, groups, acc);
-        store_output(g, j, acc, 2, g->m);
-        if (j + 1 < g->n) store_output(g, j + 1, acc + 1, 2, g->m);
+        store_rows(g, j, acc, lo, hi);
+        if (j + 1 < g->n) store_rows(g, j + 1, acc + 1, lo, hi);
     }
 }
 
@@ -122,7 +140,11 @@ static void multiply_row(const wisp_gemm_s8 *g, int32_t groups) {
         int32_t acc[8];
         memcpy(acc, ch->bias + first, sizeof acc);
         multiply_1x8(g->weights + j / WISP_CHANNELS * panel + 4 * first, g->scratch, groups, acc);
-        for (int32_t i = 0; i < 8 && j + i < g->n; i++) store_output(g, j + i, acc + i, 1, 1);
+        for (int32_t i = 0; i < 8 && j + i < g->n; i++) {
+            const int32_t shift = ch->shift[first + i];
+            const uint32_t y = requantize(shift_left(acc[i], shift), shift < 0 ? 0 : shift, ch->multiplier[first + i]);
+            g->out[j + i] = (int8_t)clamp_s32((int32_t)y, g->lo, g->hi);
+        }
     }
 }
 

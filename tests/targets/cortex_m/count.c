@@ -1,0 +1,55 @@
+/* Runs the int8 matrix kernel on 64 x 64 x 256, REPEATS times, for an instruction counter; and prints a sum of the outputs. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "board.h"
+#include "kernels.h"
+#include "wisp.h"
+
+enum { M = 64, N = 64, K = 256 };
+
+static int8_t x[M * K], y[M * N];
+static _Alignas(64) int8_t weights[N * K];
+static _Alignas(64) wisp_channels_s8 channels[N / WISP_CHANNELS];
+static _Alignas(64) uint8_t scratch[2 * WISP_MAX_MR * K];
+
+static uint32_t seed = 1;
+static int32_t random_byte(void) {
+    seed = seed * 1664525u + 1013904223u;
+    return (int32_t)(seed >> 24) - 128;
+}
+
+static void multiply(const wisp_kernels *kernels) {
+    const int8_t *rows[WISP_MAX_MR];
+    for (int32_t i = 0; i < M; i += kernels->gemm_s8_mr) {
+        const int32_t m = M - i < kernels->gemm_s8_mr ? M - i : kernels->gemm_s8_mr;
+        for (int32_t r = 0; r < m; r++) rows[r] = x + (i + r) * K;
+        const wisp_gemm_s8 g = {.m = m,
+                                .n = N,
+                                .k = K,
+                                .taps = 1,
+                                .rows = rows,
+                                .weights = weights,
+                                .channels = channels,
+                                .out = y + i * N,
+                                .out_stride = N,
+                                .lo = -128,
+                                .hi = 127,
+                                .scratch = scratch};
+        kernels->gemm_s8(&g);
+    }
+}
+
+int main(void) {
+    wisp_kernels kernels;
+    wisp_kernels_init(&kernels, wisp_cpu_flags());
+    for (int i = 0; i < M * K; i++) x[i] = (int8_t)random_byte();
+    for (int i = 0; i < N * K; i++) weights[i] = (int8_t)(random_byte() | 1);
+    for (int i = 0; i < N; i++) channels[i / 16].shift[i % 16] = 4, channels[i / 16].multiplier[i % 16] = 20000;
+    for (int i = 0; i < REPEATS; i++) multiply(&kernels);
+    int32_t sum = 0;
+    for (int i = 0; i < M * N; i++) sum = sum * 31 + y[i];
+    print_text(kernels.gemm_s8_name);
+    print_text(" ");
+    print_number(sum);
+    print_text("\n");
+    return 0;
+}
