@@ -15,7 +15,12 @@ static const check_slot *const families[] = {gemm_slots, conv_slots, pool_slots,
 
 enum { FAMILY_COUNT = sizeof families / sizeof families[0], REGIONS = 24, MARGIN = 64, SHOWN = 5 };
 
-static const size_t region_size = (size_t)1 << 19; /* a multiple of every page size; all of them fit a small board */
+/* A multiple of every page size. */
+#if defined(__unix__) || defined(__APPLE__)
+static const size_t region_size = (size_t)1 << 21;
+#else
+static const size_t region_size = (size_t)1 << 19; /* all of them fit a small board */
+#endif
 
 static struct {
     uint64_t seed, random;
