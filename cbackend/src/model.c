@@ -283,7 +283,7 @@ static int32_t check_operators(const wisp_model *model, wisp_error *error) {
             wisp_error_number(error, op->code);
             wisp_error_text(error, ", used by node '");
             wisp_error_text(error, name);
-            wisp_error_text(error, "': update wisp");
+            wisp_error_text(error, "': update wisp, or name the operator in WISP_OPS");
             return WISP_UNSUPPORTED;
         }
         if (op->parameters > words || op->parameter_count > words - op->parameters || op->parameter_count != entry->words ||

@@ -127,6 +127,7 @@ float coshf(float x) {
 
 float asinhf(float x) {
     double a = __builtin_fabsf(x);
+    if (a == INFINITY) return x;
     return __builtin_copysignf((float)log1p_wide(a + a * a / (1 + __builtin_sqrt(a * a + 1))), x);
 }
 
@@ -203,12 +204,12 @@ float tanf(float x) {
     return x == 0 ? x : (float)(sin_of(r, quadrant) / sin_of(r, quadrant + 1));
 }
 
-/* Halves the angle twice, atan(x) = 2 atan(x / (1 + sqrt(1 + x^2))), then the series at |t| <= 0.2. */
+/* Halves the angle three times, atan(x) = 2 atan(x / (1 + sqrt(1 + x^2))), then the series at |t| <= 0.199. */
 static double atan_wide(double x) {
     static const double c[] = {1, -1. / 3, 1. / 5, -1. / 7, 1. / 9, -1. / 11, 1. / 13};
     double t = x > 1e30 ? 1e30 : x < -1e30 ? -1e30 : x; /* its square stays finite */
-    for (int i = 0; i < 2; i++) t /= 1 + __builtin_sqrt(1 + t * t);
-    return 4 * t * polynomial(c, 7, t * t);
+    for (int i = 0; i < 3; i++) t /= 1 + __builtin_sqrt(1 + t * t);
+    return 8 * t * polynomial(c, 7, t * t);
 }
 
 float atanf(float x) {
@@ -231,6 +232,7 @@ float acosf(float x) {
 double fmod(double x, double y) {
     double rest = __builtin_fabs(x), divisor = __builtin_fabs(y), step = divisor;
     if (x != x || y != y || rest == INFINITY || divisor == 0) return NAN;
+    if (divisor == INFINITY) return x; /* whose half is itself */
     while (step <= rest / 2) step *= 2;
     for (; step >= divisor; step /= 2)
         if (rest >= step) rest -= step;

@@ -55,6 +55,8 @@ def _crop(picture, preprocessing: dict, resampling):
     height, width = preprocessing["size"]
     crop = preprocessing.get("crop", DEFAULTS["crop"])
     scale = max(round(height / crop) / picture.height, round(width / crop) / picture.width)
-    picture = picture.resize((max(width, round(picture.width * scale)), max(height, round(picture.height * scale))), resampling)
+    wide, high = max(width, round(picture.width * scale)), max(height, round(picture.height * scale))
+    # rows, then columns: within one call the order, and with it the rounding, depends on Pillow's version
+    picture = picture.resize((wide, picture.height), resampling).resize((wide, high), resampling)
     left, top = (picture.width - width) // 2, (picture.height - height) // 2
     return picture.crop((left, top, left + width, top + height))

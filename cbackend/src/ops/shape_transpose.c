@@ -5,29 +5,30 @@
 /* Each operator states how to see its input as the output's elements in order. Output and input are not empty. */
 typedef wisp_view make_view_fn(const wisp_call *call);
 
-static make_view_fn view_transpose, view_slice, view_expand, view_tile;
-enum { TRANSPOSE, SLICE, EXPAND, TILE }; /* node->state[0] */
-static make_view_fn *const make_view[] = {view_transpose, view_slice, view_expand, view_tile};
+/* node->state[0] is that function itself, not an index into a list of all: a build then links only those in use. */
+static wisp_view make_view(const wisp_call *call) {
+    return ((make_view_fn *)(uintptr_t)call->node->state[0])(call);
+}
 
 static void copy_steps(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
     (void)thread;
-    wisp_view v = make_view[call->node->state[0]](call);
+    wisp_view v = make_view(call);
     wisp_view_copy(&v, begin, end);
 }
 
 static int run_view(wisp_call *call) {
     if (wisp_output(call, 0)->count == 0) return WISP_OK;
-    wisp_view v = make_view[call->node->state[0]](call);
+    wisp_view v = make_view(call);
     wisp_parallel(call, wisp_view_steps(&v), wisp_view_grain(&v), copy_steps);
     return WISP_OK;
 }
 
-static int bind(wisp_call *call, int rank, const int64_t *dims, int kind) {
+static int bind(wisp_call *call, int rank, const int64_t *dims, make_view_fn *make) {
     const wisp_tensor *x = wisp_input(call, 0);
     if (!wisp_output(call, 0)) return wisp_call_fail(call, WISP_BAD_FILE, "missing output");
     if (!wisp_movable_size(call, x)) return WISP_UNSUPPORTED;
     call->node->run = run_view;
-    call->node->state[0] = kind;
+    call->node->state[0] = (int64_t)(uintptr_t)make;
     return wisp_set_output_wide(call, 0, x->dtype, rank, dims);
 }
 
@@ -58,7 +59,7 @@ int wisp_prepare_Transpose(wisp_call *call) {
         seen |= 1u << perm[i];
         dims[i] = x->dims[perm[i]];
     }
-    return bind(call, x->rank, dims, TRANSPOSE);
+    return bind(call, x->rank, dims, view_transpose);
 }
 
 /* ---- Slice: starts, ends, axes, steps are inputs known at prepare */
@@ -132,7 +133,7 @@ int wisp_prepare_Slice(wisp_call *call) {
     }
     if (!read_cuts(call, cuts)) return wisp_call_fail(call, WISP_BAD_SHAPE, "axes are out of range or repeat, or a step is 0");
     for (int i = 0; i < x->rank; i++) dims[i] = cuts[i].extent;
-    return bind(call, x->rank, dims, SLICE);
+    return bind(call, x->rank, dims, view_slice);
 }
 
 /* ---- Expand and Tile: strides of 0 */
@@ -163,7 +164,7 @@ int wisp_prepare_Expand(wisp_call *call) {
         if (a != b && a != 1 && b != 1) return wisp_call_fail_value(call, WISP_BAD_SHAPE, "input does not broadcast to an extent of", b);
         dims[i] = a == 1 ? b : a;
     }
-    return bind(call, rank, dims, EXPAND);
+    return bind(call, rank, dims, view_expand);
 }
 
 static wisp_view view_tile(const wisp_call *call) {
@@ -192,5 +193,5 @@ int wisp_prepare_Tile(wisp_call *call) {
         if (times < 0 || times > INT32_MAX) return wisp_call_fail_value(call, WISP_BAD_SHAPE, "cannot repeat this often:", times);
         dims[i] = x->dims[i] * times;
     }
-    return bind(call, x->rank, dims, TILE);
+    return bind(call, x->rank, dims, view_tile);
 }

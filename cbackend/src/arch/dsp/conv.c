@@ -12,7 +12,7 @@ typedef struct quad {
     const int32_t *offset, *offset_end; /* of pairs of taps; an odd last one is doubled, its second weight is 0 */
     const uint32_t *weights;            /* [pairs][4] of int16 {tap 2p, tap 2p + 1} */
     ptrdiff_t c0;                       /* first channel */
-    int32_t bias[WIDTH], shift[WIDTH], right[WIDTH], multiplier[WIDTH]; /* right: max(shift, 0) */
+    int32_t bias[WIDTH], right[WIDTH], left[WIDTH], multiplier[WIDTH]; /* right - left = shift; one of them is 0 */
 } quad;
 
 /* acc[i] = bias[i] + sum over t of rows[offset[t]][c0 + i] * weights. 19 instructions for 8 multiply-accumulates:
@@ -57,10 +57,16 @@ static void describe_quad(const wisp_dwconv_s8 *d, int32_t c0, int32_t pairs, qu
         const int32_t c = (c0 + i) % WISP_CHANNELS;
         const wisp_channels_s8 *ch = d->channels + (c0 + i) / WISP_CHANNELS;
         const int8_t *w = d->weights + (ptrdiff_t)((c0 + i) / WISP_CHANNELS) * pairs * 32 + 2 * c;
-        q->bias[i] = ch->bias[c], q->shift[i] = ch->shift[c], q->right[i] = ch->shift[c] < 0 ? 0 : ch->shift[c],
-        q->multiplier[i] = ch->multiplier[c];
+        const int32_t shift = ch->shift[c];
+        q->bias[i] = ch->bias[c], q->multiplier[i] = ch->multiplier[c];
+        q->right[i] = shift > 0 ? shift : 0, q->left[i] = shift < 0 ? -shift : 0;
         for (int32_t p = 0; p < pairs; p++, w += 32) weights[p * WIDTH + i] = ((uint32_t)w[0] & 0xffff) | (uint32_t)w[1] << 16;
     }
+}
+
+/* Both shifts without a test: negative ones are common among the channels of depthwise layers. */
+ALWAYS_INLINE uint32_t finish(const quad *q, int i, const int32_t *acc) {
+    return requantize(__ssat(acc[i] >> q->right[i], 16) * (1 << q->left[i]), 0, q->multiplier[i]);
 }
 
 void wisp_dwconv_s8_dsp(const wisp_dwconv_s8 *d) {
@@ -82,11 +88,7 @@ void wisp_dwconv_s8_dsp(const wisp_dwconv_s8 *d) {
         for (int32_t i = 0; i < d->n; i++, rows += d->row_step, out += d->out_stride) {
             int32_t acc[WIDTH];
             sum_taps(&q, rows, acc);
-            if (d->left)
-                for (int k = 0; k < WIDTH; k++) acc[k] = shift_left(acc[k], q.shift[k]);
-            const uint32_t y = pack(requantize(acc[0], q.right[0], q.multiplier[0]), requantize(acc[1], q.right[1], q.multiplier[1]),
-                                    requantize(acc[2], q.right[2], q.multiplier[2]), requantize(acc[3], q.right[3], q.multiplier[3]));
-            store_word(out, clamp_bytes(y, lo, hi));
+            store_word(out, clamp_bytes(pack(finish(&q, 0, acc), finish(&q, 1, acc), finish(&q, 2, acc), finish(&q, 3, acc)), lo, hi));
         }
     }
 }

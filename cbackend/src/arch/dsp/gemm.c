@@ -97,39 +97,47 @@ __attribute__((naked, noinline)) static void multiply_1x8(const int8_t *w __attr
 #undef OUTPUT
 }
 
-/* acc[2 * row] to one output of 4 rows, those beyond m left out. */
-static void store_rows(const wisp_gemm_s8 *g, int32_t j, int32_t *acc, uint32_t lo, uint32_t hi) {
-    const wisp_channels_s8 *ch = g->channels + j / WISP_CHANNELS;
-    int32_t shift = ch->shift[j % WISP_CHANNELS], multiplier = ch->multiplier[j % WISP_CHANNELS];
-    int8_t *out = g->out + j;
+/* What the outputs of a panel have in common. */
+typedef struct panel {
+    const wisp_channels_s8 *channels;
+    ptrdiff_t stride;
+    int32_t rows;
+    uint32_t lo, hi;
+} panel;
+
+/* acc[2 * row] to output i of the panel: a column of 4 rows, those beyond m left out. */
+static void store_column(const panel *p, int32_t i, int8_t *out, int32_t *acc) {
+    const ptrdiff_t stride = p->stride;
+    const int32_t multiplier = p->channels->multiplier[i];
+    int32_t shift = p->channels->shift[i];
     if (shift < 0) {
-        for (int i = 0; i < 8; i += 2) acc[i] = shift_left(acc[i], shift);
+        for (int r = 0; r < 8; r += 2) acc[r] = shift_left(acc[r], shift);
         shift = 0;
     }
     uint32_t four = pack(requantize(acc[0], shift, multiplier), requantize(acc[2], shift, multiplier),
                          requantize(acc[4], shift, multiplier), requantize(acc[6], shift, multiplier));
-    four = clamp_bytes(four, lo, hi);
-    if (g->m == 4) { /* nearly always */
-        const ptrdiff_t stride = g->out_stride;
+    four = clamp_bytes(four, p->lo, p->hi);
+    if (p->rows == 4) { /* nearly always */
         out[0] = (int8_t)four, out[stride] = (int8_t)(four >> 8);
         out += 2 * stride;
         out[0] = (int8_t)(four >> 16), out[stride] = (int8_t)(four >> 24);
         return;
     }
-    for (int32_t r = 0; r < g->m; r++, out += g->out_stride, four >>= 8) *out = (int8_t)four;
+    for (int32_t r = 0; r < p->rows; r++, out += stride, four >>= 8) *out = (int8_t)four;
 }
 
 static void multiply_rows(const wisp_gemm_s8 *g, int32_t groups) {
-    const ptrdiff_t panel = (ptrdiff_t)groups * 64;
-    const uint32_t lo = repeat(g->lo), hi = repeat(g->hi);
-    for (int32_t j = 0; j < g->n; j += 2) {
-        const wisp_channels_s8 *ch = g->channels + j / WISP_CHANNELS;
-        const int32_t first = j % WISP_CHANNELS, even = ch->bias[first], odd = ch->bias[first + 1];
-        int32_t acc[8] = {even, odd, even, odd, even, odd, even, odd};
-        multiply_4x2(g->weights + j / WISP_CHANNELS * panel + 4 * first, g->scratch, groups, acc);
-        store_rows(g, j, acc, lo, hi);
-        if (j + 1 < g->n) store_rows(g, j + 1, acc + 1, lo, hi);
-    }
+    panel p = {g->channels, g->out_stride, g->m, repeat(g->lo), repeat(g->hi)};
+    const int8_t *w = g->weights;
+    int8_t *out = g->out;
+    for (int32_t left = g->n; left > 0; left -= WISP_CHANNELS, p.channels++, w += (ptrdiff_t)groups * 64, out += WISP_CHANNELS)
+        for (int32_t i = 0; i < WISP_CHANNELS && i < left; i += 2) {
+            const int32_t even = p.channels->bias[i], odd = p.channels->bias[i + 1];
+            int32_t acc[8] = {even, odd, even, odd, even, odd, even, odd};
+            multiply_4x2(w + 4 * i, g->scratch, groups, acc);
+            store_column(&p, i, out + i, acc);
+            if (i + 1 < left) store_column(&p, i + 1, out + i + 1, acc + 1);
+        }
 }
 
 static void multiply_row(const wisp_gemm_s8 *g, int32_t groups) {
