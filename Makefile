@@ -1,4 +1,4 @@
-# make demo | test | test-targets | lint | format | bench | clean. Needs python3 with pip, gcc and make; the rest goes into .venv.
+# make demo | test | test-targets | wheels | lint | format | bench | clean. Needs python3 with pip, gcc and make; the rest goes into .venv.
 # SPDX-License-Identifier: Apache-2.0
 PYTHON ?= python3
 VENV := .venv
@@ -8,17 +8,22 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 C_SOURCES := $(shell find cbackend tests -name '*.[ch]' -o -name '*.def')
 BUILD_INPUTS := $(C_SOURCES) pyproject.toml CMakeLists.txt cbackend/CMakeLists.txt engine/emit_cffi.py
 
-.PHONY: demo test test-targets lint format bench clean
+.PHONY: demo test test-targets wheels lint format bench clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/demo.done
 	$(BIN)/python benchmarks/demo.py
 
 test: $(VENV)/test.done
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore tests/targets
 
 test-targets: $(VENV)/test.done
+	$(BIN)/python -m pytest -q tests/targets
 	$(BIN)/python tests/targets/run.py
+
+# make wheels PLATFORM=win_amd64: only that one. They come into dist.
+wheels: $(VENV)/wheels.done
+	$(BIN)/python engine/build_wheels.py $(addprefix --platform ,$(PLATFORM))
 
 bench: $(VENV)/bench.done
 	$(BIN)/python benchmarks/peers.py
@@ -49,6 +54,10 @@ $(VENV)/tools.done: $(VENV)/created.done pyproject.toml
 $(VENV)/demo.done $(VENV)/test.done $(VENV)/bench.done: $(VENV)/%.done: $(VENV)/tools.done $(BUILD_INPUTS)
 	@echo "Building and installing wisp[$*] into $(VENV)"
 	$(BIN)/python -m pip install -q --no-build-isolation --editable '.[$*]'
+	touch $@
+
+$(VENV)/wheels.done: $(VENV)/tools.done
+	$(BIN)/python -m pip install -q ziglang==0.17.1 "scikit-build-core>=1.1"
 	touch $@
 
 $(VENV)/lint.done: $(VENV)/created.done pyproject.toml

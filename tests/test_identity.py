@@ -1,11 +1,10 @@
-"""One file, every target, the same bits: int8 outputs across instruction sets, thread counts and, emulated, processors."""
+"""One file, every target, the same bits: int8 outputs across instruction sets and thread counts. Other processors: tests/targets/run.py."""
 # SPDX-License-Identifier: Apache-2.0
 import subprocess
 
 import numpy as np
 import pytest
 import wisp
-from conftest import emulate
 from wisp import _library
 from wisp._library import lib
 
@@ -64,24 +63,6 @@ def test_float_does_not_depend_on_threads(asset, models, name):
     expected = as_bytes(wisp.load(data).run(inputs))
     for threads in THREADS:
         assert as_bytes(wisp.load(data, threads=threads).run(inputs)) == expected
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("cpu", ["scalar", "neon"])
-def test_aarch64_emulated(models, aarch64_build, tmp_path, name, cpu):
-    data, inputs = models[name]
-    (tmp_path / "m.wisp").write_bytes(data)
-    expected = as_bytes(wisp.load(data).run(inputs))
-    for threads in THREADS if name in ("small", "mnist_cnn") else (3,):
-        program = aarch64_build / "examples" / "run"
-        result = emulate(program, tmp_path / "m.wisp", threads, cpu, input=as_bytes(inputs))
-        assert result.returncode == 0, result.stderr
-        assert result.stdout == expected, f"{cpu}, {threads} threads"
-
-
-def test_checkasm_emulated(aarch64_build):
-    result = emulate(aarch64_build / "checkasm")
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
 
 
 def test_checkasm(native_build):

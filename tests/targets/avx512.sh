@@ -1,6 +1,6 @@
 #!/bin/bash
 # Run static x86-64 Linux programs on an emulated AVX-512 (F/BW/DQ/VL/VBMI/VNNI) CPU, for hosts without AVX-512.
-#   run_avx512.sh [-m MB] [-t SECONDS] [-d DATAFILE]... 'PROG [ARG...]' ['PROG [ARG...]']...
+#   avx512.sh [-m MB] [-t SECONDS] [-d DATAFILE]... 'PROG [ARG...]' ['PROG [ARG...]']...
 # Each PROG (a host path, no blanks) runs in turn as root in /data, where every DATAFILE lies under its base
 # name.  Prints what they print; exits 0 only if every one of them ran and exited 0.
 # How: Debian's Bochs (model corei7_icelake_u) boots Debian's cloud kernel with a throw-away initramfs from an ISO.
@@ -108,7 +108,7 @@ timeout -k 10 "$limit" script -qec "$BOCHS -q -f $run/bochsrc $rc" /dev/null </d
 touch "$run/serial"; tr -d '\r' <"$run/serial" >"$run/out"
 sed -n '/^@@BOOT/,$p' "$run/out"
 end=$(grep -a '^@@END' "$run/out" || :)
-echo "run_avx512: $n program(s), ${end:-no end mark}, $(($(date +%s) - start)) s in all"
+echo "avx512: $n program(s), ${end:-no end mark}, $(($(date +%s) - start)) s in all"
 [ "$end" = "@@END ran=$n failed=0" ] && exit 0
 [ -n "$end" ] || { tail -n 15 "$run/out" "$run/log" "$run/screen" >&2 || :; }
 exit 1

@@ -49,6 +49,20 @@ size_t strlen(const char *text) {
     return n;
 }
 
+/* The instruction for these came after the Cortex-M4. From 2^23 on every float is whole. */
+float floorf(float x);
+float ceilf(float x);
+
+float floorf(float x) {
+    if (!(__builtin_fabsf(x) < 0x1p23f)) return x;
+    const float whole = (float)(int32_t)x;
+    return __builtin_copysignf(whole > x ? whole - 1 : whole, x);
+}
+
+float ceilf(float x) {
+    return -floorf(-x);
+}
+
 /* The compiler's own calls (Run-time ABI for the Arm Architecture, 4.3.4): bytes, words, double words. */
 #define COPY(name, copy)                                 \
     void name(void *to, const void *from, size_t size);  \

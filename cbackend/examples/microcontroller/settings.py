@@ -17,7 +17,7 @@ def needs_float(op: file.Operator) -> bool:
     name = OPERATORS[op.code]
     if name in EDGES or op.code in MOVEMENT and name not in COMPUTED:
         return False
-    return any(t is not None and t.dtype.startswith("float") for t in op.inputs + op.outputs)
+    return any(t is not None and t.dtype.startswith("float") and t.kind != "constant" for t in op.inputs + op.outputs)
 
 
 def main(paths: list[str]) -> None:

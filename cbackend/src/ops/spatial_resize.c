@@ -37,10 +37,16 @@ typedef struct tables {
 
 /* ---- geometry */
 
+/* Through int32, because a microcontroller may have no conversion from 64 bits; what is larger will be refused. */
+static float size_at(const wisp_tensor *sizes, uint64_t i) {
+    int64_t size = wisp_integer_at(sizes, i);
+    return (float)(int32_t)(size < -1 ? -1 : size > INT32_MAX ? INT32_MAX : size);
+}
+
 static float axis_scale(const wisp_call *call, int i) {
     const wisp_tensor *x = wisp_input(call, 0), *scales = wisp_input(call, 1), *sizes = wisp_input(call, 2);
     if (scales) return ((const float *)scales->data)[i];
-    float h = (float)wisp_integer_at(sizes, 0) / (float)x->dims[1], w = (float)wisp_integer_at(sizes, 1) / (float)x->dims[2];
+    float h = size_at(sizes, 0) / (float)x->dims[1], w = size_at(sizes, 1) / (float)x->dims[2];
     switch (WISP_PARAMS(call, Resize)->policy) {
         case NOT_LARGER: return h < w ? h : w;
         case NOT_SMALLER: return h > w ? h : w;
@@ -52,7 +58,7 @@ static float output_extent(const wisp_call *call, int i) {
     const wisp_tensor *x = wisp_input(call, 0), *sizes = wisp_input(call, 2);
     float scaled = (float)x->dims[1 + i] * axis_scale(call, i);
     if (!sizes) return floorf(scaled);
-    return WISP_PARAMS(call, Resize)->policy == STRETCH ? (float)wisp_integer_at(sizes, (uint64_t)i) : floorf(scaled + 0.5f);
+    return WISP_PARAMS(call, Resize)->policy == STRETCH ? size_at(sizes, (uint64_t)i) : floorf(scaled + 0.5f);
 }
 
 /* i: 0 rows, 1 columns. */

@@ -1,6 +1,6 @@
 """Runs Wisp on emulated Cortex-M boards: checkasm, fingerprints of models, flash sizes, instructions of the int8 matrix kernel.
 
-usage: run.py [--boards m4,m7,m33,m55] [--build DIR] [--plugin libicount.so] [--gain G] [MODEL.wisp ...]
+usage: boards.py [--boards m4,m7,m33,m55] [--build DIR] [--plugin libicount.so] [--gain G] [MODEL.wisp ...]
 
 Needs clang-19, lld-19, cmake, ninja, qemu-system-arm 7.2 or later and this Python to have wisp. With a counting plugin that ends
 with "insns=N" on stderr, instructions per multiply-accumulate are printed. Exit status 1 when anything fails."""

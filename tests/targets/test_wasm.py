@@ -279,6 +279,8 @@ class Browser:
         self._process = subprocess.Popen(["bash", "-c", command], pass_fds=(to_read, to_write), stderr=subprocess.DEVNULL)
         os.close(to_read), os.close(to_write)
         self._count, self._buffer = 0, b""
+
+    def open_tab(self) -> None:
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
 
@@ -312,7 +314,7 @@ class Browser:
         return dom
 
     def close(self) -> None:
-        self.call("Browser.close")
+        self._process.terminate()
         self._process.wait(30)
         os.close(self._to), os.close(self._from)
 
@@ -324,8 +326,11 @@ def browser(tmp_path_factory):
     if not program:
         pytest.skip("needs chromium")
     browser = Browser(program, tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.close()
+    try:
+        browser.open_tab()
+        yield browser
+    finally:
+        browser.close()
 
 
 @pytest.fixture
