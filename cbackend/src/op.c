@@ -28,6 +28,7 @@ int wisp_check_operands(wisp_call *call, uint32_t min_inputs, uint32_t max_input
     if (node->output_count != outputs) return wisp_call_fail_value(call, WISP_BAD_FILE, "wrong number of outputs:", node->output_count);
     for (uint32_t i = 0; i < min_inputs; i++)
         if (!wisp_input(call, i)) return wisp_call_fail_value(call, WISP_BAD_FILE, "missing input", i);
+    if (outputs == 1 && !wisp_output(call, 0)) return wisp_call_fail(call, WISP_BAD_FILE, "missing output");
     return WISP_OK;
 }
 

@@ -91,7 +91,7 @@ int wisp_call_fail(wisp_call *call, int status, const char *message);
 int wisp_call_fail_value(wisp_call *call, int status, const char *message, int64_t value);
 
 /* Fails unless min <= number of inputs <= max, the first `min` are present, and the node has `outputs` outputs
- * (optional ones included). */
+ * (optional ones included; a single one is not optional). */
 int wisp_check_operands(wisp_call *call, uint32_t min_inputs, uint32_t max_inputs, uint32_t outputs);
 
 /* States the inferred dtype and shape of output i; fails when the file says otherwise. Nothing to do when the

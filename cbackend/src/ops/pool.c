@@ -102,7 +102,6 @@ int wisp_prepare_MaxPool(wisp_call *call) {
     if (status) return status;
     const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
     if (!wisp_has_kernels(x)) return wisp_call_fail(call, WISP_UNSUPPORTED, "dtype must be f32 (in a build with WISP_FLOAT) or s8");
-    if (!y) return wisp_call_fail(call, WISP_BAD_FILE, "missing output");
     wisp_window w = max_window(call);
     if ((status = window_shape(call, &w, x, y, true)) || (status = check_taps(call, &w))) return status;
     const int32_t dims[4] = {w.batch, w.out_h, w.out_w, w.channels};

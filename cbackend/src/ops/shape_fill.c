@@ -18,7 +18,6 @@ int wisp_prepare_ConstantOfShape(wisp_call *call) {
     int status = wisp_check_operands(call, 2, 2, 1);
     if (status) return status;
     const wisp_tensor *shape = wisp_input(call, 0), *value = wisp_input(call, 1);
-    if (!wisp_output(call, 0)) return wisp_call_fail(call, WISP_BAD_FILE, "missing output");
     if (!wisp_movable_size(call, value)) return WISP_UNSUPPORTED;
     if (value->count != 1) return wisp_call_fail(call, WISP_BAD_SHAPE, "the value must be one element");
     if (!wisp_is_known_vector(shape)) return wisp_call_fail(call, WISP_UNSUPPORTED, "the shape must be integers known at prepare");
@@ -65,7 +64,6 @@ int wisp_prepare_Range(wisp_call *call) {
     int status = wisp_check_operands(call, 3, 3, 1);
     if (status) return status;
     const wisp_tensor *start = wisp_input(call, 0), *limit = wisp_input(call, 1), *delta = wisp_input(call, 2);
-    if (!wisp_output(call, 0)) return wisp_call_fail(call, WISP_BAD_FILE, "missing output");
     if (start->dtype != WISP_F32 && start->dtype != WISP_S32 && start->dtype != WISP_S64)
         return wisp_call_fail_value(call, WISP_UNSUPPORTED, "cannot count in dtype", start->dtype);
     for (uint32_t i = 0; i < 3; i++) {
@@ -111,7 +109,6 @@ int wisp_prepare_OneHot(wisp_call *call) {
     if (status) return status;
     const wisp_tensor *indices = wisp_input(call, 0), *depth = wisp_input(call, 1), *values = wisp_input(call, 2);
     int rank = indices->rank + 1, axis = wisp_axis(WISP_PARAMS(call, OneHot)->axis, rank);
-    if (!wisp_output(call, 0)) return wisp_call_fail(call, WISP_BAD_FILE, "missing output");
     if (!wisp_movable_size(call, values)) return WISP_UNSUPPORTED;
     if (values->count != 2) return wisp_call_fail(call, WISP_BAD_SHAPE, "values must be {off, on}");
     if ((indices->dtype != WISP_F32 && indices->dtype != WISP_S32 && indices->dtype != WISP_S64) || indices->layout != WISP_LAYOUT_PLAIN)
@@ -142,7 +139,6 @@ int wisp_prepare_EyeLike(wisp_call *call) {
     int status = wisp_check_operands(call, 2, 2, 1);
     if (status) return status;
     const wisp_tensor *x = wisp_input(call, 0), *values = wisp_input(call, 1);
-    if (!wisp_output(call, 0)) return wisp_call_fail(call, WISP_BAD_FILE, "missing output");
     if (!wisp_movable_size(call, values)) return WISP_UNSUPPORTED;
     if (x->rank != 2 || values->count != 2) return wisp_call_fail(call, WISP_BAD_SHAPE, "a matrix and the values {0, 1} are needed");
     call->node->run = run_eye_like;
@@ -176,7 +172,6 @@ int wisp_prepare_Trilu(wisp_call *call) {
     int status = wisp_check_operands(call, 1, 2, 1);
     if (status) return status;
     const wisp_tensor *x = wisp_input(call, 0), *k = wisp_input(call, 1);
-    if (!wisp_output(call, 0)) return wisp_call_fail(call, WISP_BAD_FILE, "missing output");
     if (!wisp_movable_size(call, x)) return WISP_UNSUPPORTED;
     if (x->rank < 2) return wisp_call_fail(call, WISP_BAD_SHAPE, "matrices are needed");
     if (k && (k->count != 1 || (k->dtype != WISP_S64 && k->dtype != WISP_S32)))

@@ -10,7 +10,6 @@ static int check_gather(wisp_call *call) {
     int status = wisp_check_operands(call, 2, 2, 1);
     if (status) return status;
     const wisp_tensor *indices = wisp_input(call, 1);
-    if (!wisp_output(call, 0)) return wisp_call_fail(call, WISP_BAD_FILE, "missing output");
     if (!wisp_movable_size(call, wisp_input(call, 0))) return WISP_UNSUPPORTED;
     if ((indices->dtype != WISP_S32 && indices->dtype != WISP_S64) || indices->layout != WISP_LAYOUT_PLAIN)
         return wisp_call_fail_value(call, WISP_UNSUPPORTED, "indices cannot have dtype", indices->dtype);

@@ -73,7 +73,6 @@ int wisp_prepare_Concat(wisp_call *call) {
     int axis = wisp_axis(WISP_PARAMS(call, Concat)->axis, first->rank);
     if (!size) return WISP_UNSUPPORTED;
     if (axis < 0) return wisp_call_fail_value(call, WISP_BAD_FILE, "no such axis:", WISP_PARAMS(call, Concat)->axis);
-    if (!wisp_output(call, 0)) return wisp_call_fail(call, WISP_BAD_FILE, "missing output");
     for (int i = 0; i < first->rank; i++) dims[i] = first->dims[i];
     for (uint32_t i = 1; i < count; i++) {
         const wisp_tensor *t = wisp_input(call, i);

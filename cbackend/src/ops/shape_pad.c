@@ -107,7 +107,6 @@ int wisp_prepare_Pad(wisp_call *call) {
     size_t size = wisp_movable_size(call, x);
     if (!size) return WISP_UNSUPPORTED;
     if (x->rank == 0) return wisp_call_fail(call, WISP_UNSUPPORTED, "a scalar has no axis to pad");
-    if (!wisp_output(call, 0)) return wisp_call_fail(call, WISP_BAD_FILE, "missing output");
     if (mode < CONSTANT || mode > WRAP) return wisp_call_fail_value(call, WISP_BAD_FILE, "no such mode:", mode);
     if (value && (value->count > 1 || value->dtype != x->dtype || value->layout != WISP_LAYOUT_PLAIN))
         return wisp_call_fail(call, WISP_BAD_SHAPE, "the pad value must be one element of the input's dtype");

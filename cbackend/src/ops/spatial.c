@@ -40,7 +40,6 @@ static int check_image(wisp_call *call, int32_t blocksize) {
     int status = wisp_check_operands(call, 1, 1, 1);
     if (status) return status;
     const wisp_tensor *x = wisp_input(call, 0);
-    if (!wisp_output(call, 0)) return wisp_call_fail(call, WISP_BAD_FILE, "missing output");
     if (!wisp_movable_size(call, x)) return WISP_UNSUPPORTED;
     if (x->rank != 4) return wisp_call_fail_value(call, WISP_BAD_SHAPE, "an image of 4 axes is needed, not", x->rank);
     if (blocksize < 1 || blocksize > 32767) return wisp_call_fail_value(call, WISP_BAD_FILE, "no such blocksize:", blocksize);

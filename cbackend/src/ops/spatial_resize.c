@@ -291,7 +291,6 @@ static int check_resize(wisp_call *call) {
     const wisp_Resize_params *p = WISP_PARAMS(call, Resize);
     const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
     size_t size = wisp_dtype_size(x->dtype);
-    if (!y) return wisp_call_fail(call, WISP_BAD_FILE, "missing output");
     if (x->rank != 4 || x->layout != WISP_LAYOUT_PLAIN)
         return wisp_call_fail_value(call, WISP_BAD_SHAPE, "an image of 4 axes is needed, not", x->rank);
     if (p->mode < NEAREST || p->mode > CUBIC || p->coordinate < HALF_PIXEL || p->coordinate > TF_CROP_AND_RESIZE ||
