@@ -10,8 +10,11 @@
 extern "C" {
 #endif
 
-#if defined(__GNUC__)
-#pragma GCC visibility push(default) /* all that follows is what the shared library exports */
+/* All that follows is what the shared library exports; nothing else is. */
+#if defined(_WIN32) && defined(__clang__) && defined(WISP_EXPORTS)
+#pragma clang attribute push(__attribute__((dllexport)), apply_to = function)
+#elif defined(__GNUC__)
+#pragma GCC visibility push(default)
 #endif
 
 /* Life of a model:
@@ -167,7 +170,9 @@ uint64_t wisp_kernel_slots(uint32_t bit);
 
 /* cffi-end */
 
-#if defined(__GNUC__)
+#if defined(_WIN32) && defined(__clang__) && defined(WISP_EXPORTS)
+#pragma clang attribute pop
+#elif defined(__GNUC__)
 #pragma GCC visibility pop
 #endif
 

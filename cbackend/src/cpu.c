@@ -54,8 +54,62 @@ static bool has_avx512vnni(void) {
 static bool has_neon(void) {
     return true;
 } /* part of the base architecture */
+#elif defined(__arm__) && defined(__linux__)
+#include <sys/auxv.h>
+
+enum { HWCAP_BITS = 1 << 12 | 1 << 16 }; /* NEON; VFPv4: NEON with fused multiply-add */
+
+static bool has_neon(void) {
+    return (getauxval(AT_HWCAP) & HWCAP_BITS) == HWCAP_BITS;
+}
 #else
 static bool has_neon(void) {
+    return false;
+}
+#endif
+
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+
+enum { DOTPROD_BIT = 20, I8MM_BIT = 13 }; /* of AT_HWCAP, of AT_HWCAP2 */
+
+static bool has_dotprod(void) {
+    return getauxval(AT_HWCAP) >> DOTPROD_BIT & 1;
+}
+static bool has_i8mm(void) {
+    return has_dotprod() && getauxval(AT_HWCAP2) >> I8MM_BIT & 1;
+}
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
+
+static bool has_feature(const char *name) {
+    int value = 0;
+    size_t size = sizeof value;
+    return !sysctlbyname(name, &value, &size, NULL, 0) && value;
+}
+static bool has_dotprod(void) {
+    return has_feature("hw.optional.arm.FEAT_DotProd");
+}
+static bool has_i8mm(void) {
+    return has_dotprod() && has_feature("hw.optional.arm.FEAT_I8MM");
+}
+#elif defined(__aarch64__) && defined(_WIN32)
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
+
+enum { DP_INSTRUCTIONS = 43, I8MM_INSTRUCTIONS = 66 }; /* PF_ARM_V82_DP_, PF_ARM_V82_I8MM_INSTRUCTIONS_AVAILABLE: not in every SDK */
+
+static bool has_dotprod(void) {
+    return IsProcessorFeaturePresent(DP_INSTRUCTIONS);
+}
+static bool has_i8mm(void) {
+    return has_dotprod() && IsProcessorFeaturePresent(I8MM_INSTRUCTIONS);
+}
+#else
+static bool has_dotprod(void) {
+    return false;
+}
+static bool has_i8mm(void) {
     return false;
 }
 #endif
@@ -85,7 +139,7 @@ static bool has_simd128(void) {
 #endif
 }
 
-/* Microcontrollers run what they were built for. */
+/* Microcontrollers and ARMv6 run what they were built for. */
 static bool has_dsp(void) {
 #ifdef WISP_HAVE_DSP
     return true;
@@ -124,6 +178,8 @@ static const struct {
     {"dsp", WISP_CPU_DSP, has_dsp},
     {"mve", WISP_CPU_MVE, has_mve},
     {"hvx", WISP_CPU_HVX, has_hvx},
+    {"dotprod", WISP_CPU_DOTPROD, has_dotprod},
+    {"i8mm", WISP_CPU_I8MM, has_i8mm},
 };
 
 enum { SET_COUNT = sizeof instruction_sets / sizeof instruction_sets[0] };

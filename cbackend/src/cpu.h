@@ -7,12 +7,14 @@
 enum {
     WISP_CPU_AVX2 = 1 << 0,       /* AVX2, FMA; the operating system keeps ymm registers */
     WISP_CPU_AVX512VNNI = 1 << 1, /* AVX-512 F, BW, DQ, VL, VNNI on top of AVX2; the operating system keeps zmm registers */
-    WISP_CPU_NEON = 1 << 2,       /* ARMv8-A Advanced SIMD */
+    WISP_CPU_NEON = 1 << 2,       /* Advanced SIMD of ARMv8-A, or of ARMv7-A with VFPv4 */
     WISP_CPU_RVV = 1 << 3,        /* RISC-V vector extension 1.0, registers of 128 bits or more */
     WISP_CPU_SIMD128 = 1 << 4,    /* WebAssembly fixed-width SIMD; an engine without it refuses the module */
-    WISP_CPU_DSP = 1 << 5,        /* Cortex-M with the DSP extension; chosen when the library is built */
+    WISP_CPU_DSP = 1 << 5,        /* Cortex-M with the DSP extension, ARMv6 with SIMD32; chosen when the library is built */
     WISP_CPU_MVE = 1 << 6,        /* Cortex-M with Helium; chosen when the library is built */
-    WISP_CPU_HVX = 1 << 7         /* Hexagon vectors of 128 bytes, v66 or later; chosen when the library is built */
+    WISP_CPU_HVX = 1 << 7,        /* Hexagon vectors of 128 bytes, v66 or later; chosen when the library is built */
+    WISP_CPU_DOTPROD = 1 << 8,    /* FEAT_DotProd on top of NEON, 64-bit ARM */
+    WISP_CPU_I8MM = 1 << 9        /* FEAT_I8MM on top of DotProd, 64-bit ARM */
 };
 
 #endif

@@ -3,22 +3,35 @@
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <string.h>
-#ifdef WISP_HAVE_THREADS
+#if defined(WISP_HAVE_THREADS) && defined(_WIN32)
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
+#elif defined(WISP_HAVE_THREADS)
 #include <time.h>
 #endif
 
 #include "kernels.h"
 #include "wisp.h"
 
+#if defined(WISP_HAVE_THREADS) && defined(_WIN32)
 uint64_t wisp_clock(void) {
-#ifdef WISP_HAVE_THREADS
+    LARGE_INTEGER frequency, now;
+    QueryPerformanceFrequency(&frequency);
+    QueryPerformanceCounter(&now);
+    uint64_t f = (uint64_t)frequency.QuadPart, n = (uint64_t)now.QuadPart;
+    return n / f * 1000000000u + n % f * 1000000000u / f; /* in two parts: the product of the whole overflows */
+}
+#elif defined(WISP_HAVE_THREADS)
+uint64_t wisp_clock(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-#else
-    return 0;
-#endif
 }
+#else
+uint64_t wisp_clock(void) {
+    return 0;
+}
+#endif
 
 /*  memory:  0 +------------------+
  *             | weights    24576 |  s8: 64 outputs x 384, f32: 32 outputs x 192

@@ -10,6 +10,8 @@ void wisp_kernels_scalar(wisp_kernels *table);
 void wisp_kernels_avx2(wisp_kernels *table);
 void wisp_kernels_avx512vnni(wisp_kernels *table);
 void wisp_kernels_neon(wisp_kernels *table);
+void wisp_kernels_dotprod(wisp_kernels *table);
+void wisp_kernels_i8mm(wisp_kernels *table);
 void wisp_kernels_rvv(wisp_kernels *table);
 void wisp_kernels_simd128(wisp_kernels *table);
 void wisp_kernels_dsp(wisp_kernels *table);
@@ -28,6 +30,12 @@ void wisp_kernels_init(wisp_kernels *table, uint32_t cpu_mask) {
 #endif
 #ifdef WISP_HAVE_NEON
     if (usable & WISP_CPU_NEON) wisp_kernels_neon(table);
+#endif
+#ifdef WISP_HAVE_DOTPROD
+    if (usable & WISP_CPU_DOTPROD) wisp_kernels_dotprod(table);
+#endif
+#ifdef WISP_HAVE_I8MM
+    if (usable & WISP_CPU_I8MM) wisp_kernels_i8mm(table);
 #endif
 #ifdef WISP_HAVE_RVV
     if (usable & WISP_CPU_RVV) wisp_kernels_rvv(table);

@@ -4,10 +4,10 @@
 
 #ifdef WISP_HAVE_THREADS
 
-#include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
+
+#include "host.h"
 
 #if defined(__x86_64__) || defined(__i386__)
 #define PAUSE() __builtin_ia32_pause()
@@ -33,13 +33,12 @@ struct wisp_pool {
         int64_t count;
         uint32_t threads;
     } job;
-    pthread_mutex_t mutex;
-    pthread_cond_t wake;
+    host_wait wait;
     uint32_t started;
     struct worker {
         wisp_pool *pool;
         uint32_t index;
-        pthread_t id;
+        host_thread id;
     } workers[];
 };
 
@@ -54,20 +53,20 @@ static unsigned wait_ticket(wisp_pool *pool, unsigned seen) {
         if (atomic_load(&pool->ticket) != seen) return atomic_load(&pool->ticket);
         PAUSE();
     }
-    pthread_mutex_lock(&pool->mutex);
+    host_lock(&pool->wait);
     atomic_fetch_add(&pool->sleepers, 1);
-    while (atomic_load(&pool->ticket) == seen) pthread_cond_wait(&pool->wake, &pool->mutex);
+    while (atomic_load(&pool->ticket) == seen) host_sleep(&pool->wait);
     atomic_fetch_sub(&pool->sleepers, 1);
-    pthread_mutex_unlock(&pool->mutex);
+    host_unlock(&pool->wait);
     return atomic_load(&pool->ticket);
 }
 
-static void *work(void *argument) {
+static host_result HOST_CALL work(void *argument) {
     struct worker *self = argument;
     wisp_pool *pool = self->pool;
     for (unsigned seen = 0;;) {
         seen = wait_ticket(pool, seen);
-        if (atomic_load(&pool->stop)) return NULL;
+        if (atomic_load(&pool->stop)) return 0;
         run_share(pool, self->index);
         atomic_fetch_sub(&pool->pending, 1);
     }
@@ -77,9 +76,9 @@ static void *work(void *argument) {
 static void announce(wisp_pool *pool) {
     atomic_fetch_add(&pool->ticket, 1);
     if (!atomic_load(&pool->sleepers)) return;
-    pthread_mutex_lock(&pool->mutex);
-    pthread_cond_broadcast(&pool->wake);
-    pthread_mutex_unlock(&pool->mutex);
+    host_lock(&pool->wait);
+    host_wake_all(&pool->wait);
+    host_unlock(&pool->wait);
 }
 
 uint64_t wisp_pool_size(uint32_t threads) {
@@ -90,16 +89,12 @@ int32_t wisp_pool_start(wisp_pool *pool, uint32_t threads) {
     if (!pool || threads < 1 || threads > 64) return WISP_BAD_ARGUMENT;
     memset(pool, 0, (size_t)wisp_pool_size(threads));
     pool->threads = threads;
-    if (pthread_mutex_init(&pool->mutex, NULL)) return WISP_UNSUPPORTED;
-    if (pthread_cond_init(&pool->wake, NULL)) {
-        pthread_mutex_destroy(&pool->mutex);
-        return WISP_UNSUPPORTED;
-    }
+    if (!host_prepare(&pool->wait)) return WISP_UNSUPPORTED;
     for (uint32_t i = 1; i < threads; i++) {
         struct worker *w = &pool->workers[i];
         w->pool = pool;
         w->index = i;
-        if (pthread_create(&w->id, NULL, work, w)) {
+        if (!host_start(&w->id, work, w)) {
             wisp_pool_stop(pool);
             return WISP_UNSUPPORTED;
         }
@@ -112,9 +107,8 @@ void wisp_pool_stop(wisp_pool *pool) {
     if (!pool || !pool->threads) return;
     atomic_store(&pool->stop, 1);
     announce(pool);
-    for (uint32_t i = 1; i <= pool->started; i++) pthread_join(pool->workers[i].id, NULL);
-    pthread_cond_destroy(&pool->wake);
-    pthread_mutex_destroy(&pool->mutex);
+    for (uint32_t i = 1; i <= pool->started; i++) host_join(pool->workers[i].id);
+    host_release(&pool->wait);
     pool->threads = 0;
 }
 
@@ -136,7 +130,7 @@ void wisp_pool_run(wisp_pool *pool, wisp_call *call, uint32_t threads, int64_t c
         if (i < SPIN)
             PAUSE();
         else
-            sched_yield(); /* more threads than cores: let the worker have this one */
+            host_yield(); /* more threads than cores: let the worker have this one */
     }
 }
 

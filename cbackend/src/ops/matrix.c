@@ -93,6 +93,13 @@ static pieces cut_scratch(const wisp_call *call, const wisp_matrix *m, char *bas
     return p;
 }
 
+/* Values of a copied patch: s8 has whole groups of 4, as the packed weights do, where the scratch has room; then kernels need not
+ * copy it again. The values behind k meet weights that are 0. */
+static int32_t patch_k(const wisp_call *call, const wisp_matrix *m) {
+    const int64_t k4 = ((int64_t)m->k + 3) & ~3ll, room = (WISP_MAX_MR * (int64_t)m->k + 16 + 63) & ~63ll;
+    return is_s8(call) && tile_rows(call) * k4 + 16 <= room ? (int32_t)k4 : m->k;
+}
+
 int wisp_matrix_prepare(wisp_call *call, wisp_matrix *m) {
     int status = check_weights(call, m);
     if (status) return status;
@@ -163,41 +170,49 @@ static inline void copy_ahead(char *to, const char *from, int64_t size, const ch
     for (int64_t i = 0; i < size; i += 16) memcpy(to + i, from + i, 16);
 }
 
-static void copy_patches(const wisp_matrix *m, const char *x, const char *end, int64_t unit, pixel p, int32_t count, const char *outside,
-                         char *patches, const void **rows) {
+/* A patch that leaves the image, or whose columns do not lie side by side. */
+static void copy_pieces(const wisp_matrix *m, const char *x, int64_t unit, pixel p, const char *outside, char *to) {
     const wisp_window *w = &m->window;
     const int64_t pixel_bytes = w->channels * unit, bytes = m->group_k * unit;
-    const bool whole = w->dilation_w == 1 && m->groups == 1;
-    for (int32_t i = 0; i < count; i++, next_pixel(w, &p)) {
-        char *to = patches + i * (int64_t)m->k * unit;
-        rows[i] = to;
-        for (int32_t ky = 0; ky < w->kernel_h; ky++) {
-            const char *line = line_of(w, x, unit, p, ky);
-            int64_t ix = p.ox * w->stride_w - w->pad_left;
-            if (line && whole && ix >= 0 && ix + w->kernel_w <= w->in_w) {
-                copy_ahead(to, line + ix * pixel_bytes, w->kernel_w * bytes, end);
-                to += w->kernel_w * bytes;
-                continue;
-            }
-            for (int32_t kx = 0; kx < w->kernel_w; kx++, ix += w->dilation_w, to += bytes) {
-                bool inside = line && ix >= 0 && ix < w->in_w;
-                memcpy(to, inside ? line + ix * pixel_bytes : outside, (size_t)bytes);
-            }
+    for (int32_t ky = 0; ky < w->kernel_h; ky++) {
+        const char *line = line_of(w, x, unit, p, ky);
+        int64_t ix = p.ox * w->stride_w - w->pad_left;
+        for (int32_t kx = 0; kx < w->kernel_w; kx++, ix += w->dilation_w, to += bytes) {
+            bool inside = line && ix >= 0 && ix < w->in_w;
+            memcpy(to, inside ? line + ix * pixel_bytes : outside, (size_t)bytes);
         }
+    }
+}
+
+/* Patches of `stride` bytes each. The window is copied because what is written through char * might be its fields. */
+static void copy_patches(const wisp_matrix *m, const char *x, const char *end, int64_t unit, pixel p, int32_t count, const char *outside,
+                         char *patches, int64_t stride, const void **rows) {
+    const wisp_window w = m->window;
+    const int64_t bytes = w.kernel_w * m->group_k * unit, line_bytes = w.in_w * w.channels * unit;
+    const bool side_by_side = w.dilation_w == 1 && m->groups == 1;
+    for (int32_t i = 0; i < count; i++, next_pixel(&w, &p), patches += stride) {
+        const int64_t iy = p.oy * w.stride_h - w.pad_top, ix = p.ox * w.stride_w - w.pad_left;
+        rows[i] = patches;
+        if (!side_by_side || ix < 0 || ix + w.kernel_w > w.in_w || iy < 0 || iy + (int64_t)w.dilation_h * (w.kernel_h - 1) >= w.in_h) {
+            copy_pieces(m, x, unit, p, outside, patches);
+            continue;
+        }
+        const char *from = x + (p.b * w.in_h + iy) * line_bytes + ix * w.channels * unit;
+        for (int32_t ky = 0; ky < w.kernel_h; ky++, from += w.dilation_h * line_bytes) copy_ahead(patches + ky * bytes, from, bytes, end);
     }
 }
 
 /* ---- the loop */
 
-static void multiply_tile(wisp_call *call, const wisp_matrix *m, const pieces *p, int32_t group, int64_t row, int32_t rows, int32_t n_begin,
-                          int32_t n_count) {
+static void multiply_tile(wisp_call *call, const wisp_matrix *m, const pieces *p, int32_t k, int32_t group, int64_t row, int32_t rows,
+                          int32_t n_begin, int32_t n_count) {
     const wisp_tensor *w = wisp_input(call, 1), *c = wisp_input(call, 2), *y = wisp_output(call, 0);
     int64_t panel = (int64_t)group * (m->panels_n / 16) + n_begin / 16;
     int64_t out = row * m->out_stride + (int64_t)group * m->n + n_begin;
     if (is_s8(call)) {
         wisp_gemm_s8 g = {.m = rows,
                           .n = n_count,
-                          .k = m->k,
+                          .k = k,
                           .taps = m->taps,
                           .rows = (const int8_t *const *)p->rows,
                           .weights = (const int8_t *)w->data + panel * panel_bytes(call, m),
@@ -212,7 +227,7 @@ static void multiply_tile(wisp_call *call, const wisp_matrix *m, const pieces *p
     } else {
         wisp_gemm_f32 g = {.m = rows,
                            .n = n_count,
-                           .k = m->k,
+                           .k = k,
                            .taps = m->taps,
                            .rows = (const float *const *)p->rows,
                            .weights = (const float *)(const void *)((const char *)w->data + panel * panel_bytes(call, m)),
@@ -229,16 +244,17 @@ static void tile(wisp_call *call, const wisp_matrix *m, const pieces *p, int32_t
     const wisp_tensor *x = wisp_input(call, 0);
     const int64_t unit = is_s8(call) ? 1 : 4;
     const char *data = (const char *)x->data + (int64_t)group * m->group_k * unit, *end = (const char *)x->data + x->size;
-    int32_t rows = tile_rows(call);
+    int32_t rows = tile_rows(call), k = m->k;
     if (rows > m->rows - row) rows = (int32_t)(m->rows - row);
     if (m->pointwise) {
         for (int32_t i = 0; i < rows; i++) p->rows[i] = data + (row + i) * m->x_stride * unit;
     } else if (m->patch) {
-        copy_patches(m, data, end, unit, pixel_at(&m->window, row), rows, p->outside, p->patches, p->rows);
+        k = patch_k(call, m);
+        copy_patches(m, data, end, unit, pixel_at(&m->window, row), rows, p->outside, p->patches, k * unit, p->rows);
     } else {
         point_rows(m, data, unit, pixel_at(&m->window, row), rows, p->outside, p->rows);
     }
-    multiply_tile(call, m, p, group, row, rows, n_begin, n_count);
+    multiply_tile(call, m, p, k, group, row, rows, n_begin, n_count);
 }
 
 /* Items are tiles of rows, group after group; or, where all rows fit one tile of one group, panels of 16 columns. */

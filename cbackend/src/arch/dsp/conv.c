@@ -17,36 +17,36 @@ typedef struct quad {
 
 /* acc[i] = bias[i] + sum over t of rows[offset[t]][c0 + i] * weights. 19 instructions for 8 multiply-accumulates:
  *
- *   r1 rows   r3 r4 offsets and their end   r5 weights   r6 c0   r8-r11 accumulators   the others: data of one pair
+ *   r1 rows   r6 r7 offsets and their end   r8 weights   r9 c0   r10-r12, lr accumulators   the others: data of one pair
  *
  * pkhbt and pkhtb put the same two channels of both taps in a word, sxtb16 makes pairs of them. */
 __attribute__((naked, noinline)) static void
 sum_taps(const quad *q __attribute__((unused)), const int8_t *const *rows __attribute__((unused)), int32_t *acc __attribute__((unused))) {
     __asm__("push {r2, r4, r5, r6, r7, r8, r9, r10, r11, lr}\n"
-            "ldmia r0!, {r3, r4, r5, r6}\n"
-            "ldmia r0, {r8, r9, r10, r11}\n"
+            "ldmia r0!, {r6, r7, r8, r9}\n"
+            "ldmia r0, {r10, r11, r12, lr}\n"
             "1:\n"
-            "ldrd r0, r2, [r3], #8\n"
-            "ldr r0, [r1, r0, lsl #2]\n"
+            "ldrd r2, r3, [r6], #8\n"
             "ldr r2, [r1, r2, lsl #2]\n"
-            "ldr r0, [r0, r6]\n"
-            "ldr r2, [r2, r6]\n"
-            "ldrd r12, lr, [r5], #16\n"
-            "pkhbt r7, r0, r2, lsl #16\n"
-            "pkhtb r2, r2, r0, asr #16\n"
-            "sxtb16 r0, r7\n"
-            "sxtb16 r7, r7, ror #8\n"
-            "smlad r8, r0, r12, r8\n"
-            "smlad r9, r7, lr, r9\n"
-            "ldrd r12, lr, [r5, #-8]\n"
-            "sxtb16 r0, r2\n"
-            "sxtb16 r2, r2, ror #8\n"
-            "smlad r10, r0, r12, r10\n"
-            "smlad r11, r2, lr, r11\n"
-            "cmp r3, r4\n"
+            "ldr r3, [r1, r3, lsl #2]\n"
+            "ldr r2, [r2, r9]\n"
+            "ldr r3, [r3, r9]\n"
+            "ldrd r4, r5, [r8], #16\n"
+            "pkhbt r0, r2, r3, lsl #16\n"
+            "pkhtb r3, r3, r2, asr #16\n"
+            "sxtb16 r2, r0\n"
+            "sxtb16 r0, r0, ror #8\n"
+            "smlad r10, r2, r4, r10\n"
+            "smlad r11, r0, r5, r11\n"
+            "ldrd r4, r5, [r8, #-8]\n"
+            "sxtb16 r2, r3\n"
+            "sxtb16 r3, r3, ror #8\n"
+            "smlad r12, r2, r4, r12\n"
+            "smlad lr, r3, r5, lr\n"
+            "cmp r6, r7\n"
             "bne 1b\n"
             "pop {r2}\n"
-            "stmia r2, {r8, r9, r10, r11}\n"
+            "stmia r2, {r10, r11, r12, lr}\n"
             "pop {r4, r5, r6, r7, r8, r9, r10, r11, pc}\n");
 }
 
@@ -72,8 +72,8 @@ ALWAYS_INLINE uint32_t finish(const quad *q, int i, const int32_t *acc) {
 void wisp_dwconv_s8_dsp(const wisp_dwconv_s8 *d) {
     const int32_t pairs = d->taps / 2 + d->taps % 2;
     const uint32_t lo = repeat(d->lo), hi = repeat(d->hi);
-    int32_t offset[MAX_TAPS];
-    uint32_t weights[MAX_TAPS / 2 * WIDTH];
+    _Alignas(8) int32_t offset[MAX_TAPS];
+    _Alignas(8) uint32_t weights[MAX_TAPS / 2 * WIDTH]; /* for ldrd */
     quad q = {.offset = offset, .offset_end = offset + 2 * pairs, .weights = weights};
     if (d->taps > MAX_TAPS || d->c < WIDTH) {
         wisp_dwconv_s8_scalar(d);

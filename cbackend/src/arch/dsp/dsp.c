@@ -1,4 +1,4 @@
-/* What the DSP extension of Cortex-M brings to the kernel table. */
+/* What the DSP extension of Cortex-M and ARMv6 brings to the kernel table. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dsp.h"
 

@@ -1,7 +1,10 @@
-/* What the kernels of the DSP extension share: packing and requantization. Armv7E-M and Armv8-M Mainline (M4, M7, M33). */
+/* What the kernels of the DSP extension share: packing and requantization. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef WISP_DSP_H
 #define WISP_DSP_H
+
+/* For Armv7E-M and Armv8-M Mainline (Cortex-M4, M7, M33) and for ARMv6 (ARM1176), which calls it SIMD32. ARM state asks for more than
+ * Thumb: the registers of ldrd are an even one and the next. */
 
 #include <arm_acle.h>
 #include <string.h>
@@ -33,11 +36,18 @@ ALWAYS_INLINE int16x2_t odd_bytes(uint32_t x) {
     return __sxtb16((int8x4_t)__ror(x, 8));
 }
 
+/* t * multiplier + sum, of the low halves: __smlabb, which newer compilers refuse for ARMv6. */
+ALWAYS_INLINE int32_t multiply_low(int32_t t, int32_t multiplier, int32_t sum) {
+    int32_t result;
+    __asm__("smlabb %0, %1, %2, %3" : "=r"(result) : "r"(t), "r"(multiplier), "r"(sum));
+    return result;
+}
+
 /* requantize_s8 for shift >= 0 up to the clamp, saturated to int8. Its two roundings are one:
  * floor((floor(a / 2^15) + 64) / 2^7) = floor((a + 2^21) / 2^22). */
 ALWAYS_INLINE uint32_t requantize(int32_t acc, int32_t shift, int32_t multiplier) {
     const int32_t t = __ssat(acc >> shift, 16);
-    return (uint32_t)__ssat(__smlabb(t, multiplier, (1 << 21) + (1 << 14)) >> 22, 8);
+    return (uint32_t)__ssat(multiply_low(t, multiplier, (1 << 21) + (1 << 14)) >> 22, 8);
 }
 
 /* What a negative shift does first; 0 is then left to do. Rare. */

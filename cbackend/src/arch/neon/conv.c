@@ -1,10 +1,10 @@
-/* Depthwise kernels: four pixels by 16 (s8) or 4 (f32) channels. */
+/* Depthwise kernels: four pixels (s8 on 32-bit ARM: two) by 16 (s8) or 4 (f32) channels. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "neon.h"
 
 #define EACH_PIXEL(DO) DO(0) DO(1) DO(2) DO(3)
 
-enum { PIXELS = 4 };
+enum { PIXELS_F32 = 4 };
 
 /* How a block of channels may be read without leaving its row. */
 enum {
@@ -27,8 +27,8 @@ ALWAYS_INLINE int8x16_t load_channels(const int8_t *row, const block *b, int kin
     return vqtbl1q_s8(vld1q_s8(row + b->c0 + (ptrdiff_t)b->width - 16), b->shuffle);
 }
 
-/* Two products fit 16 bits (2 * 128 * 127), so a pair of taps costs one widening addition. 16 accumulators in all:
- * a, b, c, d hold four channels each. Pixels beyond n repeat the last one. */
+/* Two products fit 16 bits (2 * 128 * 127), so a pair of taps costs one widening addition. Four accumulators for
+ * each pixel, a, b, c, d, hold four channels each. Pixels beyond n repeat the last one. */
 ALWAYS_INLINE void convolve_pixels(const wisp_dwconv_s8 *d_, const block *block_, int32_t i, int kind) {
     const wisp_channels_s8 *ch = block_->channels;
     const int8_t *w = block_->weights;
@@ -45,7 +45,7 @@ ALWAYS_INLINE void convolve_pixels(const wisp_dwconv_s8 *d_, const block *block_
         int8x16x2_t pair = vld2q_s8(w);
         int8x16_t w0 = pair.val[0], w1 = pair.val[1];
 #define STEP(p)                                                                                                      \
-    {                                                                                                                \
+    if (p < PIXELS) {                                                                                                \
         int8x16_t x0 = load_channels(row##p[first], block_, kind), x1 = load_channels(row##p[second], block_, kind); \
         int16x8_t low = vmull_s8(vget_low_s8(x0), vget_low_s8(w0)), high = vmull_high_s8(x0, w0);                    \
         low = vmlal_s8(low, vget_low_s8(x1), vget_low_s8(w1)), high = vmlal_high_s8(high, x1, w1);                   \
@@ -60,7 +60,7 @@ ALWAYS_INLINE void convolve_pixels(const wisp_dwconv_s8 *d_, const block *block_
     int16x8_t m0 = load_multipliers(ch->multiplier), m1 = load_multipliers(ch->multiplier + 8);
     int8x16_t lo = vdupq_n_s8(d_->lo), hi = vdupq_n_s8(d_->hi);
 #define STORE(p)                                                                                                           \
-    {                                                                                                                      \
+    if (p < PIXELS) {                                                                                                      \
         int8x16_t q = vcombine_s8(requantize_8(a##p, b##p, left0, left1, m0), requantize_8(c##p, d##p, left2, left3, m1)); \
         q = vminq_s8(vmaxq_s8(q, lo), hi);                                                                                 \
         int8_t *out = d_->out + i##p * d_->out_stride + block_->c0;                                                        \
@@ -73,12 +73,53 @@ ALWAYS_INLINE void convolve_pixels(const wisp_dwconv_s8 *d_, const block *block_
 #undef STORE
 }
 
-void wisp_dwconv_s8_neon(const wisp_dwconv_s8 *d) {
+/* 16 channels of a window of 3x3 whose columns lie side by side: the weights stay in registers from pixel to pixel. */
+static void convolve_3x3(const wisp_dwconv_s8 *d, const block *b) {
+    const wisp_channels_s8 *ch = b->channels;
+    const requantize_s8x16 p = load_requantize_16(ch, d->lo, d->hi);
+    const int8x16x2_t w01 = vld2q_s8(b->weights), w23 = vld2q_s8(b->weights + 32), w45 = vld2q_s8(b->weights + 64);
+    const int8x16x2_t w67 = vld2q_s8(b->weights + 96), w8 = vld2q_s8(b->weights + 128);
+    const int8_t *const *top = d->rows + d->tap_offset[0], *const *middle = d->rows + d->tap_offset[3];
+    const int8_t *const *bottom = d->rows + d->tap_offset[6];
+    const ptrdiff_t c0 = b->c0, step = d->row_step, stride = d->out_stride;
+    int8_t *out = d->out + c0;
+    for (int32_t left = d->n; left; left--) {
+        int32x4_t s0 = vld1q_s32(ch->bias), s1 = vld1q_s32(ch->bias + 4), s2 = vld1q_s32(ch->bias + 8), s3 = vld1q_s32(ch->bias + 12);
+#define ADD_TAPS(first, second, pair)                                                                                \
+    {                                                                                                                \
+        int8x16_t x0 = vld1q_s8((first) + c0), x1 = vld1q_s8((second) + c0);                                         \
+        int16x8_t low = vmull_s8(vget_low_s8(x0), vget_low_s8(pair.val[0])), high = vmull_high_s8(x0, pair.val[0]);  \
+        low = vmlal_s8(low, vget_low_s8(x1), vget_low_s8(pair.val[1])), high = vmlal_high_s8(high, x1, pair.val[1]); \
+        s0 = vaddw_s16(s0, vget_low_s16(low)), s1 = vaddw_high_s16(s1, low);                                         \
+        s2 = vaddw_s16(s2, vget_low_s16(high)), s3 = vaddw_high_s16(s3, high);                                       \
+    }
+        ADD_TAPS(top[0], top[1], w01)
+        ADD_TAPS(top[2], middle[0], w23)
+        FENCE
+        ADD_TAPS(middle[1], middle[2], w45)
+        ADD_TAPS(bottom[0], bottom[1], w67)
+        FENCE
+#undef ADD_TAPS
+        int8x16_t x = vld1q_s8(bottom[2] + c0);
+        int16x8_t low = vmull_s8(vget_low_s8(x), vget_low_s8(w8.val[0])), high = vmull_high_s8(x, w8.val[0]);
+        s0 = vaddw_s16(s0, vget_low_s16(low)), s1 = vaddw_high_s16(s1, low);
+        s2 = vaddw_s16(s2, vget_low_s16(high)), s3 = vaddw_high_s16(s3, high);
+        vst1q_s8(out, requantize_16(s0, s1, s2, s3, &p));
+        top += step, middle += step, bottom += step, out += stride;
+    }
+}
+
+void wisp_dwconv_from_s8_neon(const wisp_dwconv_s8 *d, ptrdiff_t c) {
     static const uint8_t indices[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    ptrdiff_t block_size = (ptrdiff_t)(((int64_t)d->taps + 1) / 2) * 32;
-    block b = {.channels = d->channels, .weights = d->weights, .width = 16};
-    for (; b.c0 + 16 <= d->c; b.c0 += 16, b.channels++, b.weights += block_size)
-        for (int32_t i = 0; i < d->n; i += PIXELS) convolve_pixels(d, &b, i, BLOCK_FULL);
+    ptrdiff_t block_size = ((ptrdiff_t)d->taps + 1) / 2 * 32;
+    block b = {.channels = d->channels + c / 16, .weights = d->weights + c / 16 * block_size, .c0 = c, .width = 16};
+    bool by_window = is_3x3(d);
+    for (; b.c0 + 16 <= d->c; b.c0 += 16, b.channels++, b.weights += block_size) {
+        if (by_window)
+            convolve_3x3(d, &b);
+        else
+            for (int32_t i = 0; i < d->n; i += PIXELS) convolve_pixels(d, &b, i, BLOCK_FULL);
+    }
     if (b.c0 == d->c) return;
     b.width = (size_t)(d->c - b.c0);
     b.shuffle = vaddq_u8(vld1q_u8(indices), vdupq_n_u8((uint8_t)(16 - b.width))); /* above 15 gives zero */
@@ -86,6 +127,10 @@ void wisp_dwconv_s8_neon(const wisp_dwconv_s8 *d) {
         for (int32_t i = 0; i < d->n; i += PIXELS) convolve_pixels(d, &b, i, BLOCK_ENDS);
     else
         for (int32_t i = 0; i < d->n; i += PIXELS) convolve_pixels(d, &b, i, BLOCK_SHORT);
+}
+
+void wisp_dwconv_s8_neon(const wisp_dwconv_s8 *d) {
+    wisp_dwconv_from_s8_neon(d, 0);
 }
 
 ALWAYS_INLINE void convolve_pixels_f32(const wisp_dwconv_f32 *d, ptrdiff_t c, int32_t i, int full) {
@@ -113,8 +158,8 @@ ALWAYS_INLINE void convolve_pixels_f32(const wisp_dwconv_f32 *d, ptrdiff_t c, in
 void wisp_dwconv_f32_neon(const wisp_dwconv_f32 *d) {
     for (int32_t c = 0; c < d->c; c += 4) {
         if (d->c - c >= 4)
-            for (int32_t i = 0; i < d->n; i += PIXELS) convolve_pixels_f32(d, c, i, 1);
+            for (int32_t i = 0; i < d->n; i += PIXELS_F32) convolve_pixels_f32(d, c, i, 1);
         else
-            for (int32_t i = 0; i < d->n; i += PIXELS) convolve_pixels_f32(d, c, i, 0);
+            for (int32_t i = 0; i < d->n; i += PIXELS_F32) convolve_pixels_f32(d, c, i, 0);
     }
 }

@@ -7,7 +7,7 @@ void wisp_kernels_neon(wisp_kernels *table);
 
 void wisp_kernels_neon(wisp_kernels *table) {
     table->gemm_s8 = wisp_gemm_s8_neon;
-    table->gemm_s8_mr = 4;
+    table->gemm_s8_mr = WISP_MAX_MR;
     table->gemm_s8_name = "gemm_s8_neon";
     table->gemm_f32 = wisp_gemm_f32_neon;
     table->gemm_f32_mr = 4;

@@ -1,17 +1,25 @@
-/* What the NEON kernels share: partial loads and stores, requantization. Base ARMv8-A, no extensions. */
+/* What the NEON kernels share: partial loads and stores, requantization. Base ARMv8-A, no extensions, or ARMv7-A with VFPv4. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef WISP_NEON_H
 #define WISP_NEON_H
 
 #include <arm_neon.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "../../kernels.h"
 #include "../../quant.h"
 
+#ifdef __aarch64__
+#include "armv8.h"
+#else
+#include "armv7.h"
+#endif
+
 wisp_gemm_s8_fn wisp_gemm_s8_neon;
 wisp_gemm_f32_fn wisp_gemm_f32_neon;
 wisp_dwconv_s8_fn wisp_dwconv_s8_neon;
+void wisp_dwconv_from_s8_neon(const wisp_dwconv_s8 *d, ptrdiff_t c); /* channels from c on, a multiple of 16 */
 wisp_dwconv_f32_fn wisp_dwconv_f32_neon;
 wisp_max_s8_fn wisp_max_s8_neon;
 wisp_add_s8_fn wisp_add_s8_neon;
@@ -20,6 +28,12 @@ wisp_quantize_s8_fn wisp_quantize_s8_neon;
 
 /* Variants of a loop are one such function with constant arguments. */
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+/* Says that these are complete here. Without it both compilers start the next row early and run out of registers. */
+#define FINISH(a, b, c, d) __asm__ volatile("" : "+w"(a), "+w"(b), "+w"(c), "+w"(d));
+
+/* Nothing behind it is loaded before it: compilers that load early run out of registers too. */
+#define FENCE __asm__ volatile("" ::: "memory");
 
 /* 0..16 bytes, zeros above; nothing else is read or written. */
 ALWAYS_INLINE int8x16_t load_bytes(const int8_t *p, size_t size) {
@@ -33,6 +47,15 @@ ALWAYS_INLINE void store_bytes(int8_t *p, int8x16_t x, size_t size) {
     memcpy(p, buffer, size);
 }
 
+/* k values, then zeros up to a whole group. The last vector overlaps the one before. */
+ALWAYS_INLINE void copy_tap_s8(const int8_t *from, ptrdiff_t k, int8_t *to) {
+    ptrdiff_t c = 0;
+    for (; c + 16 <= k; c += 16) vst1q_s8(to + c, vld1q_s8(from + c));
+    if (c && c < k) vst1q_s8(to + k - 16, vld1q_s8(from + k - 16)), c = k;
+    for (; c < k; c++) to[c] = from[c];
+    for (; c % 4; c++) to[c] = 0;
+}
+
 /* requantize_s8 up to the clamp, eight values. vqshl goes left and right, floors, and saturates to 32 bits, which the
  * narrowing then takes to 16, as saturate_s16 before a left shift does. vqrdmulh is the Q15 product (-32768 * -32768
  * cannot occur: multipliers are >= 0); vqrshrn rounds, shifts and saturates to 8 bits without overflow between. */
@@ -44,6 +67,30 @@ ALWAYS_INLINE int8x8_t requantize_8(int32x4_t a, int32x4_t b, int32x4_t left_a, 
 /* Eight 32-bit multipliers as 16 bits. */
 ALWAYS_INLINE int16x8_t load_multipliers(const int32_t *p) {
     return vcombine_s16(vmovn_s32(vld1q_s32(p)), vmovn_s32(vld1q_s32(p + 4)));
+}
+
+/* Requantization of 16 channels, ready for use. */
+typedef struct requantize_s8x16 {
+    int32x4_t left0, left1, left2, left3;
+    int16x8_t multiplier0, multiplier1;
+    int8x16_t lo, hi;
+} requantize_s8x16;
+
+ALWAYS_INLINE requantize_s8x16 load_requantize_16(const wisp_channels_s8 *ch, int8_t lo, int8_t hi) {
+    return (requantize_s8x16){.left0 = vnegq_s32(vld1q_s32(ch->shift)),
+                              .left1 = vnegq_s32(vld1q_s32(ch->shift + 4)),
+                              .left2 = vnegq_s32(vld1q_s32(ch->shift + 8)),
+                              .left3 = vnegq_s32(vld1q_s32(ch->shift + 12)),
+                              .multiplier0 = load_multipliers(ch->multiplier),
+                              .multiplier1 = load_multipliers(ch->multiplier + 8),
+                              .lo = vdupq_n_s8(lo),
+                              .hi = vdupq_n_s8(hi)};
+}
+
+ALWAYS_INLINE int8x16_t requantize_16(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d, const requantize_s8x16 *p) {
+    int8x8_t low = requantize_8(a, b, p->left0, p->left1, p->multiplier0);
+    int8x16_t q = vcombine_s8(low, requantize_8(c, d, p->left2, p->left3, p->multiplier1));
+    return vminq_s8(vmaxq_s8(q, p->lo), p->hi);
 }
 
 /* As the scalar clamp, signed zeros and NaN included. */
@@ -67,6 +114,44 @@ ALWAYS_INLINE void store_floats(float *p, float32x4_t x, int64_t count) {
         vst1q_f32(buffer, x);
         memcpy(p, buffer, (size_t)count * sizeof *p);
     }
+}
+
+/* A group of four values, four times. */
+ALWAYS_INLINE int8x16_t load_group(const int8_t *p) {
+    int32_t v;
+    memcpy(&v, p, sizeof v);
+    return vreinterpretq_s8_s32(vdupq_n_s32(v));
+}
+
+/* The rows of a tile as runs of groups, and where their results go; beyond m the last row again. */
+typedef struct rows_s8 {
+    const int8_t *x[WISP_MAX_MR];
+    int8_t *y[WISP_MAX_MR];
+    ptrdiff_t groups; /* of all taps */
+} rows_s8;
+
+/* Rows that are not whole groups of one tap are copied to scratch, every tap padded with zeros. */
+ALWAYS_INLINE void gather_rows_s8(const wisp_gemm_s8 *g, rows_s8 *rows) {
+    const ptrdiff_t k = g->k, k4 = (k + 3) & ~(ptrdiff_t)3;
+    const int32_t m = g->m, taps = g->taps;
+    const bool copied = taps > 1 || k != k4;
+    int8_t *copy = (int8_t *)g->scratch, *y = g->out;
+    rows->groups = taps * (k4 / 4);
+    for (int32_t r = 0; r < m; r++, y += g->out_stride) {
+        rows->y[r] = y;
+        rows->x[r] = copied ? copy : g->rows[r];
+        for (int32_t t = 0; copied && t < taps; t++, copy += k4) copy_tap_s8(g->rows[(ptrdiff_t)t * m + r], k, copy);
+    }
+    for (int32_t r = m; r < WISP_MAX_MR; r++) rows->x[r] = rows->x[m - 1], rows->y[r] = rows->y[m - 1];
+}
+
+/* A depthwise window of 3x3 whose columns lie side by side. */
+ALWAYS_INLINE bool is_3x3(const wisp_dwconv_s8 *d) {
+    const int32_t *offset = d->tap_offset;
+    if (d->taps != 9) return false;
+    for (int t = 0; t < 9; t += 3)
+        if (offset[t + 1] != offset[t] + 1 || offset[t + 2] != offset[t] + 2) return false;
+    return true;
 }
 
 #endif
