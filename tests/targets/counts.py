@@ -1,11 +1,12 @@
-"""Instructions of one int8 inference on 64-bit ARM cores, one thread, counted under emulation, beside LiteRT's.
+"""Instructions of one int8 inference, one thread, counted under emulation, beside the peers'.
 
-    python tests/targets/counts.py [--tflite-peer FOLDER] [--top N] [--json FILE]
+    python tests/targets/counts.py [CORE...] [--tflite-peer FOLDER] [--top N] [--json FILE]
 
-MobileNet-v1 (seeded weights) and v2 at 224x224, float in and out. Counts rank code on one core; they are not time.
---tflite-peer: FOLDER holds mobilenet_v1_int8.tflite and mobilenet_v2_int8.tflite, written by benchmarks/mobilenet_tflite.py;
-LiteRT counts them in an emulated Python. Otherwise its recorded counts stand beside Wisp's. --top: the functions of Wisp that
-execute most. Exit status 1 if Wisp executes more than LiteRT anywhere.
+MobileNet-v1 (seeded weights) and v2 at 224x224, f32 in and out, on ARM; v2 in int8 and in f32 on Hexagon (packets); one int8 matrix
+product on Cortex-M4 and M55. Counts rank code on one core; they are not time. --tflite-peer: FOLDER holds mobilenet_v1_int8.tflite
+and mobilenet_v2_int8.tflite, written by benchmarks/mobilenet_tflite.py; LiteRT counts them in an emulated Python. Otherwise its recorded
+counts stand beside Wisp's, as CMSIS-NN's always do. --top: the functions of Wisp that execute most. Exit status 1 if Wisp needs more
+than a peer anywhere, or if HVX does not save seven of eight packets.
 """
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -21,30 +22,24 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from run import ROOT, Program, all_targets, boards, command
+
 BUILD = ROOT / "build" / "targets" / "counts"
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(ROOT / "benchmarks"))
+PLUGIN = BUILD / "libicount.so"
 
-CORES = ("cortex-a53", "cortex-a72", "cortex-a76", "max")
 NETWORKS = ("mobilenet_v1", "mobilenet_v2")
-NEEDS = ("gcc", "aarch64-linux-gnu-gcc", "qemu-aarch64", "cmake")
+CMSIS_NN = {"m4": 1.63, "m55": 0.227}  # instructions for a multiply-accumulate of arm_nn_mat_mult_nt_t_s8, 64 x 64 x 256
 LITERT = "2.3.0"
-# millions, LITERT under --tflite-peer with the models of benchmarks/mobilenet_tflite.py
+# millions; A7: tflite-runtime 2.14; the others LITERT under --tflite-peer with the models of benchmarks/mobilenet_tflite.py
 RECORDED = {("cortex-a53", "mobilenet_v1"): 223.6, ("cortex-a53", "mobilenet_v2"): 131.9, ("cortex-a72", "mobilenet_v1"): 174.6,
-            ("cortex-a72", "mobilenet_v2"): 113.7, ("cortex-a76", "mobilenet_v1"): 64.0, ("cortex-a76", "mobilenet_v2"): 49.2}
+            ("cortex-a72", "mobilenet_v2"): 113.7, ("cortex-a76", "mobilenet_v1"): 64.0, ("cortex-a76", "mobilenet_v2"): 49.2,
+            ("cortex-a7", "mobilenet_v1"): 311.9, ("cortex-a7", "mobilenet_v2"): 275.6}
 
 
-def command(*words, **options) -> str:
-    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, **options)
-    if done.returncode:
-        raise RuntimeError((done.stdout + done.stderr).strip()[-2000:] or f"{words[0]}: exit status {done.returncode}")
-    return done.stdout + done.stderr
-
-
-def count(core: str, *program, top: int = 0) -> tuple[float, str]:
-    """Millions of instructions between the program's marks; the plugin's list of functions."""
-    text = command("qemu-aarch64", "-cpu", core, "-plugin", f"{BUILD / 'libicount.so'},top={top}", *program)
+def count(emulator: list, *program, top: int = 0) -> tuple[float, str]:
+    """Millions of instructions between the program's marks, or of all of it; the plugin's list of functions."""
+    text = command(emulator[0], "-plugin", f"{PLUGIN},top={top}", *emulator[1:], *program, stderr=subprocess.STDOUT)
     found = re.search(r"instructions (\d+)\n((?: +\d+ \S+\n)*)", text)
     if not found:
         raise RuntimeError(text.strip()[-2000:])
@@ -54,26 +49,21 @@ def count(core: str, *program, top: int = 0) -> tuple[float, str]:
 # ---- Wisp
 
 
-def build() -> None:
-    command("gcc", "-O2", "-shared", "-fPIC", "-o", BUILD / "libicount.so", HERE / "counts" / "icount.c")
-    command("cmake", "-S", ROOT / "cbackend", "-B", BUILD / "aarch64", "-G", "Ninja", "-DCMAKE_SYSTEM_NAME=Linux",
-            "-DCMAKE_SYSTEM_PROCESSOR=aarch64", "-DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc")
-    command("cmake", "--build", BUILD / "aarch64", "--target", "wisp_static")
-    command("aarch64-linux-gnu-gcc", "-O2", "-static", "-I", ROOT / "cbackend" / "include", "-o", BUILD / "infer",
-            HERE / "counts" / "infer.c", BUILD / "aarch64" / "libwisp.a", "-lm", "-lpthread")
-
-
-def convert(name: str) -> Path:
+def convert(name: str, quantize: str | None = "int8") -> Path:
     import mobilenet
     import mobilenet_v1
     import wisp_converter
 
+    path = BUILD / f"{name}_{quantize}.wisp"
     source = mobilenet_v1.build().SerializeToString() if name == "mobilenet_v1" else str(mobilenet.onnx_path())
     rng = np.random.default_rng(2)
     samples = [{"x": rng.uniform(-2, 2, (1, 3, 224, 224)).astype(np.float32)} for _ in range(2)]
-    path = BUILD / f"{name}.wisp"
-    path.write_bytes(wisp_converter.convert(source, quantize="int8", calibration=samples, verify=False))
+    path.write_bytes(wisp_converter.convert(source, quantize=quantize, calibration=samples if quantize else None, verify=False))
     return path
+
+
+def count_wisp(target: Program, network: Path, isa: str = "all", top: int = 0) -> tuple[float, str]:
+    return count(target.emulator, target.binary("digest"), network, 1, 1, isa, top=top)
 
 
 # ---- LiteRT
@@ -128,39 +118,81 @@ def peer_root() -> Path:
 def count_litert(core: str, model: Path) -> float:
     root = peer_root()
     describe_core(root, core)
-    return count(core, "-L", root, "-E", f"PYTHONPATH={root / 'litert'}", "-E", "OPENBLAS_NUM_THREADS=1", root / "usr" / "bin" / "python3",
-                 root / "peer.py", model)[0]
+    emulator = ["qemu-aarch64", "-cpu", core, "-L", root, "-E", f"PYTHONPATH={root / 'litert'}", "-E", "OPENBLAS_NUM_THREADS=1"]
+    return count(emulator, root / "usr" / "bin" / "python3", root / "peer.py", model)[0]
+
+
+# ---- the tables
+
+
+def count_networks(targets: list[Program], arguments) -> list[dict]:
+    rows = []
+    print(f"millions of instructions of one inference\n{'core':11} {'network':13} {'Wisp':>7} {'LiteRT':>7} {'ratio':>6}")
+    for name in NETWORKS:
+        path = convert(name)
+        for target in targets:
+            core = target.name.split()[-1]
+            ours, functions = count_wisp(target, path, top=arguments.top)
+            peer = RECORDED.get((core, name))
+            if arguments.tflite_peer and core in PARTS:
+                peer = count_litert(core, arguments.tflite_peer / f"{name}_int8.tflite")
+            rows.append({"core": core, "network": name, "wisp": ours, "peer": peer, "holds": not peer or ours <= peer})
+            print(f"{core:11} {name:13} {ours:7.1f} " + (f"{peer:7.1f} {ours / peer:6.2f}" if peer else "      -      -"), flush=True)
+            print(functions, end="")
+    source = "counted in this run" if arguments.tflite_peer else "recorded"
+    print(f"LiteRT {LITERT}: {source}; on cortex-a7 tflite-runtime 2.14, recorded")
+    return rows
+
+
+def count_hexagon(target: Program) -> list[dict]:
+    ints, floats = count_wisp(target, convert("mobilenet_v2"))[0], count_wisp(target, convert("mobilenet_v2", None), "scalar")[0]
+    print(f"hexagon     mobilenet_v2  millions of packets: int8 with HVX {ints:.1f}, f32 scalar {floats:.1f}, "
+          f"{floats / ints:.1f} times fewer")
+    return [{"core": "hexagon", "network": "mobilenet_v2", "wisp": ints, "float": floats, "holds": floats >= 8 * ints}]
+
+
+def count_product(board: str) -> dict:
+    """Instructions for each multiply-accumulate: the second of two products, so that start-up does not count."""
+    boards.build_tests(board, BUILD / board)
+    emulator = ["qemu-system-arm", *boards.machine_options(board), "-kernel"]
+    once, twice = (count(emulator, BUILD / board / f"count_{n}")[0] for n in (1, 2))
+    each = (twice - once) * 1e6 / boards.MACS
+    print(f"cortex-{board:4} gemm_s8       {each:.3f} instructions for a multiply-accumulate, CMSIS-NN {CMSIS_NN[board]} recorded")
+    return {"core": f"cortex-{board}", "wisp": each, "peer": CMSIS_NN[board], "holds": each <= CMSIS_NN[board]}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cores", nargs="*", help="words of their names; default: all")
     parser.add_argument("--tflite-peer", type=Path, metavar="FOLDER")
     parser.add_argument("--top", type=int, default=0)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    missing = [p for p in NEEDS if not shutil.which(p)]
-    if missing:
-        print(f"SKIPPED: needs {', '.join(missing)}")
-        return 0
     BUILD.mkdir(parents=True, exist_ok=True)
-    build()
-    rows = []
-    print(f"millions of instructions of one inference\n{'core':11} {'network':13} {'Wisp':>7} {'LiteRT':>7} {'ratio':>6}")
-    for name in NETWORKS:
-        path = convert(name)
-        for core in CORES:
-            ours, functions = count(core, BUILD / "infer", path, top=arguments.top)
-            peer = RECORDED.get((core, name))
-            if arguments.tflite_peer and core in PARTS:
-                peer = count_litert(core, arguments.tflite_peer / f"{name}_int8.tflite")
-            rows.append({"core": core, "network": name, "wisp": ours, "litert": peer})
-            print(f"{core:11} {name:13} {ours:7.1f} " + (f"{peer:7.1f} {ours / peer:6.2f}" if peer else "      -      -"), flush=True)
-            print(functions, end="")
+    command("gcc", "-O2", "-shared", "-fPIC", "-o", PLUGIN, HERE / "counts" / "icount.c")
+    usable = []
+    for target in all_targets([]):
+        kind = target.name.split()[0]
+        if kind not in ("aarch64", "armv7", "armv6", "hexagon", "cortex-m4", "cortex-m55"):
+            continue
+        if arguments.cores and not any(word in target.name for word in arguments.cores):
+            continue
+        missing = [program for program in target.needs if not shutil.which(program)]
+        if missing:
+            print(f"{target.name:20} SKIPPED: needs {', '.join(missing)}")
+            continue
+        target.build()
+        usable.append(target)
+    rows = count_networks([t for t in usable if t.name.startswith(("aarch64", "armv"))], arguments)
+    for target in usable:
+        if target.name.startswith("hexagon"):
+            rows += count_hexagon(target)
+        elif target.name.startswith("cortex"):
+            rows.append(count_product(target.board))
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1))
-    print(f"LiteRT {LITERT}: " + ("counted in this run" if arguments.tflite_peer else "recorded"))
-    return int(any(r["litert"] and r["wisp"] > r["litert"] for r in rows))
+    return int(not all(row["holds"] for row in rows))
 
 
 if __name__ == "__main__":

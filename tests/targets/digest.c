@@ -108,7 +108,10 @@ int32_t digest_model(const void *file, size_t size, float gain, void *memory, si
         wisp_session_input_info(session, i, &info);
         fill(wisp_input_data(session, i), &info, gain, &seed);
     }
-    if ((status = wisp_run(session, error))) return status;
+    digest_mark(0);
+    status = wisp_run(session, error);
+    digest_mark(1);
+    if (status) return status;
     sha256 h = {{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19}, 0, {0}};
     for (uint32_t i = 0; i < wisp_output_count(&model); i++) {
         wisp_session_output_info(session, i, &info);

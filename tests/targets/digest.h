@@ -12,4 +12,7 @@
 int32_t digest_model(const void *file, size_t size, float gain, void *memory, size_t memory_size, uint32_t threads, uint32_t cpu_mask,
                      wisp_pool *pool, char hex[65], uint64_t *used, wisp_error *error);
 
+/* The program's own: called with 0 right before the model runs, with 1 right after. For instruction counters. */
+void digest_mark(int end);
+
 #endif

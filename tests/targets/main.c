@@ -1,10 +1,24 @@
 /* Prints the fingerprint of a model file on a hosted target: digest FILE [gain] [threads] [instruction sets, or "all"]. */
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _XOPEN_SOURCE 700
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "digest.h"
+
+#if defined(__linux__) || defined(__hexagon__)
+#include <unistd.h>
+
+/* counts/icount.c listens for this call, about processes that cannot be. */
+void digest_mark(int end) {
+    (void)!getpgid(0x51000000 + end);
+}
+#else
+void digest_mark(int end) {
+    (void)end;
+}
+#endif
 
 static void *aligned(size_t size) {
     char *p = malloc(size + 64);

@@ -43,10 +43,10 @@ class DoesNotFit(Exception):
     """The board has too little memory for the network."""
 
 
-def command(*words, timeout: int = 900) -> str:
-    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=timeout)
+def command(*words, timeout: int = 900, stderr: int = subprocess.PIPE) -> str:
+    done = subprocess.run(list(map(str, words)), stdout=subprocess.PIPE, stderr=stderr, text=True, timeout=timeout)
     if done.returncode:
-        raise RuntimeError((done.stdout + done.stderr).strip()[-2000:] or f"exit status {done.returncode}")
+        raise RuntimeError((done.stdout + (done.stderr or "")).strip()[-2000:] or f"{words[0]}: exit status {done.returncode}")
     return done.stdout
 
 
@@ -80,10 +80,13 @@ class Program:
         cmake(BUILD / self.folder, "-DWISP_BUILD_TESTS=ON", *self.options, source=self.source, targets=("digest", "checkasm"))
 
     def checkasm(self) -> str:
-        return last_line(command(*self.emulator, BUILD / self.folder / "checkasm"))
+        return last_line(command(*self.emulator, self.binary("checkasm")))
+
+    def binary(self, name: str) -> Path:
+        return BUILD / self.folder / name
 
     def digest(self, network: Network, isa: str, threads: int) -> str:
-        return command(*self.emulator, BUILD / self.folder / "digest", network.path, network.gain, threads, isa).split()[0]
+        return command(*self.emulator, self.binary("digest"), network.path, network.gain, threads, isa).split()[0]
 
 
 @dataclass

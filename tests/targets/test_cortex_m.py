@@ -16,7 +16,8 @@ EXAMPLE = CBACKEND / "examples" / "microcontroller"
 
 
 def make(*arguments) -> str:
-    result = subprocess.run(["make", "-s", "-C", EXAMPLE, f"PYTHON={sys.executable}", *arguments], capture_output=True, text=True, timeout=300)
+    command = ["make", "-s", "-C", EXAMPLE, f"PYTHON={sys.executable}", *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
     return result.stdout + result.stderr
 

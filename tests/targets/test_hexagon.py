@@ -50,8 +50,9 @@ def loopback(native_build, tmp_path_factory):
         pytest.skip("needs a C compiler")
     program = tmp_path_factory.mktemp("loopback") / "loopback"
     folder = CBACKEND / "hexagon"
-    run(compiler, "-std=c11", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I", HEXAGON / "sdk", "-I", CBACKEND / "include", "-I", folder,
-        HEXAGON / "loopback.c", folder / "wisp_dsp.c", folder / "wisp_remote_dsp.c", native_build / "libwisp.a", "-lm", "-lpthread", "-o", program)
+    flags = ["-std=c11", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I", HEXAGON / "sdk", "-I", CBACKEND / "include", "-I", folder]
+    sources = [HEXAGON / "loopback.c", folder / "wisp_dsp.c", folder / "wisp_remote_dsp.c"]
+    run(compiler, *flags, *sources, native_build / "libwisp.a", "-lm", "-lpthread", "-o", program)
     return program
 
 

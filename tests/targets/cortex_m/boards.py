@@ -1,14 +1,12 @@
-"""Runs Wisp on emulated Cortex-M boards: checkasm, fingerprints of models, flash sizes, instructions of the int8 matrix kernel.
+"""Runs Wisp on emulated Cortex-M boards: checkasm, fingerprints of models, flash sizes.
 
-usage: boards.py [--boards m4,m7,m33,m55] [--build DIR] [--plugin libicount.so] [--gain G] [MODEL.wisp ...]
+usage: boards.py [--boards m4,m7,m33,m55] [--build DIR] [--gain G] [MODEL.wisp ...]
 
-Needs clang-19, lld-19, cmake, ninja, qemu-system-arm 7.2 or later and this Python to have wisp. With a counting plugin that ends
-with "insns=N" on stderr, instructions per multiply-accumulate are printed. Exit status 1 when anything fails."""
+Needs clang-19, lld-19, cmake, ninja, qemu-system-arm 7.2 or later and this Python to have wisp. Exit status 1 when anything fails."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import shutil
 import subprocess
@@ -20,7 +18,7 @@ ROOT = HERE.parents[2]
 EXAMPLE = ROOT / "cbackend" / "examples" / "microcontroller"
 MACHINES = {"m4": "mps2-an386", "m7": "mps2-an500", "m33": "mps2-an505", "m55": "mps3-an547"}
 TOOLS = ("clang-19", "ld.lld-19", "cmake", "ninja", "make", "qemu-system-arm", "llvm-size-19")
-MACS = 64 * 64 * 256
+MACS = 64 * 64 * 256  # of one product in count.c
 
 
 def call(*command: str | Path, **options) -> subprocess.CompletedProcess:
@@ -30,10 +28,13 @@ def call(*command: str | Path, **options) -> subprocess.CompletedProcess:
     return result
 
 
-def emulate(board: str, image: Path, *options: str) -> str:
+def machine_options(board: str) -> list[str]:
+    return ["-M", MACHINES[board], "-nographic", "-monitor", "none", "-serial", "none", "-semihosting-config", "enable=on,target=native"]
+
+
+def emulate(board: str, image: Path) -> str:
     """What the program wrote; semihosting goes to stderr."""
-    result = call("qemu-system-arm", "-M", MACHINES[board], "-nographic", "-monitor", "none", "-serial", "none",
-                  "-semihosting-config", "enable=on,target=native", *options, "-kernel", image, timeout=600)
+    result = call("qemu-system-arm", *machine_options(board), "-kernel", image, timeout=600)
     return result.stdout + result.stderr
 
 
@@ -41,12 +42,6 @@ def build_tests(board: str, build: Path) -> None:
     call("cmake", "-S", HERE, "-B", build, "-G", "Ninja", f"-DCMAKE_TOOLCHAIN_FILE={ROOT}/cbackend/cmake/cortex-{board}.cmake",
          "-DWISP_WERROR=ON")
     call("cmake", "--build", build)
-
-
-def count_instructions(board: str, build: Path, plugin: str) -> float:
-    """For each multiply-accumulate: the second of two products, so that startup does not count."""
-    counts = [int(re.search(r"insns=(\d+)", emulate(board, build / f"count_{n}", "-plugin", f"{plugin},top=0")).group(1)) for n in (1, 2)]
-    return (counts[1] - counts[0]) / MACS
 
 
 def fingerprint(board: str, build: Path, model: Path, gain: str) -> tuple[str, int, int]:
@@ -64,7 +59,6 @@ def main() -> int:
     parser.add_argument("models", nargs="*", type=Path)
     parser.add_argument("--boards", default=",".join(MACHINES))
     parser.add_argument("--build", type=Path, default=ROOT / "build" / "cortex_m")
-    parser.add_argument("--plugin")
     parser.add_argument("--gain", default="1", help="of f32 inputs, see digest.h")
     arguments = parser.parse_args()
     missing = [tool for tool in TOOLS if not shutil.which(tool)]
@@ -78,8 +72,6 @@ def main() -> int:
         try:
             build_tests(board, build)
             print(f"{board} checkasm: {emulate(board, build / 'checkasm').splitlines()[-1]}")
-            if arguments.plugin:
-                print(f"{board} gemm_s8: {count_instructions(board, build, os.path.abspath(arguments.plugin)):.3f} instructions per MAC")
             for model in arguments.models:
                 digest, used, flash = fingerprint(board, build, model.resolve(), arguments.gain)
                 digests.setdefault(model, set()).add(digest)

@@ -13,6 +13,10 @@
 
 static _Alignas(WISP_ALIGNMENT) __attribute__((section(".arena"))) uint8_t memory[SESSION_SIZE + ARENA_SIZE];
 
+void digest_mark(int end) {
+    (void)end;
+}
+
 int main(void) {
     wisp_error error;
     char hex[65];

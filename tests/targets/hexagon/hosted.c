@@ -49,6 +49,10 @@ void exit(int status) {
     _exit(status);
 }
 
+int getpgid(int process) {
+    return (int)system_call(SYSTEM_GETPGID, process, 0, 0);
+}
+
 long sysconf(int name) {
     return name == _SC_PAGESIZE ? PAGE : -1;
 }

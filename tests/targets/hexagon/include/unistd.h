@@ -7,6 +7,7 @@
 
 enum { STDOUT_FILENO = 1, STDERR_FILENO = 2, _SC_PAGESIZE = 30 };
 
+int getpgid(int process);
 long sysconf(int name);
 long write(int file, const void *data, size_t size);
 void _exit(int status) __attribute__((noreturn));
