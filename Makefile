@@ -18,8 +18,9 @@ test: $(VENV)/test.done
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore tests/targets
 
 test-targets: $(VENV)/test.done
-	$(BIN)/python -m pytest -q tests/targets
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/targets
 	$(BIN)/python tests/targets/run.py
+	$(BIN)/python tests/targets/counts.py
 
 # make wheels PLATFORM=win_amd64: only that one. They come into dist.
 wheels: $(VENV)/wheels.done
