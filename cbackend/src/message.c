@@ -10,9 +10,15 @@ void wisp_error_start(wisp_error *error, int32_t status) {
     error->message[0] = 0;
 }
 
+static size_t text_length(const char *text) {
+    size_t n = 0;
+    while (text[n]) n++;
+    return n;
+}
+
 void wisp_error_text(wisp_error *error, const char *text) {
     if (!error) return;
-    size_t at = strlen(error->message), left = sizeof error->message - 1 - at, length = strlen(text);
+    size_t at = text_length(error->message), left = sizeof error->message - 1 - at, length = text_length(text);
     if (length > left) {
         length = left;
         while (length && ((uint8_t)text[length] & 0xC0) == 0x80) length--; /* never half a UTF-8 character */

@@ -1,4 +1,4 @@
-/* All of the C library and compiler runtime that Wisp needs, for toolchains that come without them (clang alone). */
+/* All of the C library that Wisp needs, and the compiler's own calls, for toolchains that come without them (clang alone). */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stddef.h>
 #include <stdint.h>
@@ -7,7 +7,6 @@ void *memcpy(void *restrict to, const void *restrict from, size_t size);
 void *memmove(void *to, const void *from, size_t size);
 void *memset(void *to, int value, size_t size);
 int memcmp(const void *a, const void *b, size_t size);
-size_t strlen(const char *text);
 
 /* A word that may lie anywhere and alias anything: ldr and str of these processors take any address. */
 typedef uint32_t word __attribute__((may_alias, aligned(1)));
@@ -41,12 +40,6 @@ int memcmp(const void *a, const void *b, size_t size) {
     for (size_t i = 0; i < size; i++)
         if (x[i] != y[i]) return x[i] - y[i];
     return 0;
-}
-
-size_t strlen(const char *text) {
-    size_t n = 0;
-    while (text[n]) n++;
-    return n;
 }
 
 /* The instruction for these came after the Cortex-M4. From 2^23 on every float is whole. */

@@ -10,6 +10,12 @@
 
 #include "board.h"
 
+size_t strlen(const char *text) {
+    size_t n = 0;
+    while (text[n]) n++;
+    return n;
+}
+
 extern char heap_begin[], heap_end[]; /* from the linker script */
 
 void *malloc(size_t size) {
