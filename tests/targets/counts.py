@@ -15,14 +15,13 @@ import argparse
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from run import ROOT, Program, all_targets, boards, command
+from run import ROOT, Program, all_targets, boards, command, missing
 
 BUILD = ROOT / "build" / "targets" / "counts"
 HERE = Path(__file__).resolve().parent
@@ -178,9 +177,8 @@ def main() -> int:
             continue
         if arguments.cores and not any(word in target.name for word in arguments.cores):
             continue
-        missing = [program for program in target.needs if not shutil.which(program)]
-        if missing:
-            print(f"{target.name:20} SKIPPED: needs {', '.join(missing)}")
+        if missing(target):
+            print(f"{target.name:20} SKIPPED: needs {', '.join(missing(target))}")
             continue
         target.build()
         usable.append(target)

@@ -56,6 +56,11 @@ def cmake(folder: Path, *options, source: Path = ROOT / "cbackend", targets: tup
     return folder
 
 
+def missing(target) -> list[str]:
+    """Programs and folders that the target needs and this machine lacks."""
+    return [need for need in target.needs if not (Path(need).exists() if "/" in need else shutil.which(need))]
+
+
 def last_line(text: str) -> str:
     return text.strip().splitlines()[-1]
 
@@ -123,7 +128,7 @@ class Module:
     """WebAssembly in node: the module through its JavaScript wrapper, checkasm under WASI."""
 
     name: str = "wasm"
-    needs = ("clang-19", "wasm-ld-19", "node")
+    needs = ("clang-19", "wasm-ld-19", "node", "/usr/include/wasm32-wasi")
     sets = ("scalar", "simd128")
     threads = (1,)
 
@@ -189,11 +194,12 @@ def all_targets(networks: list[Network]) -> list:
         sets = ("scalar", "all") if cpu == "cortex-a53" else ("all",)
         needs = ["aarch64-linux-gnu-gcc", "qemu-aarch64"]
         targets.append(Program(f"aarch64 {cpu}", "aarch64", aarch64, needs, ["qemu-aarch64", "-cpu", cpu], sets))
-    for name, cpu in (("armv7", "cortex-a7"), ("armv6", "arm1176")):
-        targets.append(Program(f"{name} {cpu}", name, [toolchain(name)], ["clang-19", "qemu-arm"], ["qemu-arm", "-cpu", cpu]))
+    for name, cpu, system in (("armv7", "cortex-a7", "gnueabihf"), ("armv6", "arm1176", "gnueabi")):
+        needs = ["clang-19", "qemu-arm", f"/usr/arm-linux-{system}/include"]
+        targets.append(Program(f"{name} {cpu}", name, [toolchain(name)], needs, ["qemu-arm", "-cpu", cpu]))
     for bits in (128, 256, 512):
         cpu = f"rv64,v=true,vlen={bits},vext_spec=v1.0"
-        needs = ["clang-19", "qemu-riscv64"]
+        needs = ["clang-19", "qemu-riscv64", "/usr/riscv64-linux-gnu/include"]
         targets.append(Program(f"riscv64 vlen {bits}", "riscv64", [toolchain("riscv64")], needs, ["qemu-riscv64", "-cpu", cpu]))
     targets.append(Program("hexagon hvx", "hexagon", [toolchain("hexagon")], ["clang-19", "qemu-hexagon"], ["qemu-hexagon"], threads=(1,)))
     targets += [Board(f"cortex-{board}", board) for board in ("m4", "m7", "m33", "m55")]
@@ -275,10 +281,9 @@ class Table:
         print(f"\n{'target':20} {'set':11} {'threads':7} " + " ".join(f"{n.name:17}" for n in networks))
 
     def add(self, target) -> None:
-        missing = [program for program in target.needs if not shutil.which(program)]
-        if missing:
+        if missing(target):
             self.skipped += 1
-            print(f"{target.name:20} SKIPPED: needs {', '.join(missing)}", flush=True)
+            print(f"{target.name:20} SKIPPED: needs {', '.join(missing(target))}", flush=True)
             return
         if self.holds(target.name, target.build):
             self.holds(target.name, lambda: print(f"{target.name:20} checkasm: {target.checkasm()}", flush=True))

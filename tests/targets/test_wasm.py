@@ -1,4 +1,4 @@
-"""WebAssembly: the module and wisp.js in node, its maths functions, checkasm under WASI, the demo page in a browser."""
+"""WebAssembly: the module and wisp.js in node, its maths functions, the demo page in a browser."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
@@ -102,20 +102,6 @@ def test_module_size_and_imports(module_builds):
                   "console.log(WebAssembly.Module.imports(m).length)")
         assert node("-e", script, folder / "wisp.wasm") == "0"
         assert (folder / "wisp.wasm").stat().st_size < 400_000, build
-
-
-# ---- checkasm
-
-
-def test_checkasm(tmp_path_factory):
-    need("clang-19", "wasm-ld-19", "node")
-    if not Path("/usr/include/wasm32-wasi").is_dir():
-        pytest.skip("needs wasi-libc and libclang-rt-19-dev-wasm32")
-    folder = build_once(tmp_path_factory, "wasi", lambda folder: cmake_build(
-        CBACKEND, folder, f"-DCMAKE_TOOLCHAIN_FILE={TOOLCHAINS / 'wasi.cmake'}", "-DWISP_BUILD_TESTS=ON", target="checkasm"))
-    output = node(WASM / "wasi.mjs", folder / "checkasm")
-    passed, failed = map(int, re.search(r"(\d+) passed, (\d+) failed", output).groups())
-    assert passed > 1000 and failed == 0, output
 
 
 # ---- maths functions
