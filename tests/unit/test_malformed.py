@@ -117,7 +117,7 @@ def run_attack(tmp_path: Path, data: bytes, mutation: str, begin: int, end: int)
     (tmp_path / "note").write_bytes(bytes(8))
     code = "import sys; from test_malformed import attack; attack(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])"
     command = [sys.executable, "-c", code, tmp_path / "m.wisp", mutation, str(begin), str(end), tmp_path / "note"]
-    paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
     result = subprocess.run(list(map(str, command)), env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True,
                             timeout=SECONDS)
     at = struct.unpack("<Q", (tmp_path / "note").read_bytes())[0]

@@ -8,7 +8,7 @@ import pytest
 import wisp
 from wisp_converter import convert
 
-PHOTOS = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "imagenet1k"
+PHOTOS = Path(__file__).resolve().parent.parent.parent.parent / "shared" / "data" / "imagenet1k"
 FLOAT_TOLERANCE = 1e-4  # of an output's largest value
 
 

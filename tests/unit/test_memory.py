@@ -95,6 +95,6 @@ def test_nothing_outside_is_touched(small_files, tmp_path, kind, flush_end):
     (tmp_path / "m.wisp").write_bytes(small_files[kind])
     for threads in (1, 2):
         code = f"from test_memory import run_guarded; run_guarded({str(tmp_path / 'm.wisp')!r}, {threads}, bool({flush_end}))"
-        paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+        paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
         result = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True)
         assert result.returncode == 0, f"status {result.returncode}\n{result.stderr[-3000:]}"

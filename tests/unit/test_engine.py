@@ -260,5 +260,5 @@ def test_opening_is_a_check_not_a_parse(asset):
 def test_version_is_stated_once():
     from pathlib import Path
 
-    cmake = (Path(__file__).parent.parent / "cbackend" / "CMakeLists.txt").read_text()
+    cmake = (Path(__file__).parent.parent.parent / "cbackend" / "CMakeLists.txt").read_text()
     assert f"VERSION {wisp.__version__} " in cmake

@@ -10,7 +10,7 @@ from conftest import small_cnn
 from support import make_model
 from wisp_converter import convert, format as fmt, opcodes
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 HEADER = (ROOT / "cbackend" / "src" / "format.h").read_text()
 SIZES = {"uint8_t": 1, "uint16_t": 2, "int32_t": 4, "uint32_t": 4, "float": 4, "uint64_t": 8, "wisp_checksum": 16}
 
