@@ -69,9 +69,7 @@ typedef struct wisp_error {
 
 /* An opened file; the caller owns it and may copy it. `data` must stay valid and unchanged. */
 typedef struct wisp_model {
-    const uint8_t *data;
-    uint64_t size;
-    const void *header, *sections[12]; /* resolved section starts, indexed by section id */
+    uint64_t words[4]; /* the library's own */
 } wisp_model;
 
 typedef struct wisp_tensor_info {
@@ -129,15 +127,25 @@ int32_t wisp_output_info(const wisp_model *model, uint32_t index, wisp_tensor_in
 /* UTF-8 JSON written by the converter (labels, preprocessing, source hash, accuracy); not zero-terminated. */
 const char *wisp_metadata(const wisp_model *model, uint64_t *size);
 
-/* Bytes for wisp_prepare. Depends on the file only, and is the same on every target. */
+/* Bytes for wisp_prepare: depends on the file and the library; on 32-bit targets less than on 64-bit ones. 0 for a model
+ * that was not opened. */
 uint64_t wisp_session_size(const wisp_model *model);
 /* `memory`: at least wisp_session_size bytes, aligned to WISP_ALIGNMENT, untouched by others while the session
  * lives. On success `*session` points into it. */
 int32_t wisp_prepare(const wisp_model *model, const wisp_options *options, void *memory, size_t size, wisp_session **session,
                      wisp_error *error);
-/* Bytes for wisp_bind: activations plus scratch for every thread; exact, the same on every instruction set. */
+/* Gives a prepared session other extents of its symbolic axes, as wisp_prepare takes them. An arena that is large enough
+ * stays bound, otherwise bind one again; inputs are to be written again, states keep their values. After a failure the
+ * session can do nothing but be resized. */
+int32_t wisp_resize(wisp_session *session, const int32_t *symbols, uint32_t symbol_count, wisp_error *error);
+/* Bytes for wisp_bind: states, scratch, activations. Exact, the same on every instruction set, and at most what a file with
+ * a plan states. */
 uint64_t wisp_arena_size(const wisp_session *session);
+/* `arena`: at least wisp_arena_size bytes, aligned to WISP_ALIGNMENT. States get their initial values when the first arena is
+ * bound; binding another copies them from the one before, which must still be there. */
 int32_t wisp_bind(wisp_session *session, void *arena, size_t size, wisp_error *error);
+/* States get their initial values again. */
+int32_t wisp_reset(wisp_session *session, wisp_error *error);
 
 /* Where to put an input and where to find an output: inside the arena. Inputs may be overwritten by a run, so
  * write them all before each one. Null before wisp_bind or when the index is out of range. */
@@ -145,8 +153,17 @@ void *wisp_input_data(wisp_session *session, uint32_t index);
 const void *wisp_output_data(const wisp_session *session, uint32_t index);
 int32_t wisp_session_input_info(const wisp_session *session, uint32_t index, wisp_tensor_info *info);
 int32_t wisp_session_output_info(const wisp_session *session, uint32_t index, wisp_tensor_info *info);
+/* Scratch for the bound shapes: what this session uses, and what the hungriest algorithms of any processor could use. The
+ * converter writes the latter into a file with a plan. */
+typedef struct wisp_scratch_info {
+    uint64_t shared, each;             /* bytes: of all threads together, of each */
+    uint64_t could_shared, could_each; /* as these */
+} wisp_scratch_info;
+int32_t wisp_scratch_needs(const wisp_session *session, wisp_scratch_info *info);
 int32_t wisp_session_node_info(const wisp_session *session, uint32_t index, wisp_node_info *info);
 
+/* WISP_NO_MEMORY: extents found in the data need a larger arena. wisp_arena_size says how large; bind one, write the inputs
+ * again and run again. After any failure states are as they were before. */
 int32_t wisp_run(wisp_session *session, wisp_error *error);
 /* As wisp_run, and adds to ticks[i] what clock() advanced during node i. `ticks` has wisp_node_count elements. */
 int32_t wisp_run_timed(wisp_session *session, uint64_t (*clock)(void), uint64_t *ticks, wisp_error *error);

@@ -111,7 +111,9 @@ enum {
     WISP_TENSOR_FULL_RANGE = 2 /* s8 weights that may be -128; without it they are in -127..127 */
 };
 
-/* A range of operators. Its inputs, then its outputs stand in the operand section from `operands` on. */
+/* A range of operators; graph 0 is the model. Operators stand graph after graph, and the k-th graph parameter of the file
+ * names graph k: so each graph but the first is owned by one node, in a graph before it, and graphs of one depth stand
+ * together. Inputs, then outputs stand in the operand section from `operands` on. */
 typedef struct wisp_file_graph { /* 32 bytes */
     uint32_t first_operator, operator_count;
     uint32_t operands;

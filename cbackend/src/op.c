@@ -1,14 +1,77 @@
-/* What operators call: errors, operand checks, shape statements, parallel ranges. */
+/* The operator table from ops.def, and what operators call: errors, operand checks, statements of a plan. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
 #include "session.h"
 
+/* ---- the table */
+
+#define OP(code, name, traits, params) extern const wisp_operator wisp_op_##name;
+#include "ops.def"
+#undef OP
+
+#ifndef WISP_OPERATORS
+#define WISP_OPERATORS "ops.def" /* a build with WISP_OPS has its own, shorter list */
+#endif
+
+enum { /* as ops.def writes them */
+       ELEMENTWISE = WISP_ELEMENTWISE,
+       UNARY = WISP_UNARY,
+       MOVES = WISP_MOVES,
+       VIEW = WISP_VIEW,
+       IN_PLACE = WISP_IN_PLACE,
+       JOINS = WISP_JOINS,
+       DIMS = WISP_DIMS
+};
+
+static const wisp_operator_entry operators[] = {
+#define I(name) "i"
+#define F(name) "f"
+#define V(name) "vv"
+#define G(name) "g"
+#define NONE ""
+#define OP(code, name, traits, params) {code, traits, sizeof(params) - 1, params, #name, &wisp_op_##name},
+#include WISP_OPERATORS
+#undef OP
+#undef NONE
+#undef G
+#undef V
+#undef F
+#undef I
+};
+
+const wisp_operator_entry *wisp_find_operator(uint16_t code) {
+    for (size_t i = 0; i < sizeof operators / sizeof *operators; i++)
+        if (operators[i].code == code) return &operators[i];
+    return NULL;
+}
+
+wisp_call wisp_make_call(wisp_session *s, uint32_t index, wisp_error *error) {
+    wisp_node *node = &s->nodes[index];
+    uint8_t *shared = s->arena ? s->arena + s->header->state_size : NULL;
+    return (wisp_call){.tensors = s->tensors,
+                       .operands = node->operands,
+                       .params = node->params,
+                       .plan = node->plan,
+                       .shared = shared,
+                       .scratch = shared ? shared + s->shared_size : NULL,
+                       .scratch_size = s->scratch_size,
+                       .code = node->code,
+                       .input_count = node->input_count,
+                       .output_count = node->output_count,
+                       .kernels = &s->kernels,
+                       .node = node,
+                       .session = s,
+                       .error = error};
+}
+
+/* ---- errors and checks */
+
 int wisp_call_fail(wisp_call *call, int status, const char *message) {
     wisp_error *error = call->error;
     wisp_error_set(error, status, "node", wisp_file_string(&call->session->model, call->node->name));
     wisp_error_text(error, " (");
-    wisp_error_text(error, wisp_operator_name(call->node->code));
+    wisp_error_text(error, wisp_find_operator(call->code)->name);
     wisp_error_text(error, "): ");
     wisp_error_text(error, message);
     return status;
@@ -22,15 +85,16 @@ int wisp_call_fail_value(wisp_call *call, int status, const char *message, int64
 }
 
 int wisp_check_operands(wisp_call *call, uint32_t min_inputs, uint32_t max_inputs, uint32_t outputs) {
-    const wisp_node *node = call->node;
-    if (node->input_count < min_inputs || node->input_count > max_inputs)
-        return wisp_call_fail_value(call, WISP_BAD_FILE, "wrong number of inputs:", node->input_count);
-    if (node->output_count != outputs) return wisp_call_fail_value(call, WISP_BAD_FILE, "wrong number of outputs:", node->output_count);
+    if (call->input_count < min_inputs || call->input_count > max_inputs)
+        return wisp_call_fail_value(call, WISP_BAD_FILE, "wrong number of inputs:", call->input_count);
+    if (call->output_count != outputs) return wisp_call_fail_value(call, WISP_BAD_FILE, "wrong number of outputs:", call->output_count);
     for (uint32_t i = 0; i < min_inputs; i++)
         if (!wisp_input(call, i)) return wisp_call_fail_value(call, WISP_BAD_FILE, "missing input", i);
     if (outputs == 1 && !wisp_output(call, 0)) return wisp_call_fail(call, WISP_BAD_FILE, "missing output");
     return WISP_OK;
 }
+
+/* ---- statements of a plan */
 
 int wisp_set_output(wisp_call *call, uint32_t i, int dtype, int rank, const int32_t *dims) {
     wisp_tensor *t = wisp_output(call, i);
@@ -43,12 +107,82 @@ int wisp_set_output(wisp_call *call, uint32_t i, int dtype, int rank, const int3
             return wisp_call_fail_value(call, WISP_BAD_SHAPE, "inputs do not give the shape the file states for output", i);
         t->dims[d] = dims[d];
     }
-    t->size = wisp_tensor_bytes(dtype, WISP_LAYOUT_PLAIN, rank, dims);
-    if (t->size == UINT64_MAX || (call->session->total_size += t->size) >= WISP_MAX_TOTAL_SIZE || t->size > SIZE_MAX / 2)
-        return wisp_call_fail_value(call, WISP_BAD_SHAPE, "too large: output", i);
-    t->count = t->size / wisp_dtype_size(dtype);
+    if (wisp_measure(call->session, t)) return wisp_call_fail_value(call, WISP_BAD_SHAPE, "too large: output", i);
     return WISP_OK;
 }
+
+void wisp_size_later(wisp_call *call) {
+    call->node->flags |= WISP_NODE_SIZED_IN_RUN;
+}
+
+void wisp_set_work(wisp_call *call, int64_t items, int64_t grain, int phases) {
+    call->node->items = items;
+    call->node->grain = grain > 0 ? grain : 1;
+    call->node->phases = (uint8_t)phases;
+}
+
+void wisp_need_scratch(wisp_call *call, uint64_t shared, uint64_t each) {
+    wisp_session *s = call->session;
+    s->plan_shared = shared < WISP_MAX_TOTAL_SIZE ? round_up(shared, WISP_ALIGNMENT) : WISP_MAX_TOTAL_SIZE;
+    s->plan_scratch = each < WISP_MAX_TOTAL_SIZE ? round_up(each, WISP_ALIGNMENT) : WISP_MAX_TOTAL_SIZE;
+    wisp_could_use_scratch(call, shared, each);
+}
+
+void wisp_could_use_scratch(wisp_call *call, uint64_t shared, uint64_t each) {
+    wisp_session *s = call->session;
+    if (shared > s->could_shared && shared < WISP_MAX_TOTAL_SIZE) s->could_shared = round_up(shared, WISP_ALIGNMENT);
+    if (each > s->could_scratch && each < WISP_MAX_TOTAL_SIZE) s->could_scratch = round_up(each, WISP_ALIGNMENT);
+}
+
+uint64_t wisp_shared_limit(const wisp_call *call) {
+    return call->session->lives ? UINT64_MAX : call->session->header->shared_size;
+}
+
+uint64_t wisp_scratch_limit(const wisp_call *call) {
+    return call->session->lives ? UINT64_MAX : call->session->header->scratch_size;
+}
+
+/* ---- graphs of a node */
+
+static wisp_tensor *graph_operand(const wisp_call *call, const wisp_file_graph *graph, uint32_t i) {
+    return &call->tensors[call->session->operands[graph->operands + i]];
+}
+
+wisp_tensor *wisp_graph_input(const wisp_call *call, uint32_t g, uint32_t i) {
+    const wisp_file_graph *graph = &call->session->graphs[g];
+    return i < graph->input_count ? graph_operand(call, graph, i) : NULL;
+}
+
+wisp_tensor *wisp_graph_output(const wisp_call *call, uint32_t g, uint32_t i) {
+    const wisp_file_graph *graph = &call->session->graphs[g];
+    return i < graph->output_count ? graph_operand(call, graph, graph->input_count + i) : NULL;
+}
+
+uint32_t wisp_graph_input_count(const wisp_call *call, uint32_t g) {
+    return call->session->graphs[g].input_count;
+}
+
+uint32_t wisp_graph_output_count(const wisp_call *call, uint32_t g) {
+    return call->session->graphs[g].output_count;
+}
+
+int wisp_set_graph_input(wisp_call *call, uint32_t g, uint32_t i, const wisp_tensor *like) {
+    wisp_tensor *t = wisp_graph_input(call, g, i);
+    if (!t || t->dtype != like->dtype || t->rank != like->rank || t->scale != like->scale || t->zero_point != like->zero_point)
+        return wisp_call_fail_value(call, WISP_BAD_FILE, "dtype, rank or scale do not fit the body's input", i);
+    const int32_t *stated = call->session->file_tensors[t - call->tensors].dims;
+    for (int d = 0; d < t->rank; d++)
+        if (stated[d] >= 0 && stated[d] != like->dims[d])
+            return wisp_call_fail_value(call, WISP_BAD_SHAPE, "shape does not fit the body's input", i);
+    if (t->flags & WISP_TENSOR_KNOWN && !memcmp(t->dims, like->dims, sizeof(int32_t) * t->rank)) return WISP_OK;
+    wisp_forget_tensor(call->session, (uint32_t)(t - call->tensors));
+    wisp_unplace(call->session);
+    memcpy(t->dims, like->dims, sizeof(int32_t) * t->rank);
+    if (wisp_measure(call->session, t)) return wisp_call_fail_value(call, WISP_BAD_SHAPE, "too large: the body's input", i);
+    return WISP_OK;
+}
+
+/* ---- helpers */
 
 int64_t wisp_integer_at(const wisp_tensor *t, uint64_t i) {
     if (t->dtype == WISP_S64) return ((const int64_t *)t->data)[i];
@@ -66,16 +200,22 @@ int wisp_broadcast(const wisp_tensor *a, const wisp_tensor *b, int32_t *dims) {
     return rank;
 }
 
+/* ---- legacy */
+
+int wisp_legacy_begin(wisp_call *call) {
+    return wisp_legacy_of(call)->run(call);
+}
+
+static void legacy_range(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
+    wisp_legacy_of(call)->range((wisp_call *)(uintptr_t)call, thread, begin, end);
+}
+
 void wisp_parallel(wisp_call *call, int64_t count, int64_t grain, wisp_range_fn *fn) {
     int64_t threads = call->session->active_threads, most = count / (grain > 0 ? grain : 1);
     if (threads > most) threads = most;
+    wisp_legacy_of(call)->range = fn;
     if (threads > 1)
-        wisp_pool_run(call->session->pool, call, (uint32_t)threads, count, fn);
+        wisp_pool_run(call->session->pool, call, (uint32_t)threads, count, grain, legacy_range);
     else if (count > 0)
         fn(call, 0, 0, count);
-}
-
-void *wisp_scratch(const wisp_call *call, uint32_t thread) {
-    const wisp_session *s = call->session;
-    return s->arena + s->plan_size + thread * s->scratch_size;
 }

@@ -1,308 +1,282 @@
-/* Prepare, bind and run: shapes and kernels are settled here, then a run is a loop over nodes. */
+/* A session's life: prepare, resize, bind. */
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <string.h>
-
 #include "session.h"
 
-#define UNDEFINED UINT32_MAX /* first_use of a tensor no node has produced yet */
-#define UNPLACED UINT64_MAX
+#include <string.h>
 
-enum { WISP_MAX_THREADS = 64 };
+/* ---- session memory */
 
-#ifndef WISP_VERSION
-#define WISP_VERSION "unknown"
-#endif
+typedef struct parts {
+    uint64_t tensors, nodes, plans, lives, shapes, size; /* offsets, and the end */
+} parts;
 
-const char *wisp_version(void) {
-    return WISP_VERSION;
+static uint64_t plan_bytes(const wisp_operator_entry *entry) {
+    return round_up(entry->op->plan_size, 8);
 }
 
-static wisp_call make_call(wisp_session *s, uint32_t node, wisp_error *error) {
-    return (wisp_call){s, &s->kernels, &s->nodes[node], s->tensors, error};
+static parts cut_memory(const wisp_model *model) {
+    uint64_t tensor_count, node_count;
+    wisp_section(model, WISP_SECTION_TENSORS, &tensor_count);
+    const wisp_file_operator *list = wisp_section(model, WISP_SECTION_OPERATORS, &node_count);
+    parts p = {.tensors = WISP_SESSION_STRUCT};
+    p.nodes = round_up(p.tensors + tensor_count * sizeof(wisp_tensor), 64);
+    p.plans = round_up(p.nodes + node_count * sizeof(wisp_node), 64);
+    p.lives = p.plans;
+    for (uint64_t i = 0; i < node_count; i++) p.lives += plan_bytes(wisp_find_operator(list[i].code));
+    p.lives = round_up(p.lives, 64);
+    p.shapes = p.lives;
+    if (!(wisp_header(model)->flags & WISP_FILE_STATIC)) p.shapes += round_up(tensor_count * sizeof(wisp_life), 64);
+    p.size = p.shapes + round_up(wisp_header(model)->shape_size, 64);
+    return p;
 }
+
+uint64_t wisp_session_size(const wisp_model *model) {
+    return model && model->words[0] ? cut_memory(model).size : 0;
+}
+
+/* ---- prepare: what does not depend on extents */
 
 static const char *tensor_name(const wisp_session *s, uint32_t index) {
-    return wisp_file_string(&s->model, wisp_file_tensors(&s->model)[index].name);
+    return wisp_file_string(&s->model, s->file_tensors[index].name);
 }
 
-static const wisp_file_header *header_of(const wisp_session *s) {
-    return s->model.header;
-}
-
-/* ---- prepare */
-
-static int32_t bind_tensors(wisp_session *s, const wisp_options *options, wisp_error *error) {
-    const wisp_file_tensor *files = wisp_file_tensors(&s->model);
-    const uint8_t *weights = s->model.sections[WISP_SECTION_WEIGHTS];
+static void make_tensors(wisp_session *s) {
+    uint64_t count;
+    const uint8_t *weights = wisp_section(&s->model, WISP_SECTION_WEIGHTS, &count);
     for (uint32_t i = 0; i < s->tensor_count; i++) {
-        const wisp_file_tensor *f = &files[i];
+        const wisp_file_tensor *f = &s->file_tensors[i];
         wisp_tensor *t = &s->tensors[i];
         memcpy(t->dims, f->dims, sizeof t->dims);
         t->dtype = f->dtype, t->rank = f->rank, t->kind = f->kind, t->layout = f->layout;
         t->scale = f->scale, t->zero_point = f->zero_point;
-        t->size = f->size, t->offset = f->offset;
-        t->first_use = UNDEFINED;
+        t->offset = f->offset, t->flags = f->flags;
+        if (s->lives) s->lives[i] = (wisp_life){.root = i};
+        if (!s->lives && f->kind == WISP_KIND_ACTIVATION) t->flags |= WISP_TENSOR_PLACED;
+        if (f->kind == WISP_KIND_STATE) t->flags |= WISP_TENSOR_DEFINED | WISP_TENSOR_VISIBLE | WISP_TENSOR_APART;
         if (f->kind != WISP_KIND_CONSTANT) continue;
         t->data = (void *)(uintptr_t)(weights + f->offset);
-        t->count = wisp_extent(t->dims, 0, t->rank);
-        t->first_use = 0;
+        t->flags |= WISP_TENSOR_DEFINED | WISP_TENSOR_VISIBLE | WISP_TENSOR_KNOWN | WISP_TENSOR_VALUED;
     }
-    const uint32_t *inputs = s->model.sections[WISP_SECTION_INPUTS];
-    for (uint32_t i = 0; i < wisp_input_count(&s->model); i++) {
-        wisp_tensor *t = &s->tensors[inputs[i]];
-        if (t->first_use != UNDEFINED) return wisp_error_set(error, WISP_BAD_FILE, "listed twice: input", tensor_name(s, inputs[i]));
-        for (int d = 0; d < t->rank; d++) {
-            if (t->dims[d] >= 0) continue;
-            uint32_t symbol = (uint32_t)(-1 - t->dims[d]);
-            if (symbol >= options->symbol_count || options->symbols[symbol] < 0) {
-                wisp_error_set(error, WISP_BAD_SHAPE, "bind axis", wisp_symbol_name(&s->model, symbol));
-                wisp_error_text(error, " of input '");
-                wisp_error_text(error, tensor_name(s, inputs[i]));
-                wisp_error_text(error, "' to an extent first");
-                return WISP_BAD_SHAPE;
-            }
-            t->dims[d] = options->symbols[symbol];
-        }
-        t->size = wisp_tensor_bytes(t->dtype, WISP_LAYOUT_PLAIN, t->rank, t->dims);
-        if (t->size == UINT64_MAX || (s->total_size += t->size) >= WISP_MAX_TOTAL_SIZE)
-            return wisp_error_set(error, WISP_BAD_SHAPE, "too large: input", tensor_name(s, inputs[i]));
-        t->count = wisp_extent(t->dims, 0, t->rank);
-        t->first_use = 0;
-    }
-    return WISP_OK;
 }
 
-/* Every operand defined before it is used, every tensor defined once. */
-static int check_order(wisp_call *call, uint32_t time) {
-    const wisp_node *node = call->node;
-    for (uint32_t i = 0; i < node->input_count; i++) {
-        wisp_tensor *t = wisp_input(call, i);
-        if (!t) continue;
-        if (t->first_use == UNDEFINED) return wisp_call_fail_value(call, WISP_BAD_FILE, "not computed before it is used: input", i);
-        t->last_use = time;
-    }
-    for (uint32_t i = 0; i < node->output_count; i++) {
-        wisp_tensor *t = wisp_output(call, i);
-        if (!t) continue;
-        if (t->first_use != UNDEFINED) return wisp_call_fail_value(call, WISP_BAD_FILE, "computed twice: output", i);
-        t->first_use = t->last_use = time;
-    }
-    return WISP_OK;
-}
-
-/* An operator on shapes and constants: its value is needed to infer later shapes, so it runs now. */
-static int run_at_prepare(wisp_call *call) {
-    wisp_session *s = call->session;
-    if (call->node->scratch_size) return wisp_call_fail(call, WISP_UNSUPPORTED, "this operator cannot run at prepare");
-    for (uint32_t i = 0; i < call->node->input_count; i++) {
-        const wisp_tensor *t = wisp_input(call, i);
-        if (t && !t->data && !(call->node->flags & WISP_NODE_READS_SHAPES))
-            return wisp_call_fail_value(call, WISP_BAD_FILE, "runs at prepare but is not known by then: input", i);
-    }
-    for (uint32_t i = 0; i < call->node->output_count; i++) {
-        wisp_tensor *t = wisp_output(call, i);
-        if (t) t->data = s->shape_memory + t->offset; /* dims are static: wisp_open checked the bounds */
-    }
-    return call->node->run(call);
-}
-
-static int32_t prepare_nodes(wisp_session *s, wisp_error *error) {
-    const wisp_file_operator *ops = s->model.sections[WISP_SECTION_OPERATORS];
-    const uint32_t *operands = s->model.sections[WISP_SECTION_OPERANDS], *words = s->model.sections[WISP_SECTION_PARAMETERS];
+static void make_nodes(wisp_session *s, uint8_t *plans) {
+    uint64_t count;
+    const wisp_file_operator *list = wisp_section(&s->model, WISP_SECTION_OPERATORS, &count);
+    const uint32_t *words = wisp_section(&s->model, WISP_SECTION_PARAMETERS, &count);
     for (uint32_t i = 0; i < s->node_count; i++) {
-        const wisp_file_operator *op = &ops[i];
+        const wisp_file_operator *f = &list[i];
+        const wisp_operator_entry *entry = wisp_find_operator(f->code);
         wisp_node *node = &s->nodes[i];
-        wisp_call call = make_call(s, i, error);
-        node->params = words + op->parameters;
-        node->operands = operands + op->operands;
-        node->code = op->code, node->input_count = op->input_count, node->output_count = op->output_count;
-        node->name = op->name, node->flags = op->flags;
+        node->op = entry->op;
+        node->params = words + f->parameters;
+        node->operands = s->operands + f->operands;
+        node->plan = plans;
         node->kernel = "portable";
-        int status = check_order(&call, i + 1);
-        if (!status) status = wisp_operator_prepare(op->code)(&call);
-        if (!status && node->scratch_size >= WISP_MAX_TOTAL_SIZE) status = wisp_call_fail(&call, WISP_BAD_SHAPE, "needs too much scratch");
-        if (!status && op->flags & WISP_OPERATOR_AT_PREPARE) status = run_at_prepare(&call);
-        if (status) return status;
-        node->scratch_size = round_up(node->scratch_size, WISP_ALIGNMENT);
-        if (node->scratch_size > s->scratch_size) s->scratch_size = node->scratch_size;
+        node->code = f->code, node->input_count = f->input_count, node->output_count = f->output_count;
+        node->name = f->name;
+        node->flags = f->flags & WISP_OPERATOR_AT_RESIZE ? WISP_NODE_AT_RESIZE : 0;
+        node->traits = entry->traits;
+        for (uint32_t w = 0; w < entry->words; w++)
+            if (entry->kinds[w] == 'g') node->traits |= WISP_OWNS_GRAPHS;
+        plans += plan_bytes(entry);
     }
-    const uint32_t *outputs = s->model.sections[WISP_SECTION_OUTPUTS];
-    for (uint32_t i = 0; i < wisp_output_count(&s->model); i++) {
-        wisp_tensor *t = &s->tensors[outputs[i]];
-        if (t->first_use == UNDEFINED) return wisp_error_set(error, WISP_BAD_FILE, "never computed: output", tensor_name(s, outputs[i]));
-        t->last_use = UINT32_MAX;
+}
+
+/* ---- order: every operand computed before it is read, in this graph or one that encloses it; every tensor computed once */
+
+typedef struct place_in_order {
+    wisp_error *error;
+    uint32_t depth;
+} place_in_order;
+
+static int32_t define_input(wisp_session *s, uint32_t index, bool of_body, wisp_error *error) {
+    wisp_tensor *t = &s->tensors[index];
+    if (t->flags & WISP_TENSOR_DEFINED) return wisp_error_set(error, WISP_BAD_FILE, "listed twice: input", tensor_name(s, index));
+    t->flags |= WISP_TENSOR_DEFINED | WISP_TENSOR_VISIBLE | (of_body ? WISP_TENSOR_APART : 0);
+    return WISP_OK;
+}
+
+/* An output of a body is computed by a node of the body and is nothing else's memory: it is read when the body is done. */
+static int32_t check_output(wisp_session *s, uint32_t g, uint32_t index, wisp_error *error) {
+    const wisp_file_graph *graph = &s->graphs[g];
+    wisp_tensor *t = &s->tensors[index];
+    if (!(t->flags & WISP_TENSOR_VISIBLE)) return wisp_error_set(error, WISP_BAD_FILE, "never computed: output", tensor_name(s, index));
+    if (!g) return WISP_OK;
+    bool own = false;
+    for (uint32_t i = graph->first_operator; i < graph->first_operator + graph->operator_count && !own; i++)
+        for (uint32_t k = 0; k < s->nodes[i].output_count && !own; k++) own = s->nodes[i].operands[s->nodes[i].input_count + k] == index;
+    if (!own || t->flags & WISP_TENSOR_APART || t->kind != WISP_KIND_ACTIVATION)
+        return wisp_error_set(error, WISP_BAD_FILE, "not an output of the body's own, or listed twice", tensor_name(s, index));
+    t->flags |= WISP_TENSOR_APART;
+    return WISP_OK;
+}
+
+static int check_graph(wisp_session *s, uint32_t g, void *state);
+
+static int32_t check_node(wisp_session *s, uint32_t i, place_in_order *at) {
+    wisp_call call = wisp_make_call(s, i, at->error);
+    for (uint32_t k = 0; k < call.input_count; k++) {
+        const wisp_tensor *t = wisp_input(&call, k);
+        if (t && !(t->flags & WISP_TENSOR_VISIBLE))
+            return wisp_call_fail_value(&call, WISP_BAD_FILE, "not computed before it is used: input", k);
+    }
+    int status = wisp_each_graph(s, i, check_graph, at);
+    for (uint32_t k = 0; k < call.output_count && !status; k++) {
+        wisp_tensor *t = wisp_output(&call, k);
+        if (!t) continue;
+        if (t->flags & WISP_TENSOR_DEFINED) return wisp_call_fail_value(&call, WISP_BAD_FILE, "computed twice: output", k);
+        t->flags |= WISP_TENSOR_DEFINED | WISP_TENSOR_VISIBLE;
+    }
+    if (!status && call.node->op->check) status = call.node->op->check(&call);
+    return status;
+}
+
+static void hide(wisp_session *s, const wisp_file_graph *graph) {
+    for (uint32_t i = 0; i < graph->input_count; i++) s->tensors[s->operands[graph->operands + i]].flags &= ~(uint32_t)WISP_TENSOR_VISIBLE;
+    for (uint32_t i = graph->first_operator; i < graph->first_operator + graph->operator_count; i++)
+        for (uint32_t k = 0; k < s->nodes[i].output_count; k++)
+            if (s->nodes[i].operands[s->nodes[i].input_count + k] != WISP_NO_TENSOR)
+                s->tensors[s->nodes[i].operands[s->nodes[i].input_count + k]].flags &= ~(uint32_t)WISP_TENSOR_VISIBLE;
+}
+
+static int check_graph(wisp_session *s, uint32_t g, void *state) {
+    place_in_order *at = state;
+    const wisp_file_graph *graph = &s->graphs[g];
+    const uint32_t *operands = s->operands + graph->operands;
+    int32_t status = WISP_OK;
+    for (uint32_t i = 0; i < graph->input_count && !status; i++) status = define_input(s, operands[i], g != 0, at->error);
+    for (uint32_t i = 0; i < graph->operator_count && !status; i++) status = check_node(s, graph->first_operator + i, at);
+    for (uint32_t i = 0; i < graph->output_count && !status; i++) status = check_output(s, g, operands[graph->input_count + i], at->error);
+    if (g) hide(s, graph);
+    return status;
+}
+
+static int32_t check_next_states(wisp_session *s, wisp_error *error) {
+    uint64_t count;
+    const wisp_file_state *states = wisp_section(&s->model, WISP_SECTION_STATES, &count);
+    for (uint64_t i = 0; i < count; i++) {
+        wisp_tensor *next = &s->tensors[states[i].next];
+        if (!(next->flags & WISP_TENSOR_VISIBLE))
+            return wisp_error_set(error, WISP_BAD_FILE, "never computed: the next value of a state,", tensor_name(s, states[i].next));
+        next->flags |= WISP_TENSOR_APART;
     }
     return WISP_OK;
 }
 
-/* ---- the planner for dynamic shapes: largest first, each at the lowest offset free for its lifetime */
-
-static bool needs_place(const wisp_tensor *t) {
-    return t->kind == WISP_KIND_ACTIVATION && t->first_use != UNDEFINED;
-}
-
-static uint64_t lowest_free(const wisp_session *s, const wisp_tensor *t) {
-    uint64_t offset = 0;
-    for (bool moved = true; moved;) {
-        moved = false;
-        for (uint32_t i = 0; i < s->tensor_count; i++) {
-            const wisp_tensor *o = &s->tensors[i];
-            if (!needs_place(o) || o->offset == UNPLACED || o->last_use < t->first_use || o->first_use > t->last_use) continue;
-            if (o->offset < offset + t->size && offset < o->offset + o->size) {
-                offset = round_up(o->offset + o->size, WISP_ALIGNMENT);
-                moved = true;
-            }
-        }
-    }
-    return offset;
-}
-
-static void plan_arena(wisp_session *s) {
-    for (uint32_t i = 0; i < s->tensor_count; i++)
-        if (needs_place(&s->tensors[i])) s->tensors[i].offset = UNPLACED;
-    for (;;) {
-        wisp_tensor *largest = NULL;
-        for (uint32_t i = 0; i < s->tensor_count; i++) {
-            wisp_tensor *t = &s->tensors[i];
-            if (needs_place(t) && t->offset == UNPLACED && (!largest || t->size > largest->size)) largest = t;
-        }
-        if (!largest) return;
-        largest->offset = lowest_free(s, largest);
-        uint64_t end = round_up(largest->offset + largest->size, WISP_ALIGNMENT);
-        if (end > s->plan_size) s->plan_size = end;
-    }
+static int32_t check_options(const wisp_model *model, const wisp_options *options, const void *memory, size_t size, wisp_error *error) {
+    if ((uintptr_t)memory % WISP_ALIGNMENT)
+        return wisp_error_set(error, WISP_BAD_ARGUMENT, "session memory must be aligned to 64 bytes", NULL);
+    if (options->threads > WISP_MAX_THREADS || (options->symbol_count && !options->symbols))
+        return wisp_error_set(error, WISP_BAD_ARGUMENT, "threads must be 1 to 64, and symbols given when counted", NULL);
+    const uint64_t needed = wisp_session_size(model);
+    if (size < needed) return wisp_error_value(error, WISP_NO_MEMORY, "session memory is too small, bytes needed", (int64_t)needed);
+    return WISP_OK;
 }
 
 int32_t wisp_prepare(const wisp_model *model, const wisp_options *options, void *memory, size_t size, wisp_session **session,
                      wisp_error *error) {
     static const wisp_options defaults = {0};
     int32_t status;
-    if (!model || !model->header || !memory || !session)
-        return wisp_error_set(error, WISP_BAD_ARGUMENT, "wisp_prepare: null pointer", NULL);
+    uint64_t count;
+    if (!model || !model->words[0] || !memory || !session)
+        return wisp_error_set(error, WISP_BAD_ARGUMENT, "wisp_prepare: null pointer, or a model that was not opened", NULL);
     if (!options) options = &defaults;
-    if ((uintptr_t)memory % WISP_ALIGNMENT)
-        return wisp_error_set(error, WISP_BAD_ARGUMENT, "session memory must be aligned to 64 bytes", NULL);
-    if (options->threads > WISP_MAX_THREADS || (options->symbol_count && !options->symbols))
-        return wisp_error_set(error, WISP_BAD_ARGUMENT, "threads must be 1 to 64, and symbols given when counted", NULL);
-    uint64_t needed = wisp_session_size(model);
-    if (size < needed) {
-        wisp_error_set(error, WISP_NO_MEMORY, "session memory is too small, bytes needed: ", NULL);
-        wisp_error_number(error, (int64_t)needed);
-        return WISP_NO_MEMORY;
-    }
+    if ((status = check_options(model, options, memory, size, error))) return status;
+    const parts p = cut_memory(model);
+    uint8_t *base = memory;
     wisp_session *s = memory;
-    memset(memory, 0, (size_t)needed);
+    memset(memory, 0, (size_t)p.size);
     s->model = *model;
-    s->tensor_count = (uint32_t)wisp_section_entries(model, WISP_SECTION_TENSORS);
+    s->header = wisp_header(model);
+    s->file_tensors = wisp_file_tensors(model, &count), s->tensor_count = (uint32_t)count;
+    s->graphs = wisp_section(model, WISP_SECTION_GRAPHS, &count), s->graph_count = (uint32_t)count;
+    s->operands = wisp_section(model, WISP_SECTION_OPERANDS, &count);
     s->node_count = wisp_node_count(model);
-    s->tensors = (void *)((uint8_t *)memory + WISP_SESSION_STRUCT);
-    s->nodes = (void *)((uint8_t *)s->tensors + round_up(s->tensor_count * sizeof(wisp_tensor), 64));
-    s->shape_memory = (uint8_t *)s->nodes + round_up(s->node_count * sizeof(wisp_node), 64);
+    s->tensors = (void *)(base + p.tensors), s->nodes = (void *)(base + p.nodes);
+    s->lives = s->header->flags & WISP_FILE_STATIC ? NULL : (void *)(base + p.lives);
+    s->shape_memory = base + p.shapes;
     s->threads = options->threads ? options->threads : 1;
+    s->active_threads = 1;
     s->pool = options->pool;
     wisp_kernels_init(&s->kernels, options->cpu_mask);
-    if ((status = bind_tensors(s, options, error))) return status;
-    if ((status = prepare_nodes(s, error))) return status;
-    s->plan_size = header_of(s)->plan_size;
-    if (!s->plan_size) plan_arena(s);
+    make_tensors(s);
+    make_nodes(s, base + p.plans);
+    place_in_order at = {error, 1};
+    if ((status = check_graph(s, 0, &at)) || (status = check_next_states(s, error))) return status;
+    if (s->lives) wisp_find_lives(s);
+    if ((status = wisp_resize(s, options->symbols, options->symbol_count, error))) return status;
     *session = s;
+    return WISP_OK;
+}
+
+/* ---- resize: what depends on extents */
+
+static int32_t bind_symbols(wisp_session *s, const int32_t *symbols, uint32_t symbol_count, wisp_error *error) {
+    const wisp_file_graph *graph = &s->graphs[0];
+    for (uint32_t i = 0; i < graph->input_count; i++) {
+        const uint32_t index = s->operands[graph->operands + i];
+        wisp_tensor *t = &s->tensors[index];
+        for (int d = 0; d < t->rank; d++) {
+            if (t->dims[d] >= 0) continue;
+            const uint32_t symbol = (uint32_t)(-1 - t->dims[d]);
+            if (symbol >= symbol_count || symbols[symbol] < 0) {
+                wisp_error_set(error, WISP_BAD_SHAPE, "bind axis", wisp_symbol_name(&s->model, symbol));
+                wisp_error_text(error, " of input '");
+                wisp_error_text(error, tensor_name(s, index));
+                wisp_error_text(error, "' to an extent first");
+                return WISP_BAD_SHAPE;
+            }
+            t->dims[d] = symbols[symbol];
+        }
+        if (wisp_measure(s, t)) return wisp_error_set(error, WISP_BAD_SHAPE, "too large: input", tensor_name(s, index));
+    }
+    return WISP_OK;
+}
+
+static void forget_all(wisp_session *s) {
+    s->planned = s->late = false;
+    s->total_size = s->plan_size = s->shared_size = s->scratch_size = s->could_shared = s->could_scratch = 0;
+    s->first_placed = WISP_NO_TENSOR;
+    for (uint32_t i = 0; i < s->tensor_count; i++) {
+        wisp_tensor *t = &s->tensors[i];
+        const uint64_t bound = t->flags & WISP_TENSOR_KNOWN && t->kind == WISP_KIND_CONSTANT;
+        if (!bound) wisp_forget_tensor(s, i);
+        if (t->kind == WISP_KIND_CONSTANT || t->kind == WISP_KIND_STATE) wisp_measure(s, t); /* wisp_open bounded their sum */
+    }
+    for (uint32_t i = 0; i < s->node_count; i++) s->nodes[i].flags &= WISP_NODE_AT_RESIZE;
+}
+
+int32_t wisp_resize(wisp_session *s, const int32_t *symbols, uint32_t symbol_count, wisp_error *error) {
+    int32_t status;
+    if (!s || (symbol_count && !symbols)) return wisp_error_set(error, WISP_BAD_ARGUMENT, "wisp_resize: null pointer", NULL);
+    forget_all(s);
+    if ((status = bind_symbols(s, symbols, symbol_count, error)) || (status = wisp_plan_known(s, 0, error)) ||
+        (status = wisp_place(s, error)))
+        return status;
+    if (!s->lives) s->plan_size = s->header->plan_size;
+    s->planned = true;
+    if (s->arena && wisp_arena_size(s) <= s->room)
+        wisp_settle(s);
+    else
+        s->arena = NULL;
     return WISP_OK;
 }
 
 /* ---- bind */
 
 uint64_t wisp_arena_size(const wisp_session *s) {
-    return s->plan_size + s->threads * s->scratch_size;
+    return wisp_arena_front(s) + s->plan_size;
 }
 
 int32_t wisp_bind(wisp_session *s, void *arena, size_t size, wisp_error *error) {
     if (!s || (!arena && wisp_arena_size(s))) return wisp_error_set(error, WISP_BAD_ARGUMENT, "wisp_bind: null pointer", NULL);
+    if (!s->planned) return wisp_error_set(error, WISP_BAD_SHAPE, "wisp_bind: the session has no plan: the last resize failed", NULL);
     if ((uintptr_t)arena % WISP_ALIGNMENT) return wisp_error_set(error, WISP_BAD_ARGUMENT, "the arena must be aligned to 64 bytes", NULL);
-    if (size < wisp_arena_size(s)) {
-        wisp_error_set(error, WISP_NO_MEMORY, "the arena is too small, bytes needed: ", NULL);
-        wisp_error_number(error, (int64_t)wisp_arena_size(s));
-        return WISP_NO_MEMORY;
-    }
-    s->arena = arena;
-    for (uint32_t i = 0; i < s->tensor_count; i++)
-        if (needs_place(&s->tensors[i])) s->tensors[i].data = s->arena + s->tensors[i].offset;
-    return WISP_OK;
-}
-
-static wisp_tensor *listed(const wisp_session *s, uint32_t section, uint32_t index) {
-    const uint32_t *list = s->model.sections[section];
-    return index < wisp_section_entries(&s->model, section) ? &s->tensors[list[index]] : NULL;
-}
-
-void *wisp_input_data(wisp_session *s, uint32_t index) {
-    wisp_tensor *t = listed(s, WISP_SECTION_INPUTS, index);
-    return t && s->arena ? t->data : NULL;
-}
-
-const void *wisp_output_data(const wisp_session *s, uint32_t index) {
-    const wisp_tensor *t = listed(s, WISP_SECTION_OUTPUTS, index);
-    return t && s->arena ? t->data : NULL;
-}
-
-static int32_t bound_info(const wisp_session *s, uint32_t section, uint32_t index, int32_t status, wisp_tensor_info *info) {
-    const wisp_tensor *t = listed(s, section, index);
-    if (status || !t) return WISP_BAD_ARGUMENT;
-    memcpy(info->dims, t->dims, sizeof info->dims);
-    info->size = t->size;
-    return WISP_OK;
-}
-
-int32_t wisp_session_input_info(const wisp_session *s, uint32_t index, wisp_tensor_info *info) {
-    return bound_info(s, WISP_SECTION_INPUTS, index, wisp_input_info(&s->model, index, info), info);
-}
-
-int32_t wisp_session_output_info(const wisp_session *s, uint32_t index, wisp_tensor_info *info) {
-    return bound_info(s, WISP_SECTION_OUTPUTS, index, wisp_output_info(&s->model, index, info), info);
-}
-
-int32_t wisp_session_node_info(const wisp_session *s, uint32_t index, wisp_node_info *info) {
-    if (index >= s->node_count) return WISP_BAD_ARGUMENT;
-    const wisp_node *node = &s->nodes[index];
-    memset(info, 0, sizeof *info);
-    info->name = wisp_file_string(&s->model, node->name);
-    info->operator_name = wisp_operator_name(node->code);
-    info->kernel = node->kernel;
-    info->macs = node->macs;
-    for (uint32_t i = 0; i < (uint32_t)node->input_count + node->output_count; i++) {
-        if (node->operands[i] == WISP_NO_TENSOR) continue;
-        const wisp_tensor *t = &s->tensors[node->operands[i]];
-        info->bytes += t->size;
-        if (i != node->input_count) continue;
-        info->output_dtype = t->dtype;
-        info->output_rank = t->rank;
-        memcpy(info->output_dims, t->dims, sizeof info->output_dims);
-    }
-    return WISP_OK;
-}
-
-/* ---- run */
-
-static int32_t run_nodes(wisp_session *s, uint64_t (*clock)(void), uint64_t *ticks, wisp_error *error) {
-    for (uint32_t i = 0; i < s->node_count; i++) {
-        if (s->nodes[i].flags & WISP_OPERATOR_AT_PREPARE) continue;
-        wisp_call call = make_call(s, i, error);
-        uint64_t start = clock ? clock() : 0;
-        int status = call.node->run(&call);
-        if (clock) ticks[i] += clock() - start;
-        if (status) return status;
-    }
-    return WISP_OK;
-}
-
-int32_t wisp_run_timed(wisp_session *s, uint64_t (*clock)(void), uint64_t *ticks, wisp_error *error) {
-    if (!s || !s->arena || (clock && !ticks))
-        return wisp_error_set(error, WISP_BAD_ARGUMENT, "wisp_run: bind an arena to the session first", NULL);
-    s->active_threads = wisp_pool_enter(s->pool, s->threads);
-    int32_t status = run_nodes(s, clock, ticks, error);
-    wisp_pool_leave(s->pool, s->active_threads);
-    return status;
-}
-
-int32_t wisp_run(wisp_session *s, wisp_error *error) {
-    return wisp_run_timed(s, NULL, NULL, error);
+    if (size < wisp_arena_size(s))
+        return wisp_error_value(error, WISP_NO_MEMORY, "the arena is too small, bytes needed", (int64_t)wisp_arena_size(s));
+    if (s->has_state && s->state != arena) memcpy(arena, s->state, (size_t)s->header->state_size);
+    s->arena = s->state = arena;
+    s->room = size;
+    wisp_settle(s);
+    return s->has_state ? WISP_OK : wisp_reset(s, error);
 }

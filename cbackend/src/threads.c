@@ -28,8 +28,8 @@ struct wisp_pool {
     atomic_uint sleepers;
     atomic_uint stop;
     struct {
-        wisp_call *call;
-        wisp_range_fn *fn;
+        const wisp_call *call;
+        wisp_job_fn *fn;
         int64_t count;
         uint32_t threads;
     } job;
@@ -121,7 +121,8 @@ void wisp_pool_leave(wisp_pool *pool, uint32_t threads) {
     if (threads > 1) atomic_store(&pool->busy, 0);
 }
 
-void wisp_pool_run(wisp_pool *pool, wisp_call *call, uint32_t threads, int64_t count, wisp_range_fn *fn) {
+void wisp_pool_run(wisp_pool *pool, const wisp_call *call, uint32_t threads, int64_t count, int64_t grain, wisp_job_fn *fn) {
+    (void)grain;
     pool->job.call = call, pool->job.fn = fn, pool->job.count = count, pool->job.threads = threads;
     atomic_store(&pool->pending, pool->threads - 1);
     announce(pool);
@@ -159,8 +160,8 @@ void wisp_pool_leave(wisp_pool *pool, uint32_t threads) {
     (void)pool, (void)threads;
 }
 
-void wisp_pool_run(wisp_pool *pool, wisp_call *call, uint32_t threads, int64_t count, wisp_range_fn *fn) {
-    (void)pool, (void)threads;
+void wisp_pool_run(wisp_pool *pool, const wisp_call *call, uint32_t threads, int64_t count, int64_t grain, wisp_job_fn *fn) {
+    (void)pool, (void)threads, (void)grain;
     fn(call, 0, 0, count);
 }
 

@@ -8,7 +8,7 @@ static void run_f32_range(wisp_call *call, uint32_t thread, int64_t begin, int64
     const float *x = wisp_input(call, 0)->data;
     float *y = wisp_output(call, 0)->data;
     (void)thread;
-    wisp_activation_f32((int)call->node->state[0], call->node->params, x + begin, y + begin, (size_t)(end - begin));
+    wisp_activation_f32((int)wisp_legacy_of(call)->state[0], call->params, x + begin, y + begin, (size_t)(end - begin));
 }
 
 static int run_f32(wisp_call *call) {
@@ -18,7 +18,7 @@ static int run_f32(wisp_call *call) {
 
 static void run_clamp_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
     static const wisp_Clip_params relu = {0, INFINITY};
-    const wisp_Clip_params *p = call->node->code == OP_Clip ? WISP_PARAMS(call, Clip) : &relu;
+    const wisp_Clip_params *p = call->code == OP_Clip ? WISP_PARAMS(call, Clip) : &relu;
     (void)thread;
     call->kernels->clamp_f32((const float *)wisp_input(call, 0)->data + begin, p->min, p->max, (float *)wisp_output(call, 0)->data + begin,
                              (size_t)(end - begin));
@@ -43,7 +43,7 @@ static int run_lookup(wisp_call *call) {
 static void run_class_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
     const float *x = wisp_input(call, 0)->data;
     uint8_t *y = wisp_output(call, 0)->data;
-    const bool is_nan = call->node->code == OP_IsNaN;
+    const bool is_nan = call->code == OP_IsNaN;
     const wisp_IsInf_params *p = WISP_PARAMS(call, IsInf);
     const float lo = !is_nan && p->detect_negative ? -INFINITY : NAN, hi = !is_nan && p->detect_positive ? INFINITY : NAN;
     (void)thread;
@@ -60,12 +60,12 @@ static int bind_f32(wisp_call *call, int dtype, wisp_run_fn *run) {
     if (status != WISP_OK) return status;
     const wisp_tensor *x = wisp_input(call, 0);
     if (x->dtype != WISP_F32 || !WISP_FLOAT) return wisp_refuse_dtype(call, x->dtype);
-    call->node->run = run;
+    wisp_legacy_of(call)->run = run;
     return wisp_set_output(call, 0, dtype, x->rank, x->dims);
 }
 
 static int prepare_f32(wisp_call *call) {
-    call->node->state[0] = call->node->code;
+    wisp_legacy_of(call)->state[0] = call->code;
     return bind_f32(call, WISP_F32, run_f32);
 }
 
@@ -76,7 +76,7 @@ static int prepare_any(wisp_call *call, wisp_run_fn *run) {
     const int dtype = wisp_input(call, 0)->dtype;
     if (dtype == WISP_BOOL) return wisp_refuse_dtype(call, dtype);
     if (dtype != WISP_F32 && wisp_wide_kind(dtype) != WIDE_NONE) return wisp_prepare_wide_unary(call);
-    call->node->state[0] = call->node->code;
+    wisp_legacy_of(call)->state[0] = call->code;
     return bind_f32(call, WISP_F32, run);
 }
 
@@ -94,7 +94,7 @@ int wisp_prepare_Lookup(wisp_call *call) {
     if (x->dtype != WISP_S8) return wisp_refuse_dtype(call, x->dtype);
     if (table->dtype != WISP_S8 || table->count != 256 || table->kind != WISP_KIND_CONSTANT)
         return wisp_call_fail(call, WISP_BAD_FILE, "the table must be 256 constant s8 values");
-    call->node->run = run_lookup;
+    wisp_legacy_of(call)->run = run_lookup;
     return wisp_set_output(call, 0, WISP_S8, x->rank, x->dims);
 }
 
@@ -121,7 +121,7 @@ int wisp_prepare_IsInf(wisp_call *call) {
 }
 
 int wisp_prepare_Gelu(wisp_call *call) {
-    call->node->state[0] = WISP_PARAMS(call, Gelu)->tanh ? GELU_TANH : OP_Gelu;
+    wisp_legacy_of(call)->state[0] = WISP_PARAMS(call, Gelu)->tanh ? GELU_TANH : OP_Gelu;
     return bind_f32(call, WISP_F32, run_f32);
 }
 
@@ -218,3 +218,44 @@ int wisp_prepare_Swish(wisp_call *call) {
 int wisp_prepare_Shrink(wisp_call *call) {
     return prepare_f32(call);
 }
+
+WISP_LEGACY(Lookup)
+WISP_LEGACY(Clip)
+WISP_LEGACY(Relu)
+WISP_LEGACY(Neg)
+WISP_LEGACY(Abs)
+WISP_LEGACY(Sign)
+WISP_LEGACY(IsNaN)
+WISP_LEGACY(IsInf)
+WISP_LEGACY(Gelu)
+WISP_LEGACY(Sigmoid)
+WISP_LEGACY(Tanh)
+WISP_LEGACY(Exp)
+WISP_LEGACY(Log)
+WISP_LEGACY(Sqrt)
+WISP_LEGACY(Erf)
+WISP_LEGACY(Floor)
+WISP_LEGACY(Ceil)
+WISP_LEGACY(Round)
+WISP_LEGACY(Reciprocal)
+WISP_LEGACY(Sin)
+WISP_LEGACY(Cos)
+WISP_LEGACY(Tan)
+WISP_LEGACY(Asin)
+WISP_LEGACY(Acos)
+WISP_LEGACY(Atan)
+WISP_LEGACY(Sinh)
+WISP_LEGACY(Cosh)
+WISP_LEGACY(Asinh)
+WISP_LEGACY(Acosh)
+WISP_LEGACY(Atanh)
+WISP_LEGACY(Softplus)
+WISP_LEGACY(Softsign)
+WISP_LEGACY(HardSigmoid)
+WISP_LEGACY(HardSwish)
+WISP_LEGACY(LeakyRelu)
+WISP_LEGACY(Elu)
+WISP_LEGACY(ThresholdedRelu)
+WISP_LEGACY(Mish)
+WISP_LEGACY(Swish)
+WISP_LEGACY(Shrink)

@@ -97,7 +97,7 @@ static void run_depthwise_range(wisp_call *call, uint32_t thread, int64_t begin,
                                 .out_stride = w.channels,
                                 .lo = (int8_t)params->lo,
                                 .hi = (int8_t)params->hi,
-                                .left = call->node->state[0] != 0};
+                                .left = wisp_legacy_of(call)->state[0] != 0};
             call->kernels->dwconv_s8(&d);
         } else {
             wisp_dwconv_f32 d = {.n = w.out_w,
@@ -130,7 +130,7 @@ static int prepare_depthwise(wisp_call *call, const wisp_window *w) {
     const wisp_tensor *x = wisp_input(call, 0), *weights = wisp_input(call, 1);
     const int64_t taps = (int64_t)w->kernel_h * w->kernel_w;
     const bool s8 = wisp_is_s8(x);
-    if (!weights->data || weights->layout != (s8 ? WISP_LAYOUT_DW_S8 : WISP_LAYOUT_DW_F32) || weights->dims[0] != taps ||
+    if (!wisp_value(weights) || weights->layout != (s8 ? WISP_LAYOUT_DW_S8 : WISP_LAYOUT_DW_F32) || weights->dims[0] != taps ||
         weights->dims[1] != w->channels || p->group != w->channels)
         return wisp_call_fail(call, WISP_BAD_SHAPE, "weights do not fit input, kernel or groups");
     if (window_columns(w) * w->kernel_h > INT32_MAX) return wisp_call_fail(call, WISP_BAD_SHAPE, "input too wide");
@@ -139,10 +139,10 @@ static int prepare_depthwise(wisp_call *call, const wisp_window *w) {
         s8 ? wisp_check_channels(call, wisp_input(call, 2), w->channels, &left) : wisp_check_bias(call, wisp_input(call, 2), w->channels);
     if (!status && s8) status = wisp_check_clamp(call, p->lo, p->hi);
     if (status) return status;
-    call->node->state[0] = left;
+    wisp_legacy_of(call)->state[0] = left;
     call->node->kernel = s8 ? call->kernels->dwconv_s8_name : call->kernels->dwconv_f32_name;
-    call->node->scratch_size = cut_scratch(w, NULL, s8 ? 1 : 4).size;
-    call->node->run = run_depthwise;
+    wisp_need_scratch(call, 0, cut_scratch(w, NULL, s8 ? 1 : 4).size);
+    wisp_legacy_of(call)->run = run_depthwise;
     call->node->macs = wisp_output(call, 0)->count * (uint64_t)taps;
     return WISP_OK;
 }
@@ -165,6 +165,8 @@ int wisp_prepare_Conv(wisp_call *call) {
     if (depthwise) return prepare_depthwise(call, &w);
     wisp_matrix m = {0};
     describe_matrix(call, &w, out_channels, &m);
-    call->node->run = run_matrix;
+    wisp_legacy_of(call)->run = run_matrix;
     return wisp_matrix_prepare(call, &m);
 }
+
+WISP_LEGACY(Conv)

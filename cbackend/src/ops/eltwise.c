@@ -12,7 +12,7 @@ int wisp_refuse_dtype(wisp_call *call, int dtype) {
 
 int wisp_refuse_quantized(wisp_call *call, bool same_scale) {
     const wisp_tensor *first = NULL;
-    const uint32_t inputs = call->node->input_count, outputs = call->node->output_count;
+    const uint32_t inputs = call->input_count, outputs = call->output_count;
     for (uint32_t i = 0; i < inputs + outputs; i++) {
         const wisp_tensor *t = i < inputs ? wisp_input(call, i) : wisp_output(call, i - inputs);
         if (t == NULL || t->dtype == WISP_BOOL) continue;
@@ -28,7 +28,7 @@ int wisp_refuse_quantized(wisp_call *call, bool same_scale) {
 /* node->state[0] is the inner loop itself, not an index into a list of all: a build then links only those in use. */
 static void run_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
     (void)thread;
-    wisp_eltwise_range(call, begin, end, (wisp_span_fn *)(uintptr_t)call->node->state[0]);
+    wisp_eltwise_range(call, begin, end, (wisp_span_fn *)(uintptr_t)wisp_legacy_of(call)->state[0]);
 }
 
 static int run(wisp_call *call) {
@@ -39,15 +39,15 @@ static int run(wisp_call *call) {
 /* States the broadcast shape of all inputs with `dtype`, and the span that run uses. */
 static int bind(wisp_call *call, int dtype, wisp_span_fn *span) {
     wisp_tensor y = *wisp_input(call, 0);
-    for (uint32_t i = 1; i < call->node->input_count; i++) {
+    for (uint32_t i = 1; i < call->input_count; i++) {
         int32_t dims[WISP_MAX_RANK];
         const int rank = wisp_broadcast(&y, wisp_input(call, i), dims);
         if (rank < 0) return wisp_call_fail(call, WISP_BAD_SHAPE, "the inputs' shapes do not broadcast");
         y.rank = (uint8_t)rank;
         memcpy(y.dims, dims, (size_t)rank * sizeof *dims);
     }
-    call->node->state[0] = (int64_t)(uintptr_t)span;
-    call->node->run = run;
+    wisp_legacy_of(call)->state[0] = (int64_t)(uintptr_t)span;
+    wisp_legacy_of(call)->run = run;
     return wisp_set_output(call, 0, dtype, y.rank, y.dims);
 }
 
@@ -228,3 +228,29 @@ int wisp_prepare_wide_unary(wisp_call *call) {
     if (status != WISP_OK) return status;
     return bind(call, wisp_input(call, 0)->dtype, wisp_span_wide);
 }
+
+WISP_LEGACY(Add)
+WISP_LEGACY(Mul)
+WISP_LEGACY(Sub)
+WISP_LEGACY(Div)
+WISP_LEGACY(Min)
+WISP_LEGACY(Max)
+WISP_LEGACY(Pow)
+WISP_LEGACY(Mod)
+WISP_LEGACY(PRelu)
+WISP_LEGACY(BitShift)
+WISP_LEGACY(BitwiseAnd)
+WISP_LEGACY(BitwiseOr)
+WISP_LEGACY(BitwiseXor)
+WISP_LEGACY(BitwiseNot)
+WISP_LEGACY(Equal)
+WISP_LEGACY(Less)
+WISP_LEGACY(LessOrEqual)
+WISP_LEGACY(Greater)
+WISP_LEGACY(GreaterOrEqual)
+WISP_LEGACY(And)
+WISP_LEGACY(Or)
+WISP_LEGACY(Xor)
+WISP_LEGACY(Not)
+WISP_LEGACY(Where)
+WISP_LEGACY(wide_unary)

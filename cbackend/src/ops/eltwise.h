@@ -12,7 +12,7 @@
 #endif
 
 enum { /* operator codes by name */
-#define OP(code, name, params) OP_##name = code,
+#define OP(code, name, traits, params) OP_##name = code,
 #include "../ops.def"
 #undef OP
 };

@@ -25,7 +25,7 @@ static void add_axis(walk *w, int64_t extent, const int64_t *stride) {
 static void plan_walk(const wisp_call *call, walk *w) {
     const wisp_tensor *y = wisp_output(call, 0);
     int64_t next[MAX_INPUTS], stride[MAX_INPUTS]; /* next: stride of the coming axis if it is not broadcast */
-    w->inputs = call->node->input_count;
+    w->inputs = call->input_count;
     w->rank = 0;
     for (int i = 0; i < w->inputs; i++) next[i] = (int64_t)wisp_dtype_size(wisp_input(call, (uint32_t)i)->dtype);
     for (int axis = 1; axis <= y->rank; axis++) {

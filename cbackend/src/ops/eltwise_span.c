@@ -21,7 +21,7 @@ void wisp_span_f32(wisp_call *call, const uint8_t *const *x, const int *step, ui
     const float *a = (const float *)(const void *)x[0], *b = (const float *)(const void *)x[1];
     float *y = (float *)(void *)to;
     const wisp_kernels *k = call->kernels;
-    switch (call->node->code) {
+    switch (call->code) {
         case OP_Sub: k->sub_f32(a, step[0], b, step[1], y, n); return;
         case OP_Mul: k->mul_f32(a, step[0], b, step[1], y, n); return;
         case OP_Div: k->div_f32(a, step[0], b, step[1], y, n); return;
@@ -72,7 +72,7 @@ ALWAYS_INLINE void loop_compare(int code, const float *a, int step_a, const floa
 
 void wisp_span_compare_f32(wisp_call *call, const uint8_t *const *x, const int *step, uint8_t *y, size_t n) {
     const float *a = (const float *)(const void *)x[0], *b = (const float *)(const void *)x[1];
-    switch (call->node->code) {
+    switch (call->code) {
         case OP_Equal: loop_compare(OP_Equal, a, step[0], b, step[1], y, n); return;
         case OP_Less: loop_compare(OP_Less, a, step[0], b, step[1], y, n); return;
         case OP_LessOrEqual: loop_compare(OP_LessOrEqual, a, step[0], b, step[1], y, n); return;
@@ -120,9 +120,9 @@ void wisp_span_where(wisp_call *call, const uint8_t *const *x, const int *step, 
 }
 
 void wisp_span_logic(wisp_call *call, const uint8_t *const *x, const int *step, uint8_t *y, size_t n) {
-    const int code = call->node->code;
-    const uint8_t *a = x[0], *b = x[call->node->input_count - 1];
-    const size_t step_a = step[0] ? 1 : 0, step_b = step[call->node->input_count - 1] ? 1 : 0;
+    const int code = call->code;
+    const uint8_t *a = x[0], *b = x[call->input_count - 1];
+    const size_t step_a = step[0] ? 1 : 0, step_b = step[call->input_count - 1] ? 1 : 0;
     if (code == OP_And)
         for (size_t i = 0; i < n; i++) y[i] = (a[i * step_a] != 0) & (b[i * step_b] != 0);
     else if (code == OP_Or)

@@ -179,9 +179,8 @@ wide wisp_wide_apply(int kind, int code, wide a, wide b) {
 }
 
 static int variant(const wisp_call *call) {
-    bool set = (call->node->code == OP_Mod && WISP_PARAMS(call, Mod)->fmod) ||
-               (call->node->code == OP_BitShift && WISP_PARAMS(call, BitShift)->left);
-    return call->node->code | (set ? ELTWISE_VARIANT : 0);
+    bool set = (call->code == OP_Mod && WISP_PARAMS(call, Mod)->fmod) || (call->code == OP_BitShift && WISP_PARAMS(call, BitShift)->left);
+    return call->code | (set ? ELTWISE_VARIANT : 0);
 }
 
 void wisp_span_wide(wisp_call *call, const uint8_t *const *x, const int *step, uint8_t *y, size_t n) {
@@ -193,7 +192,7 @@ void wisp_span_wide(wisp_call *call, const uint8_t *const *x, const int *step, u
     for (size_t i = 0; i < n; i += BLOCK) {
         const size_t m = n - i < BLOCK ? n - i : BLOCK;
         wisp_wide_load(dtype, x[0] + (step[0] ? i * size : 0), step[0], m, a);
-        if (call->node->input_count > 1) wisp_wide_load(dtype, x[1] + (step[1] ? i * size : 0), step[1], m, b);
+        if (call->input_count > 1) wisp_wide_load(dtype, x[1] + (step[1] ? i * size : 0), step[1], m, b);
         for (size_t j = 0; j < m; j++) a[j] = wisp_wide_apply(kind, code, a[j], b[j]);
         wisp_wide_store(to, a, m, y + i * to_size);
     }

@@ -47,7 +47,7 @@ int wisp_prepare_Gemm(wisp_call *call) {
     if ((status = wisp_set_output(call, 0, x->dtype, x->rank, dims))) return status;
     wisp_matrix m = {0};
     describe_gemm(call, &m);
-    call->node->run = run_gemm;
+    wisp_legacy_of(call)->run = run_gemm;
     return wisp_matrix_prepare(call, &m);
 }
 
@@ -139,9 +139,12 @@ int wisp_prepare_MatMul(wisp_call *call) {
     if (a->rank > 1) p.dims[p.rank++] = p.m;
     if (b->rank > 1) p.dims[p.rank++] = p.n;
     if ((status = wisp_set_output(call, 0, WISP_F32, p.rank, p.dims))) return status;
-    call->node->run = run_matmul;
+    wisp_legacy_of(call)->run = run_matmul;
     call->node->kernel = call->kernels->gemm_f32_name;
-    call->node->scratch_size = 64ull * (uint64_t)p.k;
+    wisp_need_scratch(call, 0, 64ull * (uint64_t)p.k);
     call->node->macs = wisp_output(call, 0)->count * (uint64_t)p.k;
     return WISP_OK;
 }
+
+WISP_LEGACY(Gemm)
+WISP_LEGACY(MatMul)

@@ -26,7 +26,7 @@ static int64_t panel_bytes(const wisp_call *call, const wisp_matrix *m) {
 
 int wisp_check_channels(wisp_call *call, const wisp_tensor *t, int64_t n, bool *left) {
     *left = false;
-    if (!t || t->layout != WISP_LAYOUT_CHANNELS || !t->data || (int64_t)t->count < n)
+    if (!t || t->layout != WISP_LAYOUT_CHANNELS || !wisp_value(t) || (int64_t)t->count < n)
         return wisp_call_fail(call, WISP_BAD_FILE, "needs the requantization of every output channel");
     for (int64_t i = 0; i < n; i++) {
         const wisp_channels_s8 *block = (const wisp_channels_s8 *)t->data + i / 16;
@@ -45,7 +45,7 @@ int wisp_check_channels(wisp_call *call, const wisp_tensor *t, int64_t n, bool *
 }
 
 int wisp_check_bias(wisp_call *call, const wisp_tensor *t, int64_t n) {
-    if (!t || t->dtype != WISP_F32 || t->layout != WISP_LAYOUT_PLAIN || !t->data || (int64_t)t->count < (n + 15) / 16 * 16)
+    if (!t || t->dtype != WISP_F32 || t->layout != WISP_LAYOUT_PLAIN || !wisp_value(t) || (int64_t)t->count < (n + 15) / 16 * 16)
         return wisp_call_fail(call, WISP_BAD_FILE, "needs a constant f32 bias, padded to 16");
     return WISP_OK;
 }
@@ -58,7 +58,7 @@ int wisp_check_clamp(wisp_call *call, int32_t lo, int32_t hi) {
 static int check_weights(wisp_call *call, const wisp_matrix *m) {
     const wisp_tensor *x = wisp_input(call, 0), *w = wisp_input(call, 1);
     if (!wisp_has_kernels(x)) return wisp_call_fail(call, WISP_UNSUPPORTED, "dtype of x must be f32 (in a build with WISP_FLOAT) or s8");
-    if (w->layout != (x->dtype == WISP_S8 ? WISP_LAYOUT_GEMM_S8 : WISP_LAYOUT_GEMM_F32) || !w->data)
+    if (w->layout != (x->dtype == WISP_S8 ? WISP_LAYOUT_GEMM_S8 : WISP_LAYOUT_GEMM_F32) || !wisp_value(w))
         return wisp_call_fail(call, WISP_BAD_FILE, "weights must be constant and packed for the dtype of x");
     int64_t taps = (int64_t)m->window.kernel_h * m->window.kernel_w;
     bool by_tap = w->dims[1] == taps && w->dims[2] == m->group_k;
@@ -109,14 +109,14 @@ int wisp_matrix_prepare(wisp_call *call, wisp_matrix *m) {
         bool left;
         status = wisp_check_channels(call, wisp_input(call, 2), m->groups == 1 ? m->n : (int64_t)m->groups * m->panels_n, &left);
         if (!status) status = wisp_check_clamp(call, m->lo, m->hi);
-        node->state[0] = left;
+        wisp_legacy_of(call)->state[0] = left;
         node->kernel = call->kernels->gemm_s8_name;
     } else {
         status = wisp_check_bias(call, wisp_input(call, 2), m->groups == 1 ? m->n : (int64_t)m->groups * m->panels_n);
         node->kernel = call->kernels->gemm_f32_name;
     }
     if (status) return status;
-    node->scratch_size = cut_scratch(call, m, NULL).size;
+    wisp_need_scratch(call, 0, cut_scratch(call, m, NULL).size);
     node->macs = (uint64_t)m->rows * (uint64_t)m->groups * (uint64_t)m->n * (uint64_t)m->group_k * (uint64_t)m->window.kernel_h *
                  (uint64_t)m->window.kernel_w;
     return WISP_OK;
@@ -221,7 +221,7 @@ static void multiply_tile(wisp_call *call, const wisp_matrix *m, const pieces *p
                           .out_stride = (ptrdiff_t)m->out_stride,
                           .lo = (int8_t)m->lo,
                           .hi = (int8_t)m->hi,
-                          .left = call->node->state[0] != 0,
+                          .left = wisp_legacy_of(call)->state[0] != 0,
                           .scratch = p->kernel};
         call->kernels->gemm_s8(&g);
     } else {

@@ -50,14 +50,14 @@ enum { ROW, IS_RMS, SCALE_STEP, BIAS_STEP, EPSILON }; /* node->state; steps: 1, 
 
 static float get_epsilon(const wisp_call *call) {
     float epsilon;
-    memcpy(&epsilon, &call->node->state[EPSILON], sizeof epsilon);
+    memcpy(&epsilon, &wisp_legacy_of(call)->state[EPSILON], sizeof epsilon);
     return epsilon;
 }
 
 /* y = (x - mean) * inverse * scale + bias; in blocks through a local array, so that compilers vectorise it. */
 static void scale_row(const wisp_call *call, const float *x, float *y, float mean, float inverse) {
     enum { BLOCK = 16 };
-    const int64_t *state = call->node->state, n = state[ROW];
+    const int64_t *state = wisp_legacy_of(call)->state, n = state[ROW];
     const float *scale = wisp_input(call, 1)->data, *bias = wisp_input(call, 2) ? wisp_input(call, 2)->data : NULL;
     int64_t i = 0;
     for (; state[SCALE_STEP] && (!bias || state[BIAS_STEP]) && i + BLOCK <= n; i += BLOCK) {
@@ -71,7 +71,7 @@ static void scale_row(const wisp_call *call, const float *x, float *y, float mea
 
 static void normalize_rows(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
     (void)thread;
-    const int64_t *state = call->node->state;
+    const int64_t *state = wisp_legacy_of(call)->state;
     const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
     const wisp_tensor *means = wisp_output(call, 1), *inverses = wisp_output(call, 2);
     int64_t n = state[ROW];
@@ -88,7 +88,7 @@ static void normalize_rows(wisp_call *call, uint32_t thread, int64_t begin, int6
 
 static int run_rows(wisp_call *call) {
     const wisp_tensor *y = wisp_output(call, 0);
-    int64_t row = call->node->state[ROW];
+    int64_t row = wisp_legacy_of(call)->state[ROW];
     if (y->count) wisp_parallel(call, (int64_t)y->count / row, rows_grain(row), normalize_rows);
     return WISP_OK;
 }
@@ -104,7 +104,7 @@ static bool fits_row(const wisp_tensor *t, const wisp_tensor *x, int axis) {
 }
 
 static int prepare_rows(wisp_call *call, int32_t axis_param, float epsilon, bool is_rms) {
-    int64_t *state = call->node->state;
+    int64_t *state = wisp_legacy_of(call)->state;
     int32_t dims[WISP_MAX_RANK];
     int status = check_f32(call, 3);
     if (status) return status;
@@ -119,16 +119,16 @@ static int prepare_rows(wisp_call *call, int32_t axis_param, float epsilon, bool
     state[BIAS_STEP] = bias && bias->count != 1;
     memcpy(&state[EPSILON], &epsilon, sizeof epsilon);
     for (int i = 0; i < x->rank; i++) dims[i] = i < axis ? x->dims[i] : 1;
-    call->node->run = run_rows;
+    wisp_legacy_of(call)->run = run_rows;
     if ((status = wisp_set_output(call, 0, WISP_F32, x->rank, x->dims))) return status;
-    for (uint32_t i = 1; i < call->node->output_count; i++)
+    for (uint32_t i = 1; i < call->output_count; i++)
         if ((status = wisp_set_output(call, i, WISP_F32, x->rank, dims))) return status;
     return WISP_OK;
 }
 
 int wisp_prepare_LayerNormalization(wisp_call *call) {
     const wisp_LayerNormalization_params *p = WISP_PARAMS(call, LayerNormalization);
-    uint32_t outputs = call->node->output_count;
+    uint32_t outputs = call->output_count;
     int status = wisp_check_operands(call, 2, 3, outputs >= 1 && outputs <= 3 ? outputs : 1);
     return status ? status : prepare_rows(call, p->axis, p->epsilon, false);
 }
@@ -145,7 +145,8 @@ static void normalize_groups(wisp_call *call, uint32_t thread, int64_t begin, in
     (void)thread;
     const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
     const float *scale = wisp_input(call, 1)->data, *bias = wisp_input(call, 2)->data;
-    int64_t c = x->dims[1], plane = (int64_t)wisp_extent(x->dims, 2, x->rank), channels = call->node->state[0], n = channels * plane;
+    int64_t c = x->dims[1], plane = (int64_t)wisp_extent(x->dims, 2, x->rank), channels = wisp_legacy_of(call)->state[0],
+            n = channels * plane;
     for (int64_t g = begin; g < end; g++) {
         const float *from = (const float *)x->data + g * n;
         float *to = (float *)y->data + g * n;
@@ -162,7 +163,7 @@ static void normalize_groups(wisp_call *call, uint32_t thread, int64_t begin, in
 static int run_groups(wisp_call *call) {
     const wisp_tensor *x = wisp_input(call, 0);
     if (x->count == 0) return WISP_OK;
-    int64_t groups = (int64_t)x->dims[0] * (x->dims[1] / call->node->state[0]);
+    int64_t groups = (int64_t)x->dims[0] * (x->dims[1] / wisp_legacy_of(call)->state[0]);
     wisp_parallel(call, groups, rows_grain((int64_t)x->count / groups), normalize_groups);
     return WISP_OK;
 }
@@ -178,8 +179,8 @@ int wisp_prepare_GroupNormalization(wisp_call *call) {
         return wisp_call_fail_value(call, WISP_BAD_SHAPE, "the channels do not divide into groups:", groups);
     if (scale->count != (uint64_t)x->dims[1] || bias->count != (uint64_t)x->dims[1])
         return wisp_call_fail(call, WISP_BAD_SHAPE, "scale and bias must have one value for each channel");
-    call->node->state[0] = x->dims[1] / groups;
-    call->node->run = run_groups;
+    wisp_legacy_of(call)->state[0] = x->dims[1] / groups;
+    wisp_legacy_of(call)->run = run_groups;
     return wisp_set_output(call, 0, WISP_F32, x->rank, x->dims);
 }
 
@@ -216,7 +217,7 @@ int wisp_prepare_LpNormalization(wisp_call *call) {
     const wisp_tensor *x = wisp_input(call, 0);
     if (wisp_axis(p->axis, x->rank) < 0) return wisp_call_fail_value(call, WISP_BAD_FILE, "no such axis:", p->axis);
     if (p->p != 1 && p->p != 2) return wisp_call_fail_value(call, WISP_UNSUPPORTED, "p must be 1 or 2, not", p->p);
-    call->node->run = run_vectors;
+    wisp_legacy_of(call)->run = run_vectors;
     return wisp_set_output(call, 0, WISP_F32, x->rank, x->dims);
 }
 
@@ -255,6 +256,12 @@ int wisp_prepare_LRN(wisp_call *call) {
     const wisp_tensor *x = wisp_input(call, 0);
     if (x->rank < 2) return wisp_call_fail(call, WISP_BAD_SHAPE, "an axis of channels is needed");
     if (WISP_PARAMS(call, LRN)->size < 1) return wisp_call_fail_value(call, WISP_BAD_FILE, "no such size:", WISP_PARAMS(call, LRN)->size);
-    call->node->run = run_channels;
+    wisp_legacy_of(call)->run = run_channels;
     return wisp_set_output(call, 0, WISP_F32, x->rank, x->dims);
 }
+
+WISP_LEGACY(LayerNormalization)
+WISP_LEGACY(RMSNormalization)
+WISP_LEGACY(GroupNormalization)
+WISP_LEGACY(LpNormalization)
+WISP_LEGACY(LRN)

@@ -86,7 +86,7 @@ static int64_t blocks_of(int64_t inner) {
 
 static void softmax_items(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
     (void)thread;
-    const int64_t *state = call->node->state;
+    const int64_t *state = wisp_legacy_of(call)->state;
     const float *x = wisp_input(call, 0)->data;
     float *y = wisp_output(call, 0)->data;
     int64_t n = state[AXIS_EXTENT], inner = state[INNER], blocks = blocks_of(inner);
@@ -102,7 +102,7 @@ static void softmax_items(wisp_call *call, uint32_t thread, int64_t begin, int64
 
 static void softmax_items_s8(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
     (void)thread;
-    const int64_t *state = call->node->state;
+    const int64_t *state = wisp_legacy_of(call)->state;
     const int32_t *table = wisp_input(call, 1)->data;
     int64_t n = state[AXIS_EXTENT], inner = state[INNER];
     for (int64_t v = begin; v < end; v++) {
@@ -123,7 +123,7 @@ static void softmax_items_s8(wisp_call *call, uint32_t thread, int64_t begin, in
 
 static int run_softmax(wisp_call *call) {
     const wisp_tensor *x = wisp_input(call, 0);
-    int64_t n = call->node->state[AXIS_EXTENT], inner = call->node->state[INNER];
+    int64_t n = wisp_legacy_of(call)->state[AXIS_EXTENT], inner = wisp_legacy_of(call)->state[INNER];
     if (x->count == 0) return WISP_OK;
     int64_t outer = (int64_t)x->count / n / inner, items = x->dtype == WISP_S8 ? inner : blocks_of(inner);
     int64_t work = n * inner / items; /* elements of an item */
@@ -132,7 +132,7 @@ static int run_softmax(wisp_call *call) {
 }
 
 static int check_table(wisp_call *call, const wisp_tensor *table, const wisp_tensor *y) {
-    if (!table || table->dtype != WISP_S32 || table->count != 256 || !table->data || table->layout != WISP_LAYOUT_PLAIN)
+    if (!table || table->dtype != WISP_S32 || table->count != 256 || !wisp_value(table) || table->layout != WISP_LAYOUT_PLAIN)
         return wisp_call_fail(call, WISP_BAD_FILE, "int8 needs a constant table of 256 s32 values");
     for (uint64_t i = 0; i < 256; i++) {
         int64_t v = wisp_integer_at(table, i);
@@ -145,7 +145,7 @@ static int check_table(wisp_call *call, const wisp_tensor *table, const wisp_ten
 }
 
 static int prepare_softmax(wisp_call *call, int32_t axis_param, bool is_log) {
-    int64_t *state = call->node->state;
+    int64_t *state = wisp_legacy_of(call)->state;
     const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
     int status = WISP_OK, axis = wisp_axis(axis_param, x->rank);
     if (x->dtype == WISP_S8 && !is_log)
@@ -158,7 +158,7 @@ static int prepare_softmax(wisp_call *call, int32_t axis_param, bool is_log) {
     state[AXIS_EXTENT] = x->dims[axis];
     state[INNER] = (int64_t)wisp_extent(x->dims, axis + 1, x->rank);
     state[IS_LOG] = is_log;
-    call->node->run = run_softmax;
+    wisp_legacy_of(call)->run = run_softmax;
     return wisp_set_output(call, 0, x->dtype, x->rank, x->dims);
 }
 
@@ -171,3 +171,6 @@ int wisp_prepare_LogSoftmax(wisp_call *call) {
     int status = wisp_check_operands(call, 1, 1, 1);
     return status ? status : prepare_softmax(call, WISP_PARAMS(call, LogSoftmax)->axis, true);
 }
+
+WISP_LEGACY(Softmax)
+WISP_LEGACY(LogSoftmax)

@@ -106,8 +106,8 @@ int wisp_prepare_MaxPool(wisp_call *call) {
     if ((status = window_shape(call, &w, x, y, true)) || (status = check_taps(call, &w))) return status;
     const int32_t dims[4] = {w.batch, w.out_h, w.out_w, w.channels};
     if ((status = wisp_set_output(call, 0, x->dtype, 4, dims))) return status;
-    call->node->scratch_size = cut_scratch(&w, NULL, false).size;
-    call->node->run = run_max;
+    wisp_need_scratch(call, 0, cut_scratch(&w, NULL, false).size);
+    wisp_legacy_of(call)->run = run_max;
     return WISP_OK;
 }
 
@@ -191,7 +191,7 @@ static int run_average(wisp_call *call) {
 static int check_table(wisp_call *call, const wisp_window *w) {
     const wisp_AveragePool_params *p = WISP_PARAMS(call, AveragePool);
     const wisp_tensor *t = wisp_input(call, 1);
-    if (!t || !t->data || t->dtype != WISP_S32 || t->layout != WISP_LAYOUT_PLAIN || t->rank != 2 || t->dims[1] != 3 ||
+    if (!t || !wisp_value(t) || t->dtype != WISP_S32 || t->layout != WISP_LAYOUT_PLAIN || t->rank != 2 || t->dims[1] != 3 ||
         (t->dims[0] != 1 && t->dims[0] != w->kernel_h * w->kernel_w))
         return wisp_call_fail(call, WISP_BAD_FILE, "needs a table of bias, shift, multiplier for each window size");
     for (int32_t i = 0; i < t->dims[0]; i++) {
@@ -213,7 +213,10 @@ int wisp_prepare_AveragePool(wisp_call *call) {
     if (x->dtype == WISP_S8 && (status = check_table(call, &w))) return status;
     const int32_t dims[4] = {w.batch, w.out_h, w.out_w, w.channels};
     if ((status = wisp_set_output(call, 0, x->dtype, 4, dims))) return status;
-    call->node->scratch_size = cut_scratch(&w, NULL, x->dtype == WISP_S8).size;
-    call->node->run = run_average;
+    wisp_need_scratch(call, 0, cut_scratch(&w, NULL, x->dtype == WISP_S8).size);
+    wisp_legacy_of(call)->run = run_average;
     return WISP_OK;
 }
+
+WISP_LEGACY(MaxPool)
+WISP_LEGACY(AveragePool)

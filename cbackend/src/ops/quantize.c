@@ -74,7 +74,7 @@ int wisp_prepare_QuantizeLinear(wisp_call *call) {
     const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
     if (!y || x->dtype != WISP_F32) return wisp_call_fail(call, WISP_UNSUPPORTED, "takes f32");
     if ((status = check_quantized(call, y))) return status;
-    call->node->run = run_quantize;
+    wisp_legacy_of(call)->run = run_quantize;
     return wisp_set_output(call, 0, y->dtype, x->rank, x->dims);
 }
 
@@ -83,6 +83,9 @@ int wisp_prepare_DequantizeLinear(wisp_call *call) {
     if (status) return status;
     const wisp_tensor *x = wisp_input(call, 0);
     if ((status = check_quantized(call, x))) return status;
-    call->node->run = run_dequantize;
+    wisp_legacy_of(call)->run = run_dequantize;
     return wisp_set_output(call, 0, WISP_F32, x->rank, x->dims);
 }
+
+WISP_LEGACY(QuantizeLinear)
+WISP_LEGACY(DequantizeLinear)

@@ -64,11 +64,11 @@ static void run_f32_range(wisp_call *call, uint32_t thread, int64_t begin, int64
     float *y = wisp_output(call, 0)->data;
     reduction r;
     (void)thread;
-    wisp_plan_reduction(x, call->node->state[0], &r);
+    wisp_plan_reduction(x, wisp_legacy_of(call)->state[0], &r);
     const int64_t blocks = (r.columns + REDUCE_COLUMNS - 1) / REDUCE_COLUMNS;
     for (int64_t i = begin; i < end; i++) {
         const int64_t outer = i / blocks, column = i % blocks * REDUCE_COLUMNS, left = r.columns - column;
-        wisp_reduce_f32(call->kernels, &r, call->node->code, x->data, outer, column, left < REDUCE_COLUMNS ? left : REDUCE_COLUMNS,
+        wisp_reduce_f32(call->kernels, &r, call->code, x->data, outer, column, left < REDUCE_COLUMNS ? left : REDUCE_COLUMNS,
                         y + outer * r.columns + column);
     }
 }
@@ -76,7 +76,7 @@ static void run_f32_range(wisp_call *call, uint32_t thread, int64_t begin, int64
 static int run_f32(wisp_call *call) {
     reduction r;
     if (wisp_output(call, 0)->count == 0) return WISP_OK;
-    wisp_plan_reduction(wisp_input(call, 0), call->node->state[0], &r);
+    wisp_plan_reduction(wisp_input(call, 0), wisp_legacy_of(call)->state[0], &r);
     const int64_t blocks = (r.columns + REDUCE_COLUMNS - 1) / REDUCE_COLUMNS;
     wisp_parallel(call, r.outer * blocks, reduce_grain(r.count * (r.columns < REDUCE_COLUMNS ? r.columns : REDUCE_COLUMNS)), run_f32_range);
     return WISP_OK;
@@ -157,17 +157,17 @@ static void run_wide_range(wisp_call *call, uint32_t thread, int64_t begin, int6
     const int64_t size = (int64_t)wisp_dtype_size(x->dtype);
     reduction r;
     (void)thread;
-    wisp_plan_reduction(x, call->node->state[0], &r);
+    wisp_plan_reduction(x, wisp_legacy_of(call)->state[0], &r);
     for (int64_t i = begin; i < end; i++) {
         const int64_t offset = wisp_outer_offset(&r, i / r.columns) + i % r.columns;
-        const wide result = reduce_wide(call->node->code, x->dtype, &r, (const uint8_t *)x->data + offset * size);
+        const wide result = reduce_wide(call->code, x->dtype, &r, (const uint8_t *)x->data + offset * size);
         wisp_wide_store(x->dtype, &result, 1, (uint8_t *)y->data + i * size);
     }
 }
 
 static int run_wide(wisp_call *call) {
     reduction r;
-    wisp_plan_reduction(wisp_input(call, 0), call->node->state[0], &r);
+    wisp_plan_reduction(wisp_input(call, 0), wisp_legacy_of(call)->state[0], &r);
     wisp_parallel(call, (int64_t)wisp_output(call, 0)->count, reduce_grain(4 * r.count), run_wide_range);
     return WISP_OK;
 }
@@ -185,7 +185,7 @@ static int read_axes(wisp_call *call, int status) {
         mask |= (int64_t)1 << axis;
     }
     if (count == 0 && !WISP_PARAMS(call, ReduceSum)->noop_with_empty_axes) mask = ((int64_t)1 << x->rank) - 1;
-    call->node->state[0] = mask;
+    wisp_legacy_of(call)->state[0] = mask;
     return WISP_OK;
 }
 
@@ -194,7 +194,7 @@ static int shape_output(const wisp_call *call, int32_t *dims) {
     const wisp_tensor *x = wisp_input(call, 0);
     int rank = 0;
     for (int axis = 0; axis < x->rank; axis++) {
-        if (!(call->node->state[0] >> axis & 1))
+        if (!(wisp_legacy_of(call)->state[0] >> axis & 1))
             dims[rank++] = x->dims[axis];
         else if (WISP_PARAMS(call, ReduceSum)->keepdims)
             dims[rank++] = 1;
@@ -223,7 +223,7 @@ static int prepare_late(wisp_call *call) {
         if (y->dims[i] < 0) return wisp_call_fail(call, WISP_UNSUPPORTED, "axes unknown before the run need a known output shape");
         dims[i] = y->dims[i];
     }
-    call->node->run = run_late;
+    wisp_legacy_of(call)->run = run_late;
     return wisp_set_output(call, 0, wisp_input(call, 0)->dtype, y->rank, dims);
 }
 
@@ -239,12 +239,12 @@ static int prepare(wisp_call *call, int dtypes, bool order_only) {
     if (!number || (!WISP_FLOAT && x->dtype == WISP_F32) || (dtypes == FLOATS && wisp_wide_kind(x->dtype) != WIDE_FLOAT))
         return wisp_refuse_dtype(call, x->dtype);
     if (axes != NULL && axes->dtype != WISP_S32 && axes->dtype != WISP_S64) return wisp_refuse_dtype(call, axes->dtype);
-    if (axes != NULL && axes->data == NULL && axes->count > 0) return prepare_late(call);
+    if (axes != NULL && wisp_value(axes) == NULL && axes->count > 0) return prepare_late(call);
     status = read_axes(call, WISP_BAD_SHAPE);
     if (status != WISP_OK) return status;
     int32_t dims[WISP_MAX_RANK];
     const int rank = shape_output(call, dims);
-    call->node->run = x->dtype == WISP_F32 ? run_f32 : run_wide;
+    wisp_legacy_of(call)->run = x->dtype == WISP_F32 ? run_f32 : run_wide;
     return wisp_set_output(call, 0, x->dtype, rank, dims);
 }
 
@@ -278,3 +278,14 @@ int wisp_prepare_ReduceLogSum(wisp_call *call) {
 int wisp_prepare_ReduceLogSumExp(wisp_call *call) {
     return prepare(call, FLOATS, false);
 }
+
+WISP_LEGACY(ReduceSum)
+WISP_LEGACY(ReduceMean)
+WISP_LEGACY(ReduceMax)
+WISP_LEGACY(ReduceMin)
+WISP_LEGACY(ReduceProd)
+WISP_LEGACY(ReduceL1)
+WISP_LEGACY(ReduceSumSquare)
+WISP_LEGACY(ReduceL2)
+WISP_LEGACY(ReduceLogSum)
+WISP_LEGACY(ReduceLogSumExp)

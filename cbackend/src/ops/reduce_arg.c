@@ -17,13 +17,13 @@ static int64_t search_f32(const float *x, int64_t n, int64_t stride, float extre
 /* Extremes come through the reductions' kernels, a block of neighbouring outputs at once. */
 static void run_f32_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
     const wisp_tensor *x = wisp_input(call, 0);
-    const axis_view v = view_axis(x, (int)call->node->state[STATE_AXIS]);
+    const axis_view v = view_axis(x, (int)wisp_legacy_of(call)->state[STATE_AXIS]);
     const bool last = WISP_PARAMS(call, ArgMax)->select_last_index != 0;
-    const int code = call->node->code == OP_ArgMax ? OP_ReduceMax : OP_ReduceMin;
+    const int code = call->code == OP_ArgMax ? OP_ReduceMax : OP_ReduceMin;
     float extreme[REDUCE_COLUMNS];
     reduction r;
     (void)thread;
-    wisp_plan_reduction(x, (int64_t)1 << call->node->state[STATE_AXIS], &r);
+    wisp_plan_reduction(x, (int64_t)1 << wisp_legacy_of(call)->state[STATE_AXIS], &r);
     for (int64_t i = begin, n; i < end; i += n) {
         const int64_t column = i % r.columns, left = r.columns - column;
         n = left < end - i ? left : end - i;
@@ -55,8 +55,8 @@ static int64_t arg_wide(bool max, bool last, int dtype, const uint8_t *x, const 
 
 static void run_wide_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
     const wisp_tensor *x = wisp_input(call, 0);
-    const bool max = call->node->code == OP_ArgMax, last = WISP_PARAMS(call, ArgMax)->select_last_index != 0;
-    const axis_view v = view_axis(x, (int)call->node->state[STATE_AXIS]);
+    const bool max = call->code == OP_ArgMax, last = WISP_PARAMS(call, ArgMax)->select_last_index != 0;
+    const axis_view v = view_axis(x, (int)wisp_legacy_of(call)->state[STATE_AXIS]);
     const size_t size = wisp_dtype_size(x->dtype);
     (void)thread;
     for (int64_t i = begin; i < end; i++) {
@@ -67,7 +67,7 @@ static void run_wide_range(wisp_call *call, uint32_t thread, int64_t begin, int6
 
 static int run(wisp_call *call) {
     const wisp_tensor *x = wisp_input(call, 0);
-    wisp_parallel(call, (int64_t)wisp_output(call, 0)->count, reduce_grain(4 * (int64_t)x->dims[call->node->state[STATE_AXIS]]),
+    wisp_parallel(call, (int64_t)wisp_output(call, 0)->count, reduce_grain(4 * (int64_t)x->dims[wisp_legacy_of(call)->state[STATE_AXIS]]),
                   x->dtype == WISP_F32 ? run_f32_range : run_wide_range);
     return WISP_OK;
 }
@@ -91,8 +91,8 @@ static int prepare(wisp_call *call) {
             dims[rank++] = 1;
     }
     if (x->dims[axis] == 0 && wisp_extent(dims, 0, rank) != 0) return wisp_call_fail(call, WISP_BAD_SHAPE, "the axis is empty");
-    call->node->state[STATE_AXIS] = axis;
-    call->node->run = run;
+    wisp_legacy_of(call)->state[STATE_AXIS] = axis;
+    wisp_legacy_of(call)->run = run;
     return wisp_set_output(call, 0, WISP_S64, rank, dims);
 }
 
@@ -102,3 +102,6 @@ int wisp_prepare_ArgMax(wisp_call *call) {
 int wisp_prepare_ArgMin(wisp_call *call) {
     return prepare(call);
 }
+
+WISP_LEGACY(ArgMax)
+WISP_LEGACY(ArgMin)

@@ -8,7 +8,7 @@ enum { STATE_AXIS };
  * the predecessor's value, else its own. */
 static void cumulate_f32(const wisp_call *call, const axis_view *v, const float *x, float *y) {
     const wisp_CumSum_params *p = WISP_PARAMS(call, CumSum);
-    const bool product = call->node->code == OP_CumProd;
+    const bool product = call->code == OP_CumProd;
     const int64_t step = p->reverse ? -v->inner : v->inner, first = p->reverse ? (v->n - 1) * v->inner : 0;
     x += first;
     y += first;
@@ -23,7 +23,7 @@ static void cumulate_f32(const wisp_call *call, const axis_view *v, const float 
 
 static void cumulate_wide(const wisp_call *call, const axis_view *v, int dtype, const uint8_t *x, uint8_t *y) {
     const wisp_CumSum_params *p = WISP_PARAMS(call, CumSum);
-    const bool product = call->node->code == OP_CumProd;
+    const bool product = call->code == OP_CumProd;
     const int kind = wisp_wide_kind(dtype), code = product ? OP_Mul : OP_Add;
     const int64_t size = (int64_t)wisp_dtype_size(dtype);
     for (int64_t j = 0; j < v->inner; j++) {
@@ -41,7 +41,7 @@ static void cumulate_wide(const wisp_call *call, const axis_view *v, int dtype, 
 
 static void run_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
     const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
-    const axis_view v = view_axis(x, (int)call->node->state[STATE_AXIS]);
+    const axis_view v = view_axis(x, (int)wisp_legacy_of(call)->state[STATE_AXIS]);
     const int64_t size = (int64_t)wisp_dtype_size(x->dtype);
     (void)thread;
     for (int64_t i = begin; i < end; i++) {
@@ -55,15 +55,15 @@ static void run_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t e
 
 static int read_axis(wisp_call *call, int status) {
     const int64_t axis = wisp_integer_at(wisp_input(call, 1), 0);
-    call->node->state[STATE_AXIS] = wisp_axis(axis, wisp_input(call, 0)->rank);
-    return call->node->state[STATE_AXIS] < 0 ? wisp_call_fail_value(call, status, "axis out of range:", axis) : WISP_OK;
+    wisp_legacy_of(call)->state[STATE_AXIS] = wisp_axis(axis, wisp_input(call, 0)->rank);
+    return wisp_legacy_of(call)->state[STATE_AXIS] < 0 ? wisp_call_fail_value(call, status, "axis out of range:", axis) : WISP_OK;
 }
 
 /* The axis may be computed during the run. */
 static int run(wisp_call *call) {
     const int status = read_axis(call, WISP_BAD_INDEX);
     if (status != WISP_OK) return status;
-    const axis_view v = view_axis(wisp_input(call, 0), (int)call->node->state[STATE_AXIS]);
+    const axis_view v = view_axis(wisp_input(call, 0), (int)wisp_legacy_of(call)->state[STATE_AXIS]);
     if (wisp_output(call, 0)->count > 0) wisp_parallel(call, v.outer, reduce_grain(v.n * v.inner), run_range);
     return WISP_OK;
 }
@@ -76,9 +76,9 @@ static int prepare(wisp_call *call) {
     if (wisp_wide_kind(x->dtype) == WIDE_NONE || x->dtype == WISP_BOOL) return wisp_refuse_dtype(call, x->dtype);
     if (axis->dtype != WISP_S32 && axis->dtype != WISP_S64) return wisp_refuse_dtype(call, axis->dtype);
     if (axis->count != 1) return wisp_call_fail(call, WISP_BAD_SHAPE, "takes one axis");
-    status = axis->data == NULL ? WISP_OK : read_axis(call, WISP_BAD_SHAPE);
+    status = wisp_value(axis) == NULL ? WISP_OK : read_axis(call, WISP_BAD_SHAPE);
     if (status != WISP_OK) return status;
-    call->node->run = run;
+    wisp_legacy_of(call)->run = run;
     return wisp_set_output(call, 0, x->dtype, x->rank, x->dims);
 }
 
@@ -88,3 +88,6 @@ int wisp_prepare_CumSum(wisp_call *call) {
 int wisp_prepare_CumProd(wisp_call *call) {
     return prepare(call);
 }
+
+WISP_LEGACY(CumSum)
+WISP_LEGACY(CumProd)

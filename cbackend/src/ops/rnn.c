@@ -27,7 +27,7 @@ typedef struct view {
 } view;
 
 static view see(const wisp_call *call) {
-    const int64_t *s = call->node->state;
+    const int64_t *s = wisp_legacy_of(call)->state;
     view v = {s[STEPS], s[BATCH], s[HIDDEN], s[HIDDEN16], s[GATES], s[STEP], wisp_scratch(call, 0), NULL, NULL, NULL};
     int64_t size = v.batch * v.hidden16;
     float *h = v.gate + v.gates * size;
@@ -52,7 +52,7 @@ static int64_t length_of(const wisp_call *call, const view *v, int64_t b) {
 static int64_t time_of(const wisp_call *call, const view *v, int64_t b) {
     int64_t length = length_of(call, v, b);
     if (v->step >= length) return -1;
-    return call->node->state[REVERSE] ? length - 1 - v->step : v->step;
+    return wisp_legacy_of(call)->state[REVERSE] ? length - 1 - v->step : v->step;
 }
 
 /* Products of `rows` (batch x hidden) with n weights from `first` on, counted over all gates, into v->gate. */
@@ -164,11 +164,11 @@ static void rnn_units(const units *u, bool relu) {
 }
 
 static void apply_units(const wisp_call *call, const units *u, int64_t first) {
-    switch (call->node->code) {
+    switch (call->code) {
         case OP_GRU:
             if (WISP_PARAMS(call, GRU)->linear_before_reset)
                 gru_units(u);
-            else if (call->node->state[PHASE] == 0)
+            else if (wisp_legacy_of(call)->state[PHASE] == 0)
                 gru_reset_units(u);
             else
                 gru_candidate_units(u);
@@ -179,20 +179,20 @@ static void apply_units(const wisp_call *call, const units *u, int64_t first) {
 }
 
 static bool resets_first(const wisp_call *call) {
-    return call->node->code == OP_GRU && !WISP_PARAMS(call, GRU)->linear_before_reset;
+    return call->code == OP_GRU && !WISP_PARAMS(call, GRU)->linear_before_reset;
 }
 
 static float get_clip(const wisp_call *call) {
-    float clip = call->node->code == OP_GRU    ? WISP_PARAMS(call, GRU)->clip
-                 : call->node->code == OP_LSTM ? WISP_PARAMS(call, LSTM)->clip
-                                               : WISP_PARAMS(call, RNN)->clip;
+    float clip = call->code == OP_GRU    ? WISP_PARAMS(call, GRU)->clip
+                 : call->code == OP_LSTM ? WISP_PARAMS(call, LSTM)->clip
+                                         : WISP_PARAMS(call, RNN)->clip;
     return clip > 0 ? clip : INFINITY;
 }
 
 /* The activations of panels [begin, end) for sequence b at `time`, and their copy into the sequence output. */
 static void finish_panels(const wisp_call *call, const view *v, int64_t b, int64_t time, int64_t begin, int64_t end) {
     const wisp_tensor *y = wisp_output(call, 0);
-    bool ends = !resets_first(call) || call->node->state[PHASE] == 1;
+    bool ends = !resets_first(call) || wisp_legacy_of(call)->state[PHASE] == 1;
     for (int64_t first = begin * PANEL; first < end * PANEL; first += PANEL) {
         int64_t at = b * v->hidden16 + first, left = v->hidden - first;
         units u = {.gate = v->gate + b * v->gates * v->hidden16 + first,
@@ -215,7 +215,7 @@ static void step_panels(wisp_call *call, uint32_t thread, int64_t begin, int64_t
     view v = see(call);
     if (!resets_first(call))
         multiply_gates(call, &v, v.h_old, 0, v.gates, begin, end);
-    else if (call->node->state[PHASE] == 0)
+    else if (wisp_legacy_of(call)->state[PHASE] == 0)
         multiply_gates(call, &v, v.h_old, 0, 2, begin, end);
     else
         multiply_gates(call, &v, v.extra, 2, 3, begin, end);
@@ -241,7 +241,7 @@ static void store_state(const view *v, const wisp_tensor *to, const float *from)
 }
 
 static int start_run(wisp_call *call) {
-    int64_t *state = call->node->state;
+    int64_t *state = wisp_legacy_of(call)->state;
     const wisp_tensor *y = wisp_output(call, 0), *lengths = wisp_input(call, 3);
     for (uint64_t b = 0; lengths && b < lengths->count; b++) {
         int64_t length = wisp_integer_at(lengths, b);
@@ -252,12 +252,12 @@ static int start_run(wisp_call *call) {
     state[STEP] = state[PHASE] = 0;
     view v = see(call);
     load_state(&v, v.h_old, wisp_input(call, 4));
-    if (call->node->code == OP_LSTM) load_state(&v, v.extra, wisp_input(call, 5));
+    if (call->code == OP_LSTM) load_state(&v, v.extra, wisp_input(call, 5));
     return WISP_OK;
 }
 
 static int run_steps(wisp_call *call) {
-    int64_t *state = call->node->state;
+    int64_t *state = wisp_legacy_of(call)->state;
     int status = start_run(call);
     if (status) return status;
     int64_t panels = state[HIDDEN16] / PANEL, work = state[GATES] * PANEL * state[HIDDEN] * state[BATCH];
@@ -299,7 +299,7 @@ static int check_weights(wisp_call *call, int64_t gates) {
 
 /* Inputs: 4 the initial h; cell: operand of the initial c, or 0; peep: operand of the peepholes, or 0. */
 static int prepare_recurrent(wisp_call *call, int64_t gates, int32_t reverse, uint32_t outputs, uint32_t cell, uint32_t peep) {
-    int64_t *state = call->node->state;
+    int64_t *state = wisp_legacy_of(call)->state;
     int status = wisp_check_operands(call, 3, 5 + (cell > 0) + (peep > 0), outputs);
     if (status || (status = check_weights(call, gates))) return status;
     const wisp_tensor *x = wisp_input(call, 0);
@@ -309,10 +309,10 @@ static int prepare_recurrent(wisp_call *call, int64_t gates, int32_t reverse, ui
     if ((status = check_state(call, 4, (int64_t)batch * hidden))) return status;
     if (cell && (status = check_state(call, cell, (int64_t)batch * hidden))) return status;
     if (peep && (status = check_state(call, peep, 3 * state[HIDDEN16]))) return status;
-    call->node->scratch_size = 4 * (uint64_t)batch * (uint64_t)state[HIDDEN16] * (uint64_t)(gates + 3);
+    wisp_need_scratch(call, 0, 4 * (uint64_t)batch * (uint64_t)state[HIDDEN16] * (uint64_t)(gates + 3));
     call->node->macs = (uint64_t)steps * (uint64_t)batch * (uint64_t)gates * (uint64_t)hidden * (uint64_t)hidden;
     call->node->kernel = call->kernels->gemm_f32_name;
-    call->node->run = run_steps;
+    wisp_legacy_of(call)->run = run_steps;
     const int32_t y[4] = {steps, 1, batch, hidden}, last[3] = {1, batch, hidden};
     if ((status = wisp_set_output(call, 0, WISP_F32, 4, y))) return status;
     for (uint32_t i = 1; i < outputs; i++)
@@ -331,3 +331,7 @@ int wisp_prepare_LSTM(wisp_call *call) {
 int wisp_prepare_RNN(wisp_call *call) {
     return prepare_recurrent(call, 1, WISP_PARAMS(call, RNN)->reverse, 2, 0, 0);
 }
+
+WISP_LEGACY(GRU)
+WISP_LEGACY(LSTM)
+WISP_LEGACY(RNN)

@@ -26,7 +26,7 @@ int wisp_set_output_wide(wisp_call *call, uint32_t i, int dtype, int rank, const
 }
 
 bool wisp_is_known_vector(const wisp_tensor *t) {
-    return t && t->data && t->rank <= 1 && t->layout == WISP_LAYOUT_PLAIN && (t->dtype == WISP_S32 || t->dtype == WISP_S64);
+    return wisp_value(t) && t->rank <= 1 && t->layout == WISP_LAYOUT_PLAIN && (t->dtype == WISP_S32 || t->dtype == WISP_S64);
 }
 
 bool wisp_axis_mask(const wisp_tensor *axes, int rank, bool *mask) {
@@ -71,7 +71,7 @@ static int bind_copy(wisp_call *call, int rank, const int64_t *dims) {
     int status = wisp_set_output_wide(call, 0, x->dtype, rank, dims);
     if (status) return status;
     if (x->count != y->count) return wisp_call_fail(call, WISP_BAD_SHAPE, "the new shape has another number of elements");
-    call->node->run = run_copy;
+    wisp_legacy_of(call)->run = run_copy;
     return WISP_OK;
 }
 
@@ -98,25 +98,23 @@ static bool fill_inferred(const wisp_tensor *x, int rank, int64_t *dims) {
 }
 
 int wisp_prepare_Reshape(wisp_call *call) {
+    const wisp_Reshape_params *p = WISP_PARAMS(call, Reshape);
     int64_t dims[WISP_MAX_RANK];
     int status = wisp_check_operands(call, 1, 2, 1);
     if (status) return status;
-    const wisp_tensor *x = wisp_input(call, 0), *shape = wisp_input(call, 1), *y = wisp_output(call, 0);
-    if (!shape) {
-        for (int i = 0; i < y->rank; i++) dims[i] = y->dims[i];
-        return bind_copy(call, y->rank, dims);
-    }
-    if (!wisp_is_known_vector(shape)) return wisp_call_fail(call, WISP_UNSUPPORTED, "the shape must be integers known at prepare");
-    if (shape->count > WISP_MAX_RANK) return wisp_call_fail(call, WISP_UNSUPPORTED, "more than 8 axes in the new shape");
-    int rank = (int)shape->count;
-    for (int i = 0; i < rank; i++) {
-        dims[i] = wisp_integer_at(shape, (uint64_t)i);
-        if (dims[i] != 0 || WISP_PARAMS(call, Reshape)->allowzero) continue;
+    const wisp_tensor *x = wisp_input(call, 0), *shape = wisp_input(call, 1);
+    if (shape && !wisp_is_known_vector(shape))
+        return wisp_call_fail(call, WISP_UNSUPPORTED, "the shape must be integers known when it is planned");
+    const uint64_t rank = shape ? shape->count : p->shape.count;
+    if (rank > WISP_MAX_RANK) return wisp_call_fail(call, WISP_UNSUPPORTED, "more than 8 axes in the new shape");
+    for (int i = 0; i < (int)rank; i++) {
+        dims[i] = shape ? wisp_integer_at(shape, (uint64_t)i) : wisp_ints_of(call, p->shape)[i];
+        if (dims[i] != 0 || p->allowzero) continue;
         if (i >= x->rank) return wisp_call_fail_value(call, WISP_BAD_SHAPE, "the new shape copies an axis the input lacks:", i);
         dims[i] = x->dims[i];
     }
-    if (!fill_inferred(x, rank, dims)) return wisp_call_fail(call, WISP_BAD_SHAPE, "the new shape does not fit the input");
-    return bind_copy(call, rank, dims);
+    if (!fill_inferred(x, (int)rank, dims)) return wisp_call_fail(call, WISP_BAD_SHAPE, "the new shape does not fit the input");
+    return bind_copy(call, (int)rank, dims);
 }
 
 int wisp_prepare_Identity(wisp_call *call) {
@@ -183,7 +181,7 @@ int wisp_prepare_Flatten(wisp_call *call) {
 static int run_shape(wisp_call *call) {
     const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
     int64_t *out = y->data;
-    for (uint64_t i = 0; i < y->count; i++) out[i] = x->dims[call->node->state[0] + (int64_t)i];
+    for (uint64_t i = 0; i < y->count; i++) out[i] = x->dims[wisp_legacy_of(call)->state[0] + (int64_t)i];
     return WISP_OK;
 }
 
@@ -200,9 +198,8 @@ int wisp_prepare_Shape(wisp_call *call) {
     int64_t start = clamp_axis(WISP_PARAMS(call, Shape)->start, rank), end = clamp_axis(WISP_PARAMS(call, Shape)->end, rank);
     int32_t count = end > start ? (int32_t)(end - start) : 0;
     if ((status = wisp_set_output(call, 0, WISP_S64, 1, &count))) return status;
-    call->node->state[0] = start;
-    call->node->flags |= WISP_NODE_READS_SHAPES;
-    call->node->run = run_shape;
+    wisp_legacy_of(call)->state[0] = start;
+    wisp_legacy_of(call)->run = run_shape;
     return WISP_OK;
 }
 
@@ -215,7 +212,14 @@ int wisp_prepare_Size(wisp_call *call) {
     int status = wisp_check_operands(call, 1, 1, 1);
     if (status) return status;
     if ((status = wisp_set_output(call, 0, WISP_S64, 0, wisp_input(call, 0)->dims))) return status;
-    call->node->flags |= WISP_NODE_READS_SHAPES;
-    call->node->run = run_size;
+    wisp_legacy_of(call)->run = run_size;
     return WISP_OK;
 }
+
+WISP_LEGACY(Reshape)
+WISP_LEGACY(Identity)
+WISP_LEGACY(Squeeze)
+WISP_LEGACY(Unsqueeze)
+WISP_LEGACY(Flatten)
+WISP_LEGACY(Shape)
+WISP_LEGACY(Size)

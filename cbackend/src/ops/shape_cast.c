@@ -187,6 +187,8 @@ int wisp_prepare_Cast(wisp_call *call) {
     const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
     if (!wisp_movable_size(call, x)) return WISP_UNSUPPORTED;
     if (wisp_dtype_size(y->dtype) == 0) return wisp_call_fail_value(call, WISP_UNSUPPORTED, "cannot cast to dtype", y->dtype);
-    call->node->run = run_cast;
+    wisp_legacy_of(call)->run = run_cast;
     return wisp_set_output(call, 0, y->dtype, x->rank, x->dims); /* the file states the type */
 }
+
+WISP_LEGACY(Cast)

@@ -23,7 +23,7 @@ int wisp_prepare_ConstantOfShape(wisp_call *call) {
     if (!wisp_is_known_vector(shape)) return wisp_call_fail(call, WISP_UNSUPPORTED, "the shape must be integers known at prepare");
     if (shape->count > WISP_MAX_RANK) return wisp_call_fail(call, WISP_UNSUPPORTED, "more than 8 axes in the shape");
     for (uint64_t i = 0; i < shape->count; i++) dims[i] = wisp_integer_at(shape, i);
-    call->node->run = run_constant_of_shape;
+    wisp_legacy_of(call)->run = run_constant_of_shape;
     return wisp_set_output_wide(call, 0, value->dtype, (int)shape->count, dims);
 }
 
@@ -70,11 +70,11 @@ int wisp_prepare_Range(wisp_call *call) {
         const wisp_tensor *t = wisp_input(call, i);
         if (t->dtype != start->dtype || t->count != 1 || t->layout != WISP_LAYOUT_PLAIN)
             return wisp_call_fail(call, WISP_BAD_SHAPE, "start, limit and delta must be scalars of one dtype");
-        if (!t->data) return wisp_call_fail(call, WISP_UNSUPPORTED, "start, limit and delta must be known at prepare");
+        if (!wisp_value(t)) return wisp_call_fail(call, WISP_UNSUPPORTED, "start, limit and delta must be known at prepare");
     }
     int64_t count = count_range(start, limit, delta);
     if (count < 0) return wisp_call_fail(call, WISP_BAD_SHAPE, "start, limit and delta give no range");
-    call->node->run = run_range;
+    wisp_legacy_of(call)->run = run_range;
     return wisp_set_output_wide(call, 0, start->dtype, 1, &count);
 }
 
@@ -89,7 +89,7 @@ static int64_t index_at(const wisp_tensor *t, uint64_t i) {
 static int run_one_hot(wisp_call *call) {
     const wisp_tensor *indices = wisp_input(call, 0), *values = wisp_input(call, 2), *y = wisp_output(call, 0);
     size_t size = wisp_dtype_size(y->dtype);
-    int axis = (int)call->node->state[0];
+    int axis = (int)wisp_legacy_of(call)->state[0];
     int64_t inner = (int64_t)wisp_extent(y->dims, axis + 1, y->rank), depth = y->dims[axis];
     uint8_t *out = y->data;
     if (y->count == 0) return WISP_OK;
@@ -117,8 +117,8 @@ int wisp_prepare_OneHot(wisp_call *call) {
         return wisp_call_fail(call, WISP_UNSUPPORTED, "depth must be an integer known at prepare");
     if (axis < 0) return wisp_call_fail_value(call, WISP_BAD_FILE, "no such axis:", WISP_PARAMS(call, OneHot)->axis);
     for (int i = 0; i < rank; i++) dims[i] = i == axis ? wisp_integer_at(depth, 0) : indices->dims[i > axis ? i - 1 : i];
-    call->node->state[0] = axis;
-    call->node->run = run_one_hot;
+    wisp_legacy_of(call)->state[0] = axis;
+    wisp_legacy_of(call)->run = run_one_hot;
     return wisp_set_output_wide(call, 0, values->dtype, rank, dims);
 }
 
@@ -141,7 +141,7 @@ int wisp_prepare_EyeLike(wisp_call *call) {
     const wisp_tensor *x = wisp_input(call, 0), *values = wisp_input(call, 1);
     if (!wisp_movable_size(call, values)) return WISP_UNSUPPORTED;
     if (x->rank != 2 || values->count != 2) return wisp_call_fail(call, WISP_BAD_SHAPE, "a matrix and the values {0, 1} are needed");
-    call->node->run = run_eye_like;
+    wisp_legacy_of(call)->run = run_eye_like;
     return wisp_set_output(call, 0, values->dtype, 2, x->dims);
 }
 
@@ -176,6 +176,12 @@ int wisp_prepare_Trilu(wisp_call *call) {
     if (x->rank < 2) return wisp_call_fail(call, WISP_BAD_SHAPE, "matrices are needed");
     if (k && (k->count != 1 || (k->dtype != WISP_S64 && k->dtype != WISP_S32)))
         return wisp_call_fail(call, WISP_BAD_SHAPE, "k must be an integer scalar");
-    call->node->run = run_trilu;
+    wisp_legacy_of(call)->run = run_trilu;
     return wisp_set_output(call, 0, x->dtype, x->rank, x->dims);
 }
+
+WISP_LEGACY(ConstantOfShape)
+WISP_LEGACY(Range)
+WISP_LEGACY(OneHot)
+WISP_LEGACY(EyeLike)
+WISP_LEGACY(Trilu)

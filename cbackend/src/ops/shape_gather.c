@@ -45,7 +45,7 @@ enum { BLOCK_SIZE, EXTENT, CHECKED }; /* node->state */
 static void gather_blocks(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
     (void)thread;
     const wisp_tensor *x = wisp_input(call, 0), *indices = wisp_input(call, 1);
-    const int64_t *state = call->node->state;
+    const int64_t *state = wisp_legacy_of(call)->state;
     int64_t count = (int64_t)indices->count, size = state[BLOCK_SIZE], extent = state[EXTENT];
     uint8_t *y = wisp_output(call, 0)->data;
     for (int64_t i = begin; i < end; i++) {
@@ -57,7 +57,7 @@ static void gather_blocks(wisp_call *call, uint32_t thread, int64_t begin, int64
 
 static int run_gather(wisp_call *call) {
     const wisp_tensor *y = wisp_output(call, 0);
-    const int64_t *state = call->node->state;
+    const int64_t *state = wisp_legacy_of(call)->state;
     if (!state[CHECKED]) {
         int status = check_indices(call, wisp_input(call, 1), state[EXTENT]);
         if (status) return status;
@@ -68,7 +68,7 @@ static int run_gather(wisp_call *call) {
 }
 
 int wisp_prepare_Gather(wisp_call *call) {
-    int64_t dims[2 * WISP_MAX_RANK], *state = call->node->state;
+    int64_t dims[2 * WISP_MAX_RANK], *state = wisp_legacy_of(call)->state;
     int rank = 0, status = check_gather(call);
     if (status) return status;
     const wisp_tensor *x = wisp_input(call, 0), *indices = wisp_input(call, 1);
@@ -79,11 +79,11 @@ int wisp_prepare_Gather(wisp_call *call) {
     for (int i = axis + 1; i < x->rank; i++) dims[rank++] = x->dims[i];
     state[BLOCK_SIZE] = (int64_t)(wisp_extent(x->dims, axis + 1, x->rank) * wisp_dtype_size(x->dtype));
     state[EXTENT] = x->dims[axis];
-    if (indices->data) { /* what can fail, fails here */
+    if (wisp_value(indices)) { /* what can fail, fails here */
         if ((status = check_indices(call, indices, state[EXTENT]))) return status;
         state[CHECKED] = 1;
     }
-    call->node->run = run_gather;
+    wisp_legacy_of(call)->run = run_gather;
     return wisp_set_output_wide(call, 0, x->dtype, rank, dims);
 }
 
@@ -122,7 +122,7 @@ int wisp_prepare_GatherElements(wisp_call *call) {
     for (int i = 0; i < x->rank; i++)
         if (i != axis && indices->dims[i] > x->dims[i])
             return wisp_call_fail_value(call, WISP_BAD_SHAPE, "indices are longer than data along axis", i);
-    call->node->run = run_gather_elements;
+    wisp_legacy_of(call)->run = run_gather_elements;
     return wisp_set_output(call, 0, x->dtype, x->rank, indices->dims);
 }
 
@@ -167,6 +167,10 @@ int wisp_prepare_GatherND(wisp_call *call) {
         if (x->dims[i] != indices->dims[i]) return wisp_call_fail_value(call, WISP_BAD_SHAPE, "data and indices differ along axis", i);
     for (int i = 0; i < indices->rank - 1; i++) dims[rank++] = indices->dims[i];
     for (int i = batch_dims + depth; i < x->rank; i++) dims[rank++] = x->dims[i];
-    call->node->run = run_gather_nd;
+    wisp_legacy_of(call)->run = run_gather_nd;
     return wisp_set_output_wide(call, 0, x->dtype, rank, dims);
 }
+
+WISP_LEGACY(Gather)
+WISP_LEGACY(GatherElements)
+WISP_LEGACY(GatherND)

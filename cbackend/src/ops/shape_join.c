@@ -10,7 +10,7 @@ enum { GRAIN_SIZE = 65536 /* bytes worth a thread */ };
 enum { AXIS, OUTER, INNER_SIZE /* bytes of the axes after it */ };
 
 static void set_state(wisp_call *call, const wisp_tensor *t, int axis, size_t size) {
-    int64_t *state = call->node->state;
+    int64_t *state = wisp_legacy_of(call)->state;
     state[AXIS] = axis;
     state[OUTER] = (int64_t)wisp_extent(t->dims, 0, axis);
     state[INNER_SIZE] = (int64_t)(wisp_extent(t->dims, axis + 1, t->rank) * size);
@@ -26,10 +26,10 @@ static void copy_rows(uint8_t *y, int64_t y_step, const uint8_t *x, int64_t x_st
 }
 
 static void copy_pieces(const wisp_call *call, const wisp_tensor *whole, bool joins, int64_t begin, int64_t end) {
-    const int64_t *state = call->node->state;
+    const int64_t *state = wisp_legacy_of(call)->state;
     int64_t whole_step = whole->dims[state[AXIS]] * state[INNER_SIZE];
     uint8_t *at = (uint8_t *)whole->data + begin * whole_step;
-    uint32_t count = joins ? call->node->input_count : call->node->output_count;
+    uint32_t count = joins ? call->input_count : call->output_count;
     for (uint32_t i = 0; i < count; i++) {
         const wisp_tensor *part = joins ? wisp_input(call, i) : wisp_output(call, i);
         int64_t step = part->dims[state[AXIS]] * state[INNER_SIZE];
@@ -41,7 +41,7 @@ static void copy_pieces(const wisp_call *call, const wisp_tensor *whole, bool jo
 }
 
 static int64_t grain(const wisp_call *call, const wisp_tensor *whole) {
-    int64_t row = whole->dims[call->node->state[AXIS]] * call->node->state[INNER_SIZE];
+    int64_t row = whole->dims[wisp_legacy_of(call)->state[AXIS]] * wisp_legacy_of(call)->state[INNER_SIZE];
     return row >= GRAIN_SIZE ? 1 : GRAIN_SIZE / row;
 }
 
@@ -52,7 +52,7 @@ static void join_rows(wisp_call *call, uint32_t thread, int64_t begin, int64_t e
 
 static int run_concat(wisp_call *call) {
     const wisp_tensor *y = wisp_output(call, 0);
-    if (y->count) wisp_parallel(call, call->node->state[OUTER], grain(call, y), join_rows);
+    if (y->count) wisp_parallel(call, wisp_legacy_of(call)->state[OUTER], grain(call, y), join_rows);
     return WISP_OK;
 }
 
@@ -65,7 +65,7 @@ static bool fits_beside(const wisp_tensor *a, const wisp_tensor *b, int axis) {
 
 int wisp_prepare_Concat(wisp_call *call) {
     int64_t dims[WISP_MAX_RANK];
-    uint32_t count = call->node->input_count;
+    uint32_t count = call->input_count;
     int status = wisp_check_operands(call, 1, 255, 1);
     if (status) return status;
     const wisp_tensor *first = wisp_input(call, 0);
@@ -82,7 +82,7 @@ int wisp_prepare_Concat(wisp_call *call) {
         dims[axis] += t->dims[axis];
     }
     set_state(call, first, axis, size);
-    call->node->run = run_concat;
+    wisp_legacy_of(call)->run = run_concat;
     return wisp_set_output_wide(call, 0, first->dtype, first->rank, dims);
 }
 
@@ -93,7 +93,7 @@ static void split_rows(wisp_call *call, uint32_t thread, int64_t begin, int64_t 
 
 static int run_split(wisp_call *call) {
     const wisp_tensor *x = wisp_input(call, 0);
-    if (x->count) wisp_parallel(call, call->node->state[OUTER], grain(call, x), split_rows);
+    if (x->count) wisp_parallel(call, wisp_legacy_of(call)->state[OUTER], grain(call, x), split_rows);
     return WISP_OK;
 }
 
@@ -105,7 +105,7 @@ static int64_t even_piece(int64_t extent, uint32_t count, uint32_t i) {
 
 int wisp_prepare_Split(wisp_call *call) {
     int64_t dims[WISP_MAX_RANK], sum = 0;
-    uint32_t count = call->node->output_count;
+    uint32_t count = call->output_count;
     int status = wisp_check_operands(call, 1, 2, count);
     if (status) return status;
     const wisp_tensor *x = wisp_input(call, 0), *sizes = wisp_input(call, 1);
@@ -128,6 +128,9 @@ int wisp_prepare_Split(wisp_call *call) {
     }
     if (sum != x->dims[axis]) return wisp_call_fail(call, WISP_BAD_SHAPE, "split sizes do not add up to the axis");
     set_state(call, x, axis, size);
-    call->node->run = run_split;
+    wisp_legacy_of(call)->run = run_split;
     return WISP_OK;
 }
+
+WISP_LEGACY(Concat)
+WISP_LEGACY(Split)

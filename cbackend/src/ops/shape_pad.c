@@ -29,7 +29,7 @@ static int64_t source(int64_t i, int64_t begin, int64_t extent, int mode) {
 
 /* One run along the last padded axis: x null when outside. */
 static void pad_row(const wisp_call *call, uint8_t *y, const uint8_t *x, const uint8_t *value, int64_t element) {
-    const int64_t *state = call->node->state;
+    const int64_t *state = wisp_legacy_of(call)->state;
     int axis = (int)state[LAST_PADDED], mode = WISP_PARAMS(call, Pad)->mode;
     int64_t in = wisp_input(call, 0)->dims[axis], out = wisp_output(call, 0)->dims[axis], size = state[ROW_SIZE], begin = state[axis];
     if (!x) {
@@ -53,7 +53,7 @@ static void pad_rows(wisp_call *call, uint32_t thread, int64_t begin, int64_t en
     (void)thread;
     static const uint8_t zero[8] = {0};
     const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0), *value = wisp_input(call, 2);
-    const int64_t *state = call->node->state;
+    const int64_t *state = wisp_legacy_of(call)->state;
     const uint8_t *pad = value && value->count ? value->data : zero;
     int axis = (int)state[LAST_PADDED], mode = WISP_PARAMS(call, Pad)->mode;
     int64_t x_row = x->dims[axis] * state[ROW_SIZE], y_row = y->dims[axis] * state[ROW_SIZE];
@@ -72,9 +72,9 @@ static void pad_rows(wisp_call *call, uint32_t thread, int64_t begin, int64_t en
 
 static int run_pad(wisp_call *call) {
     const wisp_tensor *y = wisp_output(call, 0);
-    int axis = (int)call->node->state[LAST_PADDED];
+    int axis = (int)wisp_legacy_of(call)->state[LAST_PADDED];
     if (y->count == 0) return WISP_OK;
-    int64_t row = y->dims[axis] * call->node->state[ROW_SIZE];
+    int64_t row = y->dims[axis] * wisp_legacy_of(call)->state[ROW_SIZE];
     wisp_parallel(call, (int64_t)wisp_extent(y->dims, 0, axis), row >= GRAIN_SIZE ? 1 : GRAIN_SIZE / row, pad_rows);
     return WISP_OK;
 }
@@ -99,7 +99,7 @@ static bool read_pads(wisp_call *call, int64_t *begin, int64_t *dims) {
 }
 
 int wisp_prepare_Pad(wisp_call *call) {
-    int64_t dims[WISP_MAX_RANK], *state = call->node->state;
+    int64_t dims[WISP_MAX_RANK], *state = wisp_legacy_of(call)->state;
     int status = wisp_check_operands(call, 2, 4, 1);
     if (status) return status;
     const wisp_tensor *x = wisp_input(call, 0), *value = wisp_input(call, 2), *axes = wisp_input(call, 3);
@@ -118,6 +118,8 @@ int wisp_prepare_Pad(wisp_call *call) {
         if (state[i] || dims[i] != x->dims[i]) last = i;
     state[LAST_PADDED] = last;
     state[ROW_SIZE] = (int64_t)(wisp_extent(x->dims, last + 1, x->rank) * size);
-    call->node->run = run_pad;
+    wisp_legacy_of(call)->run = run_pad;
     return wisp_set_output_wide(call, 0, x->dtype, x->rank, dims);
 }
+
+WISP_LEGACY(Pad)

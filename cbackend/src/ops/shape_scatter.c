@@ -105,7 +105,7 @@ int wisp_prepare_ScatterElements(wisp_call *call) {
         if (i != axis && indices->dims[i] > x->dims[i])
             return wisp_call_fail_value(call, WISP_BAD_SHAPE, "indices are longer than data along axis", i);
     }
-    call->node->run = run_scatter_elements;
+    wisp_legacy_of(call)->run = run_scatter_elements;
     return wisp_set_output(call, 0, x->dtype, x->rank, x->dims);
 }
 
@@ -143,6 +143,9 @@ int wisp_prepare_ScatterND(wisp_call *call) {
         if (updates->dims[i] != (i < lead ? indices->dims[i] : x->dims[depth + i - lead]))
             return wisp_call_fail_value(call, WISP_BAD_SHAPE, "updates do not fit data and indices along axis", i);
     }
-    call->node->run = run_scatter_nd;
+    wisp_legacy_of(call)->run = run_scatter_nd;
     return wisp_set_output(call, 0, x->dtype, x->rank, x->dims);
 }
+
+WISP_LEGACY(ScatterElements)
+WISP_LEGACY(ScatterND)

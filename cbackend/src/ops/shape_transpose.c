@@ -7,7 +7,7 @@ typedef wisp_view make_view_fn(const wisp_call *call);
 
 /* node->state[0] is that function itself, not an index into a list of all: a build then links only those in use. */
 static wisp_view make_view(const wisp_call *call) {
-    return ((make_view_fn *)(uintptr_t)call->node->state[0])(call);
+    return ((make_view_fn *)(uintptr_t)wisp_legacy_of(call)->state[0])(call);
 }
 
 static void copy_steps(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
@@ -26,8 +26,8 @@ static int run_view(wisp_call *call) {
 static int bind(wisp_call *call, int rank, const int64_t *dims, make_view_fn *make) {
     const wisp_tensor *x = wisp_input(call, 0);
     if (!wisp_movable_size(call, x)) return WISP_UNSUPPORTED;
-    call->node->run = run_view;
-    call->node->state[0] = (int64_t)(uintptr_t)make;
+    wisp_legacy_of(call)->run = run_view;
+    wisp_legacy_of(call)->state[0] = (int64_t)(uintptr_t)make;
     return wisp_set_output_wide(call, 0, x->dtype, rank, dims);
 }
 
@@ -35,7 +35,7 @@ static int bind(wisp_call *call, int rank, const int64_t *dims, make_view_fn *ma
 
 static wisp_view view_transpose(const wisp_call *call) {
     const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
-    const int32_t *perm = WISP_PARAMS(call, Transpose)->perm;
+    const int32_t *perm = wisp_ints_of(call, WISP_PARAMS(call, Transpose)->perm);
     int64_t xs[WISP_MAX_RANK], ys[WISP_MAX_RANK];
     size_t size = wisp_dtype_size(x->dtype);
     wisp_view v = wisp_view_start(x->data, y->data, size);
@@ -51,7 +51,9 @@ int wisp_prepare_Transpose(wisp_call *call) {
     int status = wisp_check_operands(call, 1, 1, 1);
     if (status) return status;
     const wisp_tensor *x = wisp_input(call, 0);
-    const int32_t *perm = WISP_PARAMS(call, Transpose)->perm;
+    const wisp_ints axes = WISP_PARAMS(call, Transpose)->perm;
+    const int32_t *perm = wisp_ints_of(call, axes);
+    if (axes.count != x->rank) return wisp_call_fail(call, WISP_BAD_FILE, "perm is not a permutation");
     for (int i = 0; i < x->rank; i++) {
         if (perm[i] < 0 || perm[i] >= x->rank || seen & 1u << perm[i])
             return wisp_call_fail(call, WISP_BAD_FILE, "perm is not a permutation");
@@ -194,3 +196,8 @@ int wisp_prepare_Tile(wisp_call *call) {
     }
     return bind(call, x->rank, dims, view_tile);
 }
+
+WISP_LEGACY(Transpose)
+WISP_LEGACY(Slice)
+WISP_LEGACY(Expand)
+WISP_LEGACY(Tile)

@@ -7,7 +7,7 @@ enum { TO_SPACE, CHANNELS_FIRST /* CRD: a channel of the output is contiguous in
 /* Sees the image as (n, h, block_h, w, block_w, c). `deep` has the blocks in its channels, `flat` is the larger image. */
 static wisp_view make_view(const wisp_call *call) {
     const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
-    const int64_t *state = call->node->state;
+    const int64_t *state = wisp_legacy_of(call)->state;
     const wisp_tensor *deep = state[TO_SPACE] ? x : y, *flat = state[TO_SPACE] ? y : x;
     int64_t size = (int64_t)wisp_dtype_size(x->dtype), c = flat->dims[3], pixel = deep->dims[3] * size;
     int64_t n = deep->dims[0], h = deep->dims[1], w = deep->dims[2], block = flat->dims[1] / h, row = flat->dims[2] * c * size;
@@ -54,9 +54,9 @@ int wisp_prepare_DepthToSpace(wisp_call *call) {
     int64_t b = p->blocksize, dims[4] = {x->dims[0], x->dims[1] * b, x->dims[2] * b, x->dims[3] / (b * b)};
     if (x->dims[3] % (b * b)) return wisp_call_fail_value(call, WISP_BAD_SHAPE, "blocks do not divide the channels:", x->dims[3]);
     if (p->mode != 0 && p->mode != 1) return wisp_call_fail_value(call, WISP_BAD_FILE, "no such mode:", p->mode);
-    call->node->state[TO_SPACE] = 1;
-    call->node->state[CHANNELS_FIRST] = p->mode;
-    call->node->run = run_blocks;
+    wisp_legacy_of(call)->state[TO_SPACE] = 1;
+    wisp_legacy_of(call)->state[CHANNELS_FIRST] = p->mode;
+    wisp_legacy_of(call)->run = run_blocks;
     return wisp_set_output_wide(call, 0, x->dtype, 4, dims);
 }
 
@@ -67,6 +67,9 @@ int wisp_prepare_SpaceToDepth(wisp_call *call) {
     const wisp_tensor *x = wisp_input(call, 0);
     int64_t b = p->blocksize, dims[4] = {x->dims[0], x->dims[1] / b, x->dims[2] / b, x->dims[3] * b * b};
     if (x->dims[1] % b || x->dims[2] % b) return wisp_call_fail(call, WISP_BAD_SHAPE, "blocks do not divide the image");
-    call->node->run = run_blocks;
+    wisp_legacy_of(call)->run = run_blocks;
     return wisp_set_output_wide(call, 0, x->dtype, 4, dims);
 }
+
+WISP_LEGACY(DepthToSpace)
+WISP_LEGACY(SpaceToDepth)

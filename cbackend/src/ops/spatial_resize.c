@@ -283,7 +283,7 @@ static int check_known(wisp_call *call, uint32_t i, bool is_float, uint64_t coun
     bool fits = is_float ? t->dtype == WISP_F32 : t->dtype == WISP_S64 || t->dtype == WISP_S32;
     if (!fits || t->count != count || t->layout != WISP_LAYOUT_PLAIN)
         return wisp_call_fail_value(call, WISP_BAD_FILE, "wrong dtype or length: input", i);
-    if (!t->data) return wisp_call_fail_value(call, WISP_UNSUPPORTED, "must be known at prepare: input", i);
+    if (!wisp_value(t)) return wisp_call_fail_value(call, WISP_UNSUPPORTED, "must be known at prepare: input", i);
     return WISP_OK;
 }
 
@@ -328,7 +328,9 @@ int wisp_prepare_Resize(wisp_call *call) {
         if (axes[i].taps > MAX_TAPS) return wisp_call_fail(call, WISP_UNSUPPORTED, "shrinks too much at once");
     }
     if ((status = wisp_set_output(call, 0, x->dtype, 4, dims))) return status;
-    call->node->scratch_size = 8 * ((uint64_t)dims[2] * (uint64_t)axes[1].taps + (uint64_t)axes[0].taps);
-    call->node->run = run_resize;
+    wisp_need_scratch(call, 0, 8 * ((uint64_t)dims[2] * (uint64_t)axes[1].taps + (uint64_t)axes[0].taps));
+    wisp_legacy_of(call)->run = run_resize;
     return WISP_OK;
 }
+
+WISP_LEGACY(Resize)

@@ -1,8 +1,8 @@
-/* Error messages without stdio. */
+/* Error messages without stdio: a line of text in a fixed buffer, cut at its end. */
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <string.h>
+#include "error.h"
 
-#include "session.h"
+#include <string.h>
 
 void wisp_error_start(wisp_error *error, int32_t status) {
     if (!error) return;
@@ -53,4 +53,11 @@ const char *wisp_status_name(int32_t status) {
     static const char *const names[] = {"ok",        "bad file",     "bad version", "unsupported",
                                         "bad shape", "bad argument", "no memory",   "bad index"};
     return status >= 0 && status < (int32_t)(sizeof names / sizeof *names) ? names[status] : "unknown status";
+}
+
+int32_t wisp_error_value(wisp_error *error, int32_t status, const char *text, int64_t number) {
+    wisp_error_set(error, status, text, NULL);
+    wisp_error_text(error, ": ");
+    wisp_error_number(error, number);
+    return status;
 }
