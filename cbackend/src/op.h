@@ -31,6 +31,7 @@ enum {
     WISP_TENSOR_PLACED = 1 << 18,  /* offset is set */
     WISP_TENSOR_DEFINED = 1 << 19, /* an input, a constant, a state, or the output of a node */
     WISP_TENSOR_VISIBLE = 1 << 20, /* while the order of nodes is checked: defined in this graph or one around it */
+    WISP_TENSOR_OWN = 1 << 23,     /* while the order of nodes is checked: an output of the graph at hand */
     WISP_TENSOR_STATED = 1 << 22,  /* its dims were stated by a plan, not by begin */
     WISP_TENSOR_APART = 1 << 21    /* shares memory with no other: a body's inputs and outputs, states and what follows them */
 };

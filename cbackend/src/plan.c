@@ -153,29 +153,24 @@ static bool overlap(const wisp_tensor *a, const wisp_tensor *b) {
            a->offset < b->offset + b->size && b->offset < a->offset + a->size;
 }
 
-/* Bytes from the start of y to where input k of a joining node lies in it; UINT64_MAX where it does not lie in one piece. */
-static uint64_t piece_offset(const wisp_session *s, const wisp_node *node, uint32_t k, const wisp_tensor *y) {
-    const int axis = wisp_axis(*(const int32_t *)node->params, y->rank);
-    uint64_t offset = 0;
-    if (axis < 0 || wisp_extent(y->dims, 0, axis) != 1) return UINT64_MAX;
-    for (uint32_t i = 0; i < k; i++) offset += operand(s, node, i) ? operand(s, node, i)->size : 0;
-    return offset;
-}
-
-/* With a plan in the file: an output shares memory with an input by the rule above, or not at all. So what begin checks, and
- * what range reads, is never overwritten by range. *alias: which input's memory output 0 is. */
+/* With a plan in the file: an output shares memory with an input by the rule above, or holds it as a piece, or not at all. So
+ * what begin checks, and what range reads, is never overwritten by range. *alias: which input's memory output 0 is. */
 static int check_places(wisp_session *s, wisp_call *call, uint32_t *alias) {
     const wisp_node *node = call->node;
     *alias = 0;
     for (uint32_t o = 0; o < node->output_count; o++) {
         const wisp_tensor *y = operand(s, node, node->input_count + o);
+        const int axis = node->traits & WISP_JOINS && y ? wisp_axis(*(const int32_t *)node->params, y->rank) : -1;
+        const bool in_pieces = axis >= 0 && wisp_extent(y->dims, 0, axis) == 1; /* each input lies in y in one piece */
+        uint64_t piece = 0;
         for (uint32_t k = 0; k < node->input_count; k++) {
             const wisp_tensor *x = operand(s, node, k);
-            if (!overlap(x, y)) continue;
-            if (!o && x->offset == y->offset && may_share(node, k, x, y))
-                *alias = *alias ? *alias : k + 1;
-            else if (o || !(node->traits & WISP_JOINS) || piece_offset(s, node, k, y) != x->offset - y->offset)
+            const bool joined = in_pieces && x && x->offset - y->offset == piece;
+            if (x) piece += x->size;
+            if (!overlap(x, y) || joined) continue;
+            if (o || x->offset != y->offset || !may_share(node, k, x, y))
                 return wisp_call_fail_value(call, WISP_BAD_FILE, "the plan lays an output over input", k);
+            if (!*alias) *alias = k + 1;
         }
         for (uint32_t k = 0; k < o; k++)
             if (overlap(y, operand(s, node, node->input_count + k)))

@@ -52,10 +52,13 @@ static void make_tensors(wisp_session *s) {
         t->offset = f->offset, t->flags = f->flags;
         if (s->lives) s->lives[i] = (wisp_life){.root = i};
         if (!s->lives && f->kind == WISP_KIND_ACTIVATION) t->flags |= WISP_TENSOR_PLACED;
-        if (f->kind == WISP_KIND_STATE) t->flags |= WISP_TENSOR_DEFINED | WISP_TENSOR_VISIBLE | WISP_TENSOR_APART;
-        if (f->kind != WISP_KIND_CONSTANT) continue;
+        if (f->kind != WISP_KIND_CONSTANT && f->kind != WISP_KIND_STATE) continue;
+        t->size = f->size;
+        t->count = wisp_extent(t->dims, 0, t->rank);
+        t->flags |= WISP_TENSOR_DEFINED | WISP_TENSOR_VISIBLE | WISP_TENSOR_KNOWN | WISP_TENSOR_APART;
+        if (f->kind == WISP_KIND_STATE) continue;
         t->data = (void *)(uintptr_t)(weights + f->offset);
-        t->flags |= WISP_TENSOR_DEFINED | WISP_TENSOR_VISIBLE | WISP_TENSOR_KNOWN | WISP_TENSOR_VALUED;
+        t->flags |= WISP_TENSOR_VALUED;
     }
 }
 
@@ -83,12 +86,6 @@ static void make_nodes(wisp_session *s, uint8_t *plans) {
 }
 
 /* ---- order: every operand computed before it is read, in this graph or one that encloses it; every tensor computed once */
-
-typedef struct place_in_order {
-    wisp_error *error;
-    uint32_t depth;
-} place_in_order;
-
 static int32_t define_input(wisp_session *s, uint32_t index, bool of_body, wisp_error *error) {
     wisp_tensor *t = &s->tensors[index];
     if (t->flags & WISP_TENSOR_DEFINED) return wisp_error_set(error, WISP_BAD_FILE, "listed twice: input", tensor_name(s, index));
@@ -98,14 +95,10 @@ static int32_t define_input(wisp_session *s, uint32_t index, bool of_body, wisp_
 
 /* An output of a body is computed by a node of the body and is nothing else's memory: it is read when the body is done. */
 static int32_t check_output(wisp_session *s, uint32_t g, uint32_t index, wisp_error *error) {
-    const wisp_file_graph *graph = &s->graphs[g];
     wisp_tensor *t = &s->tensors[index];
     if (!(t->flags & WISP_TENSOR_VISIBLE)) return wisp_error_set(error, WISP_BAD_FILE, "never computed: output", tensor_name(s, index));
     if (!g) return WISP_OK;
-    bool own = false;
-    for (uint32_t i = graph->first_operator; i < graph->first_operator + graph->operator_count && !own; i++)
-        for (uint32_t k = 0; k < s->nodes[i].output_count && !own; k++) own = s->nodes[i].operands[s->nodes[i].input_count + k] == index;
-    if (!own || t->flags & WISP_TENSOR_APART || t->kind != WISP_KIND_ACTIVATION)
+    if (!(t->flags & WISP_TENSOR_OWN) || t->flags & WISP_TENSOR_APART || t->kind != WISP_KIND_ACTIVATION)
         return wisp_error_set(error, WISP_BAD_FILE, "not an output of the body's own, or listed twice", tensor_name(s, index));
     t->flags |= WISP_TENSOR_APART;
     return WISP_OK;
@@ -113,14 +106,14 @@ static int32_t check_output(wisp_session *s, uint32_t g, uint32_t index, wisp_er
 
 static int check_graph(wisp_session *s, uint32_t g, void *state);
 
-static int32_t check_node(wisp_session *s, uint32_t i, place_in_order *at) {
-    wisp_call call = wisp_make_call(s, i, at->error);
+static int32_t check_node(wisp_session *s, uint32_t i, wisp_error *error) {
+    wisp_call call = wisp_make_call(s, i, error);
     for (uint32_t k = 0; k < call.input_count; k++) {
         const wisp_tensor *t = wisp_input(&call, k);
         if (t && !(t->flags & WISP_TENSOR_VISIBLE))
             return wisp_call_fail_value(&call, WISP_BAD_FILE, "not computed before it is used: input", k);
     }
-    int status = wisp_each_graph(s, i, check_graph, at);
+    int status = wisp_each_graph(s, i, check_graph, error);
     for (uint32_t k = 0; k < call.output_count && !status; k++) {
         wisp_tensor *t = wisp_output(&call, k);
         if (!t) continue;
@@ -131,23 +124,28 @@ static int32_t check_node(wisp_session *s, uint32_t i, place_in_order *at) {
     return status;
 }
 
-static void hide(wisp_session *s, const wisp_file_graph *graph) {
-    for (uint32_t i = 0; i < graph->input_count; i++) s->tensors[s->operands[graph->operands + i]].flags &= ~(uint32_t)WISP_TENSOR_VISIBLE;
-    for (uint32_t i = graph->first_operator; i < graph->first_operator + graph->operator_count; i++)
-        for (uint32_t k = 0; k < s->nodes[i].output_count; k++)
-            if (s->nodes[i].operands[s->nodes[i].input_count + k] != WISP_NO_TENSOR)
-                s->tensors[s->nodes[i].operands[s->nodes[i].input_count + k]].flags &= ~(uint32_t)WISP_TENSOR_VISIBLE;
+/* Sets and clears flags of what the nodes of a graph compute. */
+static void each_output(wisp_session *s, const wisp_file_graph *graph, uint32_t set, uint32_t clear) {
+    for (uint32_t i = graph->first_operator; i < graph->first_operator + graph->operator_count; i++) {
+        const wisp_node *node = &s->nodes[i];
+        for (uint32_t k = 0; k < node->output_count; k++) {
+            const uint32_t index = node->operands[node->input_count + k];
+            if (index != WISP_NO_TENSOR) s->tensors[index].flags = (s->tensors[index].flags | set) & ~clear;
+        }
+    }
 }
 
 static int check_graph(wisp_session *s, uint32_t g, void *state) {
-    place_in_order *at = state;
+    wisp_error *error = state;
     const wisp_file_graph *graph = &s->graphs[g];
     const uint32_t *operands = s->operands + graph->operands;
     int32_t status = WISP_OK;
-    for (uint32_t i = 0; i < graph->input_count && !status; i++) status = define_input(s, operands[i], g != 0, at->error);
-    for (uint32_t i = 0; i < graph->operator_count && !status; i++) status = check_node(s, graph->first_operator + i, at);
-    for (uint32_t i = 0; i < graph->output_count && !status; i++) status = check_output(s, g, operands[graph->input_count + i], at->error);
-    if (g) hide(s, graph);
+    for (uint32_t i = 0; i < graph->input_count && !status; i++) status = define_input(s, operands[i], g != 0, error);
+    for (uint32_t i = 0; i < graph->operator_count && !status; i++) status = check_node(s, graph->first_operator + i, error);
+    if (g) each_output(s, graph, WISP_TENSOR_OWN, 0);
+    for (uint32_t i = 0; i < graph->output_count && !status; i++) status = check_output(s, g, operands[graph->input_count + i], error);
+    if (g) each_output(s, graph, 0, WISP_TENSOR_OWN | WISP_TENSOR_VISIBLE);
+    for (uint32_t i = 0; g && i < graph->input_count; i++) s->tensors[operands[i]].flags &= ~(uint32_t)WISP_TENSOR_VISIBLE;
     return status;
 }
 
@@ -201,8 +199,7 @@ int32_t wisp_prepare(const wisp_model *model, const wisp_options *options, void 
     wisp_kernels_init(&s->kernels, options->cpu_mask);
     make_tensors(s);
     make_nodes(s, base + p.plans);
-    place_in_order at = {error, 1};
-    if ((status = check_graph(s, 0, &at)) || (status = check_next_states(s, error))) return status;
+    if ((status = check_graph(s, 0, error)) || (status = check_next_states(s, error))) return status;
     if (s->lives) wisp_find_lives(s);
     if ((status = wisp_resize(s, options->symbols, options->symbol_count, error))) return status;
     *session = s;
@@ -238,10 +235,8 @@ static void forget_all(wisp_session *s) {
     s->total_size = s->plan_size = s->shared_size = s->scratch_size = s->could_shared = s->could_scratch = 0;
     s->first_placed = WISP_NO_TENSOR;
     for (uint32_t i = 0; i < s->tensor_count; i++) {
-        wisp_tensor *t = &s->tensors[i];
-        const uint64_t bound = t->flags & WISP_TENSOR_KNOWN && t->kind == WISP_KIND_CONSTANT;
-        if (!bound) wisp_forget_tensor(s, i);
-        if (t->kind == WISP_KIND_CONSTANT || t->kind == WISP_KIND_STATE) wisp_measure(s, t); /* wisp_open bounded their sum */
+        const int kind = s->tensors[i].kind;
+        if (kind != WISP_KIND_CONSTANT && kind != WISP_KIND_STATE) wisp_forget_tensor(s, i);
     }
     for (uint32_t i = 0; i < s->node_count; i++) s->nodes[i].flags &= WISP_NODE_AT_RESIZE;
 }
