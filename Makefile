@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 C_SOURCES := $(shell find cbackend tests -name '*.[ch]' -o -name '*.def')
-BUILD_INPUTS := $(C_SOURCES) pyproject.toml CMakeLists.txt cbackend/CMakeLists.txt engine/emit_cffi.py
+BUILD_INPUTS := $(C_SOURCES) pyproject.toml CMakeLists.txt cbackend/CMakeLists.txt engine/emit_cffi.py converter/wisp_converter/opcodes.py
 
 .PHONY: demo test test-targets wheels lint format bench clean
 .DELETE_ON_ERROR:

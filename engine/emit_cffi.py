@@ -5,6 +5,7 @@ the kernel slots of kernels.h. usage: emit_cffi.py CBACKEND_FOLDER OUTPUT_FOLDER
 """
 # SPDX-License-Identifier: Apache-2.0
 import re
+import runpy
 import sys
 from pathlib import Path
 
@@ -18,8 +19,9 @@ def declarations(header: str) -> str:
 
 
 def operators(ops_def: str) -> dict:
-    """{code: name} from the OP(code, Name, parameters) lines."""
-    return {int(code): name for code, name in re.findall(r"^OP\((\d+), *(\w+),", ops_def, re.MULTILINE)}
+    """{code: name} of every operator, by the converter's parser: it is there when the package is built, not where it runs."""
+    parse = runpy.run_path(str(Path(__file__).parent.parent / "converter" / "wisp_converter" / "opcodes.py"))["parse"]
+    return {opcode.code: name for name, opcode in parse(ops_def).items()}
 
 
 def kernel_slots(kernels_h: str) -> list:

@@ -9,34 +9,39 @@ import numpy as np
 from .ir import Graph, Node, Value
 from .opcodes import opcodes, pack_parameters
 
-MAGIC, MAJOR, MINOR = 0x50534957, 1, 0
-SECTIONS = ("symbols", "tensors", "inputs", "outputs", "operators", "operands", "parameters", "strings", "metadata",
-            "weights")
-NO_TENSOR = 0xFFFFFFFF
-KIND_ACTIVATION, KIND_CONSTANT, KIND_SHAPE = range(3)
-LAYOUT_PLAIN, LAYOUT_GEMM_S8, LAYOUT_GEMM_F32, LAYOUT_DW_S8, LAYOUT_DW_F32, LAYOUT_CHANNELS = range(6)
-OPERATOR_AT_PREPARE = 1
-ALIGNMENT, PAGE = 64, 4096
+MAGIC, MAJOR, MINOR = 0x50534957, 1, 0  # minor: the lowest that can read what this writer writes
+SECTIONS = ("symbols", "tensors", "graphs", "states", "operators", "operands", "parameters", "strings", "metadata", "weights")
+"""Names of the sections by id."""
 
-SESSION_BYTES, SESSION_TENSOR_BYTES, SESSION_NODE_BYTES = 512, 88, 192
+NO_TENSOR = 0xFFFFFFFF
+KIND_ACTIVATION, KIND_CONSTANT, KIND_SHAPE, KIND_STATE = range(4)
+LAYOUT_PLAIN, LAYOUT_GEMM_S8, LAYOUT_GEMM_F32, LAYOUT_DW_S8, LAYOUT_DW_F32, LAYOUT_CHANNELS = range(6)
+TENSOR_TEXT, TENSOR_FULL_RANGE = 1, 2
+FILE_STATIC, SECTION_OPTIONAL, OPERATOR_AT_RESIZE = 1, 1, 1
+ALIGNMENT, PAGE = 64, 4096
 
 CHECKSUM = np.dtype([("a", "<u8"), ("b", "<u8")])
 HEADER = np.dtype([
     ("magic", "<u4"), ("major", "<u2"), ("minor", "<u2"), ("section_count", "<u4"), ("flags", "<u4"),
-    ("file_size", "<u8"), ("session_size", "<u8"), ("plan_size", "<u8"), ("scratch_size", "<u8"), ("shape_size", "<u8"),
-    ("source_sha256", "u1", 32), ("reserved", "<u8", 3), ("checksum", CHECKSUM)])
+    ("file_size", "<u8"), ("shared_size", "<u8"), ("plan_size", "<u8"), ("scratch_size", "<u8"), ("shape_size", "<u8"),
+    ("source_sha256", "u1", 32), ("state_size", "<u8"), ("reserved", "<u8", 2), ("checksum", CHECKSUM)])
 SECTION = np.dtype([("id", "<u4"), ("entry_size", "<u4"), ("offset", "<u8"), ("size", "<u8"), ("checksum", CHECKSUM),
-                    ("reserved", "<u8")])
+                    ("flags", "<u4"), ("reserved", "<u4")])
 TENSOR = np.dtype([
     ("name", "<u4"), ("dtype", "u1"), ("rank", "u1"), ("kind", "u1"), ("layout", "u1"), ("dims", "<i4", 8),
-    ("offset", "<u8"), ("size", "<u8"), ("scale", "<f4"), ("zero_point", "<i4"), ("reserved", "<u8")])
+    ("offset", "<u8"), ("size", "<u8"), ("scale", "<f4"), ("zero_point", "<i4"),
+    ("block", "<u4"), ("flags", "<u2"), ("ring", "<u2")])
+GRAPH = np.dtype([
+    ("first_operator", "<u4"), ("operator_count", "<u4"), ("operands", "<u4"), ("input_count", "<u4"),
+    ("output_count", "<u4"), ("name", "<u4"), ("reserved", "<u4", 2)])
+STATE = np.dtype([("tensor", "<u4"), ("next", "<u4"), ("initial", "<u4"), ("flags", "<u4")])
 OPERATOR = np.dtype([
-    ("code", "<u2"), ("input_count", "u1"), ("output_count", "u1"), ("name", "<u4"), ("operands", "<u4"),
-    ("parameters", "<u4"), ("parameter_count", "<u4"), ("flags", "<u4"), ("reserved", "<u8")])
+    ("code", "<u2"), ("flags", "<u2"), ("input_count", "<u2"), ("output_count", "<u2"), ("name", "<u4"),
+    ("operands", "<u4"), ("parameters", "<u4"), ("parameter_count", "<u4"), ("reserved", "<u8")])
 CHANNELS = np.dtype([("bias", "<i4", 16), ("bias_u8", "<i4", 16), ("shift", "<i4", 16), ("multiplier", "<i4", 16)])
 
-ENTRY_SIZES = {"symbols": 4, "tensors": TENSOR.itemsize, "inputs": 4, "outputs": 4, "operators": OPERATOR.itemsize,
-               "operands": 4, "parameters": 4, "strings": 1, "metadata": 1, "weights": 1}
+ENTRY_SIZES = {"tensors": TENSOR.itemsize, "graphs": GRAPH.itemsize, "states": STATE.itemsize, "operators": OPERATOR.itemsize,
+               "symbols": 4, "operands": 4, "parameters": 4, "strings": 1, "metadata": 1, "weights": 1}
 
 DTYPES = {np.dtype(n): code for n, code in (
     ("float32", 1), ("uint8", 2), ("int8", 3), ("uint16", 4), ("int16", 5), ("int32", 6), ("int64", 7), ("bool", 9),
@@ -44,15 +49,31 @@ DTYPES = {np.dtype(n): code for n, code in (
 """Element types and their numbers (those of ONNX's TensorProto.DataType)."""
 
 
+@dataclass(frozen=True)
+class State:
+    """A value that outlives a run: after a successful one `next`, a value of the model, is copied over `tensor`, which no
+    node computes. `initial`: a constant; None: zeros. All of one dtype and shape."""
+
+    tensor: Value
+    next: Value
+    initial: Value | None = None
+
+
 @dataclass
 class Plan:
-    """Where values live. Offsets are bytes; a value missing from `kinds` is an activation. See plan.py."""
+    """Where values live, see plan.py. Offsets are bytes: of activations from where they start, of values computed while
+    shapes are planned in shape memory, of states in the state. `is_static`: every activation has its place."""
 
     offsets: dict[Value, int] = field(default_factory=dict)
     shape_offsets: dict[Value, int] = field(default_factory=dict)
+    state_offsets: dict[Value, int] = field(default_factory=dict)
+    states: list[State] = field(default_factory=list)
     plan_size: int = 0
     scratch_size: int = 0
+    shared_size: int = 0
     shape_size: int = 0
+    state_size: int = 0
+    is_static: bool = False
 
 
 def round_up(n: int, to: int) -> int:
@@ -75,12 +96,6 @@ def checksum(data: bytes) -> tuple[int, int]:
     return int(a[0]), int(b[0])
 
 
-def session_size(tensor_count: int, node_count: int, shape_size: int) -> int:
-    """Bytes of wisp_session_size: the session itself, bound tensors, bound nodes, values computed at prepare."""
-    parts = (SESSION_BYTES, SESSION_TENSOR_BYTES * tensor_count, SESSION_NODE_BYTES * node_count, shape_size)
-    return sum(round_up(p, ALIGNMENT) for p in parts)
-
-
 def tensor_size(value: Value) -> int:
     """Bytes of a value; 0 while unknown. Packed constants count their stored bytes."""
     if value.data is not None:
@@ -90,21 +105,40 @@ def tensor_size(value: Value) -> int:
     return int(np.prod(value.shape, dtype=np.int64)) * value.dtype.itemsize
 
 
+def bodies(node: Node) -> list[Graph]:
+    """The graphs a node owns, in the order of its parameters."""
+    return [node.attrs[name] for name in opcodes()[node.op].graphs]
+
+
+def all_graphs(graph: Graph) -> list[Graph]:
+    """The graph and all graphs inside it; each comes behind the one that owns it."""
+    found = [graph]
+    for owner in found:  # grows on the way
+        found += [body for node in owner.nodes for body in bodies(node)]
+    return found
+
+
+def tensor_table(graph: Graph, states: list[State]) -> list[Value]:
+    """Every value once, in the order of the file: graph by graph in order of appearance, then what only states name."""
+    named = [v for state in states for v in (state.tensor, state.next, state.initial) if v is not None]
+    return list(dict.fromkeys([*(v for g in all_graphs(graph) for v in g.values()), *named]))
+
+
 def write(graph: Graph, plan: Plan, *, source_sha256: bytes = bytes(32), metadata: bytes = b"{}") -> bytes:
     """The file. The same graph, plan and metadata give the same bytes."""
     strings, symbols = _Strings(), _symbols(graph)
-    values = list(graph.values())
+    values = tensor_table(graph, plan.states)
     index = {v: i for i, v in enumerate(values)}
     weights, constant_offsets = _weights(values)
-    tensors = np.zeros(len(values), TENSOR)
+    tensors, inputs = np.zeros(len(values), TENSOR), set(graph.inputs)
     for entry, value in zip(tensors, values):
-        _fill_tensor(entry, value, strings, plan, constant_offsets, symbols if value in graph.inputs else {})
-    operators, operands, parameters = _operators(graph, plan, index, strings)
+        _fill_tensor(entry, value, strings, plan, constant_offsets, symbols if value in inputs else {})
+    graphs, operators, operands, parameters = _graphs(graph, plan, index, strings)
     contents = {
         "symbols": np.array([strings.add(s) for s in symbols], "<u4").tobytes(),
         "tensors": tensors.tobytes(),
-        "inputs": np.array([index[v] for v in graph.inputs], "<u4").tobytes(),
-        "outputs": np.array([index[v] for v in graph.outputs], "<u4").tobytes(),
+        "graphs": graphs.tobytes(),
+        "states": _states(plan, index).tobytes(),
         "operators": operators.tobytes(),
         "operands": np.array(operands, "<u4").tobytes(),
         "parameters": parameters,
@@ -114,29 +148,30 @@ def write(graph: Graph, plan: Plan, *, source_sha256: bytes = bytes(32), metadat
     }
     header = np.zeros((), HEADER)
     header["magic"], header["major"], header["minor"] = MAGIC, MAJOR, MINOR
-    header["session_size"] = session_size(len(values), len(graph.nodes), plan.shape_size)
-    header["plan_size"], header["scratch_size"] = plan.plan_size, plan.scratch_size
-    header["shape_size"] = plan.shape_size
+    header["flags"] = FILE_STATIC if plan.is_static else 0
+    for name in ("plan_size", "scratch_size", "shared_size", "shape_size", "state_size"):
+        header[name] = getattr(plan, name)
     header["source_sha256"] = np.frombuffer(source_sha256, np.uint8)
     return assemble(header, contents)
 
 
 def assemble(header: np.ndarray, contents: dict[str, bytes]) -> bytes:
-    """Lay the sections out and fill in sizes, offsets and checksums."""
-    table = np.zeros(len(SECTIONS), SECTION)
+    """Lay out the sections that hold something, and fill in sizes, offsets and checksums."""
+    present = [name for name in SECTIONS if contents[name]]
+    table = np.zeros(len(present), SECTION)
     position = HEADER.itemsize + table.nbytes
     body = []
-    for i, name in enumerate(SECTIONS):
+    for entry, name in zip(table, present):
         start = round_up(position, PAGE if name == "weights" else ALIGNMENT)
         content = contents[name]
-        table[i]["id"], table[i]["entry_size"] = i, ENTRY_SIZES[name]
-        table[i]["offset"], table[i]["size"] = start, len(content)
-        table[i]["checksum"] = checksum(content)
+        entry["id"], entry["entry_size"] = SECTIONS.index(name), ENTRY_SIZES[name]
+        entry["offset"], entry["size"] = start, len(content)
+        entry["checksum"] = checksum(content)
         body += [bytes(start - position), content]
         position = start + len(content)
     size = round_up(position, ALIGNMENT)
     body.append(bytes(size - position))
-    header["section_count"], header["file_size"] = len(SECTIONS), size
+    header["section_count"], header["file_size"] = len(table), size
     header["checksum"] = (0, 0)
     header["checksum"] = checksum(header.tobytes() + table.tobytes())
     return b"".join([header.tobytes(), table.tobytes(), *body])
@@ -186,30 +221,45 @@ def _fill_tensor(entry, value: Value, strings: _Strings, plan: Plan, constants: 
     entry["dims"][:len(dims)] = [d if isinstance(d, int) else -1 - symbols[d] if d in symbols else -1 for d in dims]
     entry["size"] = tensor_size(value)
     entry["scale"], entry["zero_point"] = value.scale, value.zero_point
+    if value.layout in (LAYOUT_GEMM_S8, LAYOUT_DW_S8) and (value.data == -128).any():
+        entry["flags"] = TENSOR_FULL_RANGE
     if value.data is not None:
         entry["kind"], entry["offset"] = KIND_CONSTANT, constants[value]
     elif value in plan.shape_offsets:
         entry["kind"], entry["offset"] = KIND_SHAPE, plan.shape_offsets[value]
+    elif value in plan.state_offsets:
+        entry["kind"], entry["offset"] = KIND_STATE, plan.state_offsets[value]
     else:
         entry["kind"], entry["offset"] = KIND_ACTIVATION, plan.offsets.get(value, 0)
 
 
-def _operators(graph: Graph, plan: Plan, index: dict[Value, int], strings: _Strings):
-    operators, operands = np.zeros(len(graph.nodes), OPERATOR), []
-    parameters, shared = bytearray(), {}
-    for entry, node in zip(operators, graph.nodes):
-        words = pack_parameters(node.op, node.attrs)
-        if words not in shared:
-            shared[words] = len(parameters) // 4
-            parameters += words
-        entry["code"], entry["name"] = opcodes()[node.op].code, strings.add(node.name)
-        entry["input_count"], entry["output_count"] = len(node.inputs), len(node.outputs)
-        entry["operands"], entry["parameters"] = len(operands), shared[words]
-        entry["parameter_count"] = len(words) // 4
-        entry["flags"] = OPERATOR_AT_PREPARE if _at_prepare(node, plan) else 0
-        operands += [NO_TENSOR if v is None else index[v] for v in (*node.inputs, *node.outputs)]
-    return operators, operands, bytes(parameters)
+def _graphs(graph: Graph, plan: Plan, index: dict[Value, int], strings: _Strings):
+    """The graph and operator tables, the operands and the parameters."""
+    graphs = all_graphs(graph)
+    place = {id(g): i for i, g in enumerate(graphs)}
+    table, operators = np.zeros(len(graphs), GRAPH), np.zeros(sum(len(g.nodes) for g in graphs), OPERATOR)
+    operands: list[int] = []
+    parameters, shared = bytearray(), {b"": 0}
+    done = 0
+    for row, one in zip(table, graphs):
+        row["first_operator"], row["operator_count"] = done, len(one.nodes)
+        for entry, node in zip(operators[done:], one.nodes):
+            words = pack_parameters(node.op, node.attrs, lambda g: place[id(g)])
+            if words not in shared:
+                shared[words] = len(parameters) // 4
+                parameters += words
+            entry["code"], entry["name"] = opcodes()[node.op].code, strings.add(node.name)
+            entry["flags"] = OPERATOR_AT_RESIZE if any(v in plan.shape_offsets for v in node.outputs) else 0
+            entry["input_count"], entry["output_count"] = len(node.inputs), len(node.outputs)
+            entry["operands"], entry["parameters"] = len(operands), shared[words]
+            entry["parameter_count"] = len(words) // 4
+            operands += [NO_TENSOR if v is None else index[v] for v in (*node.inputs, *node.outputs)]
+        done += len(one.nodes)
+        row["operands"], row["input_count"], row["output_count"] = len(operands), len(one.inputs), len(one.outputs)
+        operands += [index[v] for v in (*one.inputs, *one.outputs)]
+    return table, operators, operands, bytes(parameters)
 
 
-def _at_prepare(node: Node, plan: Plan) -> bool:
-    return any(v in plan.shape_offsets for v in node.outputs)
+def _states(plan: Plan, index: dict[Value, int]) -> np.ndarray:
+    rows = [(index[s.tensor], index[s.next], NO_TENSOR if s.initial is None else index[s.initial], 0) for s in plan.states]
+    return np.array(rows, STATE)

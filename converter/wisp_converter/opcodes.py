@@ -1,16 +1,20 @@
-"""The instruction set, read from ops.def: every operator's code and parameter words."""
+"""The instruction set, read from ops.def: every operator's code, traits and parameter words. The build reads it through this too.
+
+Imports the standard library only: emit_cffi.py runs it where nothing else is installed yet.
+"""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
 import math
 import re
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-_LINE = re.compile(r"^OP\((\d+),\s*(\w+),\s*(.*)\)\s*$", re.MULTILINE)
-_PARAMETER = re.compile(r"([IFA])\((\w+)\)")
+_ENTRY = re.compile(r"^OP\((\d+),\s*(\w+),\s*([\w\s|]+),\s*(NONE|[IFVG]\(\w+\)(?:\s*[IFVG]\(\w+\))*)\)\s*$", re.MULTILINE)
+_PARAMETER = re.compile(r"([IFVG])\((\w+)\)")
 
 MAX_RANK = 8
 
@@ -20,11 +24,17 @@ DEFAULTS = {"min": -math.inf, "max": math.inf, "lo": -128, "hi": 127}
 
 @dataclass(frozen=True)
 class Opcode:
-    """One line of ops.def. `params` are (kind, name): I an int32 word, F a float word, A eight int32 words."""
+    """One entry of ops.def. `params` are (kind, name): I an int32, F a float, V int32s of any number, G a graph."""
 
     code: int
     name: str
     params: tuple[tuple[str, str], ...]
+    traits: frozenset[str]
+
+    @property
+    def graphs(self) -> tuple[str, ...]:
+        """The names of the parameters that are graphs."""
+        return tuple(name for kind, name in self.params if kind == "G")
 
 
 def ops_def() -> Path:
@@ -37,8 +47,9 @@ def ops_def() -> Path:
 def parse(text: str) -> dict[str, Opcode]:
     """The operators of a text in the form of ops.def, by name."""
     table = {}
-    for code, name, params in _LINE.findall(text):
-        table[name] = Opcode(int(code), name, tuple(_PARAMETER.findall(params)))
+    for code, name, traits, params in _ENTRY.findall(text):
+        names = frozenset(t.strip() for t in traits.split("|")) - {"0"}
+        table[name] = Opcode(int(code), name, tuple(_PARAMETER.findall(params)), names)
     return table
 
 
@@ -48,20 +59,27 @@ def opcodes() -> dict[str, Opcode]:
     return parse(ops_def().read_text(encoding="utf-8"))
 
 
-def pack_parameters(op: str, attrs: dict) -> bytes:
-    """The parameter words of one node, little-endian. Operators without parameters have one unused word."""
+def has_trait(op: str, trait: str) -> bool:
+    """Whether ops.def gives operator `op` this trait."""
+    return trait in opcodes()[op].traits
+
+
+def pack_parameters(op: str, attrs: dict, graph_index: Callable[[object], int] | None = None) -> bytes:
+    """The parameter words of one node, little-endian: one for each I, F and G, two for each V (count, and where its values
+    start among these words), then the values of all V. `graph_index` gives the index in the file of a graph in `attrs`."""
     opcode = opcodes()[op]
     unknown = set(attrs) - {name for _, name in opcode.params}
     if unknown:
         raise KeyError(f"{op} has no parameter {', '.join(sorted(unknown))} in ops.def")
-    words = b"".join(_pack(kind, attrs.get(name, DEFAULTS.get(name, 0))) for kind, name in opcode.params)
-    return words or bytes(4)
-
-
-def _pack(kind: str, value) -> bytes:
-    if kind == "F":
-        return struct.pack("<f", value)
-    if kind == "I":
-        return struct.pack("<i", int(value))
-    items = [int(v) for v in value] if value else []
-    return struct.pack("<8i", *items, *[0] * (MAX_RANK - len(items)))
+    fixed = sum(2 if kind == "V" else 1 for kind, _ in opcode.params)
+    words, arrays = [], []
+    for kind, name in opcode.params:
+        value = attrs.get(name, () if kind == "V" else DEFAULTS.get(name, 0))
+        if kind == "V":
+            words.append(struct.pack("<2I", len(value), fixed + len(arrays)))
+            arrays += [int(v) for v in value]
+        elif kind == "G":
+            words.append(struct.pack("<I", graph_index(value)))
+        else:
+            words.append(struct.pack("<f", value) if kind == "F" else struct.pack("<i", int(value)))
+    return b"".join(words) + struct.pack(f"<{len(arrays)}i", *arrays)

@@ -1,8 +1,18 @@
 """The memory plan: where every activation lives in the arena, chosen once so that the runtime has nothing to decide.
 
-Values that may share memory form a buffer: a Reshape and its input, an in-place operator and its input, the parts
-of a Concat along the outermost axis inside its result. A buffer lives from its first write to its last read; buffers
-alive at the same time must not overlap. Placing them is bin packing: several greedy orders are tried, the best kept.
+  arena = state | shared scratch | threads x scratch | activations
+
+Values that use the same memory form a buffer. Which do follows from the traits of ops.def by one rule, the runtime's too:
+
+  alias(y), the input whose buffer output 0 of a node uses:
+    VIEW      input 0, if it is an activation;
+    IN_PLACE  an input that dies here (all values in its buffer do) and has as many bytes and elements as y: with ELEMENTWISE
+              the first such input, else input 0, if no other input is in that buffer;
+    never     where y is carried around a loop, or is the next value of a state: those are swapped or copied.
+
+The parts of a JOINS operator along the outermost axis lie inside its result, where that harms nobody. A buffer lives from its
+first write to its last read; buffers alive at the same time must not overlap. Placing them is bin packing: several greedy
+orders are tried, the best kept.
 """
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -11,23 +21,23 @@ import bisect
 from dataclasses import dataclass, field
 
 from . import ops
-from .format import ALIGNMENT, Plan, round_up, tensor_size
+from .format import ALIGNMENT, Plan, State, all_graphs, bodies, round_up, tensor_size, tensor_table
 from .ir import Graph, Node, Value
-from .opcodes import opcodes
+from .opcodes import has_trait
 
-# Operators that compute the same bytes in the same order: output 0 may be input 0.
-VIEWS = {"Reshape", "Identity", "Squeeze", "Unsqueeze", "Flatten"}
-MAX_SHAPE_VALUE = 4096  # bytes of a value computed at prepare
+MAX_SHAPE_VALUE = 4096  # bytes of a value computed while shapes are planned
 
 
 @dataclass(eq=False)
 class Buffer:
-    """Memory shared by values: `members` are (value, offset within the buffer)."""
+    """Memory shared by values: `members` are (value, offset within the buffer). `writes`: when nodes write the first member's
+    place, ascending; views do not count."""
 
     size: int
     start: int
     end: int
     members: list[tuple[Value, int]] = field(default_factory=list)
+    writes: list[int] = field(default_factory=list)
     offset: int = 0
 
 
@@ -36,30 +46,34 @@ class Planned(Plan):
     """A plan and how good it is: `lower_bound` is the most bytes alive at any one time."""
 
     lower_bound: int = 0
-    is_dynamic: bool = False
 
     def describe(self, threads: int = 1) -> str:
         shape = f", {self.shape_size} for shapes" if self.shape_size else ""
-        if self.is_dynamic:
+        if not self.is_static:
             return f"memory: planned at load (dynamic shapes){shape}"
-        arena = self.plan_size + threads * self.scratch_size
+        arena = self.state_size + self.shared_size + threads * self.scratch_size + self.plan_size
         return (f"memory: activations {self.plan_size} bytes (lower bound {self.lower_bound}), scratch "
                 f"{self.scratch_size} per thread, arena {arena} with {threads} thread{'s' if threads > 1 else ''}{shape}")
 
 
-def plan_memory(graph: Graph) -> Planned:
-    """Offsets for all activations, or for shape values only if some shape is dynamic."""
-    plan = Planned()
-    plan.shape_offsets, plan.shape_size = _place_shape_values(shape_values(graph))
-    activations = [v for v in graph.values() if v.data is None and v not in plan.shape_offsets]
-    if any(not v.is_static for v in activations):
-        plan.is_dynamic = True
+def plan_memory(graph: Graph, states: list[State] | tuple[State, ...] = ()) -> Planned:
+    """Offsets for all activations, or for shape values and states only if some shape is dynamic."""
+    plan = Planned(states=list(states))
+    plan.shape_offsets, plan.shape_size = _place_in_turn(shape_values(graph), 8)
+    values, kept = tensor_table(graph, plan.states), {s.tensor for s in states}
+    plan.state_offsets, plan.state_size = _place_in_turn([v for v in values if v in kept], ALIGNMENT)
+    activations = [v for v in values if v.data is None and v not in plan.shape_offsets and v not in kept]
+    plan.is_static = all(v.is_static for v in activations)
+    if not plan.is_static:
         return plan
-    plan.scratch_size = max((scratch(node) for node in graph.nodes), default=0)
-    tries = [_place_all(_make_buffers(graph, plan.shape_offsets, join)) for join in (True, False)]
+    plan.scratch_size = max((scratch(node) for g in all_graphs(graph) for node in g.nodes), default=0)
+    life = Life(graph, plan.states)
+    joined, apart = (_make_buffers(life, plan.shape_offsets, join) for join in (True, False))
+    plan.plan_size = _place_all(joined)
+    plan.lower_bound, buffers = lower_bound(joined), joined
     # At equal peaks joined buffers win: they save the copies.
-    plan.plan_size, buffers = min(tries, key=lambda t: t[0])
-    plan.lower_bound = lower_bound(buffers)
+    if lower_bound(apart) < plan.plan_size and (size := _place_all(apart)) < plan.plan_size:
+        plan.plan_size, plan.lower_bound, buffers = size, lower_bound(apart), apart
     plan.offsets = {value: b.offset + inner for b in buffers for value, inner in b.members}
     return plan
 
@@ -71,101 +85,155 @@ def scratch(node: Node) -> int:
 
 
 def shape_values(graph: Graph, keep: list[Value] | tuple[Value, ...] | None = None) -> list[Value]:
-    """Values known once the shapes are: computed only from Shape or Size results and constants, small, of static
-    shape. Their nodes run at prepare. Values in `keep` (default: the graph outputs) stay activations."""
+    """Values known once the shapes are: computed only from operators with DIMS and constants, small, of static
+    shape. Their nodes run while shapes are planned. Values in `keep` (default: the graph outputs) stay activations."""
     known: dict[Value, None] = {}
     outputs = set(graph.outputs if keep is None else keep)
     for node in graph.nodes:
         results = [v for v in node.outputs if v is not None]
-        reads_shape = node.op in ("Shape", "Size")
         inputs = [v for v in node.inputs if v is not None]
         from_shape = any(v in known for v in inputs) and all(v in known or v.data is not None for v in inputs)
         small = all(v.is_static and tensor_size(v) <= MAX_SHAPE_VALUE and v not in outputs for v in results)
-        if (reads_shape or from_shape) and small and not scratch(node):
+        if (has_trait(node.op, "DIMS") or from_shape) and small and not bodies(node) and not scratch(node):
             known.update(dict.fromkeys(results))
     return list(known)
 
 
-def _place_shape_values(values: list[Value]) -> tuple[dict[Value, int], int]:
+def _place_in_turn(values: list[Value], alignment: int) -> tuple[dict[Value, int], int]:
+    """Offsets of values one behind the other, and the bytes of all."""
     offsets, size = {}, 0
     for value in values:
         offsets[value] = size
-        size += round_up(tensor_size(value), 8)
+        size += round_up(tensor_size(value), alignment)
     return offsets, size
+
+
+# ---- time
+
+
+class Life:
+    """When values live. Time is the walk "node, then its bodies, then its end"; without graphs inside, a node's index.
+
+    `spans`: first and last time of every activation. Inputs start at -1, outputs end after the last node; what a body reads
+    from outside lives to the end of the body's owner; inputs and outputs of a body that takes inputs (a loop's: it runs many
+    times) live as long as the owner. `steps`: (node, its end) in order. `apart`: values that share no buffer, see above.
+    """
+
+    def __init__(self, graph: Graph, states: list[State] | tuple[State, ...] = ()) -> None:
+        self.graph = graph
+        self.spans: dict[Value, list[int]] = {v: [-1, -1] for v in graph.inputs}
+        self.steps: list[tuple[Node, int]] = []
+        self.apart = {s.next for s in states}
+        end = self._walk(graph, 0)[0]
+        for state in states:
+            self.spans[state.next][1] = end
+
+    def _walk(self, graph: Graph, now: int) -> tuple[int, list[Value]]:
+        """From time `now` on: the time behind the graph's last node, and what it read from outside."""
+        own, outside = set(graph.inputs), []
+
+        def read(values: list[Value], time: int) -> None:
+            for value in values:
+                if value in own:
+                    self.spans[value][1] = max(self.spans[value][1], time)
+                else:
+                    outside.append(value)
+
+        for node in graph.nodes:
+            begin, reads = now, [v for v in node.inputs if v is not None and v.data is None]
+            for body in bodies(node):
+                self.spans.update((v, [begin, begin]) for v in body.inputs)
+                now, captured = self._walk(body, now + 1)
+                reads += captured
+            now += bool(bodies(node))
+            for body in bodies(node):
+                if body.inputs:
+                    self.spans.update((v, [begin, now]) for v in (*body.inputs, *body.outputs))
+                    self.apart.update(body.outputs)
+            read(reads, now)
+            results = [v for v in node.outputs if v is not None]
+            self.spans.update((v, [begin, now]) for v in results)
+            own.update(results)
+            self.steps.append((node, now))
+            now += 1
+        read(graph.outputs, now)
+        return now, outside
+
+
+def lifetimes(graph: Graph) -> dict[Value, list[int]]:
+    """First and last time of every activation."""
+    return Life(graph).spans
 
 
 # ---- buffers
 
 
-def lifetimes(graph: Graph) -> dict[Value, list[int]]:
-    """First and last node index of every activation. Inputs start at -1, outputs end after the last node."""
-    lives = {v: [-1, -1] for v in graph.inputs}
-    for i, node in enumerate(graph.nodes):
-        for value in node.inputs:
-            if value is not None and value.data is None:
-                lives[value][1] = i
-        for value in node.outputs:
-            if value is not None:
-                lives[value] = [i, i]
-    for value in graph.outputs:
-        lives[value][1] = len(graph.nodes)
-    return lives
+def _make_buffers(life: Life, skip: dict[Value, int], join: bool) -> list[Buffer]:
+    """Buffers by the alias rule; then, with `join`, the parts of joined results inside these."""
+    home: dict[Value, Buffer] = {}
 
+    def put(value: Value, buffer: Buffer | None) -> None:
+        start, end = life.spans[value]
+        buffer = buffer or Buffer(round_up(tensor_size(value), ALIGNMENT), start, end)
+        buffer.members.append((value, 0))
+        buffer.start, buffer.end = min(buffer.start, start), max(buffer.end, end)
+        home[value] = buffer
 
-def _make_buffers(graph: Graph, skip: dict[Value, int], join: bool) -> list[Buffer]:
-    lives, owner = lifetimes(graph), {}
-    in_place, joins = _family_set("IN_PLACE"), _family_set("JOINS") if join else frozenset()
-
-    def put(value: Value, buffer: Buffer, offset: int) -> None:
-        buffer.members.append((value, offset))
-        buffer.start, buffer.end = min(buffer.start, lives[value][0]), max(buffer.end, lives[value][1])
-        owner[value] = buffer, offset
-
-    for value in graph.inputs:
-        put(value, Buffer(round_up(tensor_size(value), ALIGNMENT), *lives[value]), 0)
-    for i, node in enumerate(graph.nodes):
+    for value in life.graph.inputs:
+        put(value, None)
+    for node, now in life.steps:
+        for body in bodies(node):
+            for value in body.inputs:
+                put(value, None)
         for k, value in enumerate(node.outputs):
-            if value is None or value in skip:
-                continue
-            shared = _shared_place(node, value, i, owner, lives, in_place) if k == 0 else None
-            if shared is None:
-                shared = Buffer(round_up(tensor_size(value), ALIGNMENT), *lives[value]), 0
-            put(value, *shared)
-        if node.op in joins and node.outputs[0] in owner:
-            _join(node, owner)
-    return list(dict.fromkeys(buffer for buffer, _ in owner.values()))
+            if value is not None and value not in skip:
+                source = alias(node, now, home, life.apart) if k == 0 else None
+                put(value, home[source] if source else None)
+                if source is None or not has_trait(node.op, "VIEW"):
+                    home[value].writes.append(now)
+    if join:
+        owner = {value: (buffer, 0) for value, buffer in home.items()}
+        for node, now in life.steps:
+            if has_trait(node.op, "JOINS") and node.outputs[0] in owner:
+                _join(node, now, owner, life.apart)
+        return list(dict.fromkeys(buffer for buffer, _ in owner.values()))
+    return list(dict.fromkeys(home.values()))
 
 
-def _shared_place(node: Node, value: Value, i: int, owner: dict, lives: dict, in_place: frozenset):
-    """(buffer, offset) of an input that output 0 may take over, or None."""
-    if node.op in VIEWS:
-        source = node.inputs[0]
-        return owner.get(source) if source is not None and tensor_size(source) == tensor_size(value) else None
-    if node.op not in in_place:
+def alias(node: Node, now: int, home: dict[Value, Buffer], apart: set[Value]) -> Value | None:
+    """The input whose buffer output 0 uses, or None: the rule at the top of this file."""
+    y, first = node.outputs[0], node.inputs[0] if node.inputs else None
+    if y in apart:
         return None
-    # Only element-wise operators read all their inputs at the place they write; others just the first.
-    elementwise = 20 <= opcodes()[node.op].code < 60
-    for source in node.inputs if elementwise else node.inputs[:1]:
-        if source in owner and tensor_size(source) == tensor_size(value) and source.shape == value.shape:
-            buffer, offset = owner[source]
-            end = offset + tensor_size(source)
-            if all(lives[v][1] <= i for v, at in buffer.members if at < end and offset < at + tensor_size(v)):
-                return buffer, offset
+    if has_trait(node.op, "VIEW"):
+        return first if first in home else None
+    if not has_trait(node.op, "IN_PLACE"):
+        return None
+    elementwise = has_trait(node.op, "ELEMENTWISE")
+    for x in node.inputs if elementwise else [first]:
+        if x in home and home[x].end <= now and tensor_size(x) == tensor_size(y) and x.dtype.itemsize == y.dtype.itemsize:
+            if elementwise or all(home.get(v) is not home[x] for v in node.inputs[1:]):
+                return x
     return None
 
 
-def _join(node: Node, owner: dict) -> None:
-    """Place the inputs of a Concat along the outermost axis inside its output, where they own their buffer."""
+def _join(node: Node, now: int, owner: dict[Value, tuple[Buffer, int]], apart: set[Value]) -> None:
+    """Place the inputs of a Concat along the outermost axis inside its output, where they own their buffer, nothing writes
+    them later, and nothing writes over the output in place while they are still read."""
     output = node.outputs[0]
     axis = node.attrs.get("axis", 0) % max(len(output.shape), 1)
     target, at = owner[output]
-    if any(d != 1 for d in output.shape[:axis]) or len(set(map(id, node.inputs))) < len(node.inputs):
+    if any(d != 1 for d in output.shape[:axis]) or len(set(map(id, node.inputs))) < len(node.inputs) or output in apart:
         return
+    later = bisect.bisect_right(target.writes, now)
+    limit = target.writes[later] if later < len(target.writes) else None
     for source in node.inputs:
         size = tensor_size(source)
         if source in owner and at % ALIGNMENT == 0 and size:
             buffer, offset = owner[source]
-            if buffer is not target and offset == 0 and buffer.size == round_up(size, ALIGNMENT):
+            whole = buffer is not target and offset == 0 and buffer.size == round_up(size, ALIGNMENT)
+            unharmed = (not buffer.writes or buffer.writes[-1] <= now) and (limit is None or buffer.end < limit)
+            if whole and unharmed and not any(v in apart for v, _ in buffer.members):
                 for value, inner in buffer.members:
                     owner[value] = target, at + inner
                     target.members.append((value, at + inner))
@@ -173,17 +241,16 @@ def _join(node: Node, owner: dict) -> None:
         at += size
 
 
-def _family_set(name: str) -> frozenset:
-    return frozenset().union(*(vars(m).get(name, ()) for m in ops._modules()))
-
-
 # ---- placing
 
 
 def lower_bound(buffers: list[Buffer]) -> int:
     """The most bytes alive at any one time: no plan of these buffers can be smaller."""
-    times = sorted({b.start for b in buffers})
-    return max((sum(b.size for b in buffers if b.start <= t <= b.end) for t in times), default=0)
+    alive = most = 0
+    for _, change in sorted([(b.start, b.size) for b in buffers] + [(b.end + 0.5, -b.size) for b in buffers]):
+        alive += change
+        most = max(most, alive)
+    return most
 
 
 ORDERS = (
@@ -195,29 +262,44 @@ ORDERS = (
 )
 
 
-def _place_all(buffers: list[Buffer]) -> tuple[int, list[Buffer]]:
-    """Place the buffers in each order, keep the smallest peak, and write its offsets into the buffers."""
-    results = [_place(sorted(buffers, key=order)) for order in ORDERS]
-    peak, offsets = min(results, key=lambda r: r[0])
-    for buffer in buffers:
-        buffer.offset = offsets[buffer]
-    return peak, buffers
+def _place_all(buffers: list[Buffer]) -> int:
+    """Place the buffers in each order, keep the smallest peak and return it; its offsets go into the buffers."""
+    near, least = _neighbours(buffers), lower_bound(buffers)
+    peak, best = None, []
+    for order in ORDERS:
+        offsets = _place(buffers, near, sorted(range(len(buffers)), key=lambda i: order(buffers[i])))
+        size = max((o + b.size for o, b in zip(offsets, buffers)), default=0)
+        if peak is None or size < peak:
+            peak, best = size, offsets
+        if peak == least:
+            break
+    for buffer, offset in zip(buffers, best):
+        buffer.offset = offset
+    return peak
 
 
-def _place(ordered: list[Buffer]) -> tuple[int, dict[Buffer, int]]:
+def _neighbours(buffers: list[Buffer]) -> list[list[int]]:
+    """For each buffer those that are alive with it at some time: one walk through time, so that few are looked at."""
+    near: list[list[int]] = [[] for _ in buffers]
+    alive: list[int] = []
+    for i in sorted(range(len(buffers)), key=lambda i: buffers[i].start):
+        alive = [j for j in alive if buffers[j].end >= buffers[i].start]
+        for j in alive:
+            near[i].append(j)
+            near[j].append(i)
+        alive.append(i)
+    return near
+
+
+def _place(buffers: list[Buffer], near: list[list[int]], order: list[int]) -> list[int]:
     """Best fit: each buffer into the tightest gap between those placed that are alive with it."""
-    placed: list[tuple[int, int, int, int, Buffer]] = []  # sorted by offset
-    offsets, peak = {}, 0
-    for n, buffer in enumerate(ordered):
-        best, best_waste, cursor = None, None, 0
-        for offset, _, start, end, other in placed:
-            if end < buffer.start or start > buffer.end:
-                continue
+    offsets = [-1] * len(buffers)
+    for i in order:
+        size, best, best_waste, cursor = buffers[i].size, None, 0, 0
+        for offset, j in sorted((offsets[j], j) for j in near[i] if offsets[j] >= 0):
             gap = offset - cursor
-            if gap >= buffer.size and (best_waste is None or gap - buffer.size < best_waste):
-                best, best_waste = cursor, gap - buffer.size
-            cursor = max(cursor, offset + other.size)
-        offsets[buffer] = cursor if best is None else best
-        peak = max(peak, offsets[buffer] + buffer.size)
-        bisect.insort(placed, (offsets[buffer], n, buffer.start, buffer.end, buffer))
-    return peak, offsets
+            if gap >= size and (best is None or gap - size < best_waste):
+                best, best_waste = cursor, gap - size
+            cursor = max(cursor, offset + buffers[j].size)
+        offsets[i] = cursor if best is None else best
+    return offsets

@@ -2,8 +2,8 @@
 
 A family module says how its operators quantize:
   quantize_NAME(q, node)   writes the int8 form through q.emit, or calls q.refuse(reason);
-  SAME_SCALE               operators that move values: int8 in, int8 out, one scale for both;
   UNARY_TABLE              {operator: function(x, attrs)}: any chain of them becomes one Lookup.
+Operators with the trait MOVES are int8 in, int8 out, one scale for both.
 Everything else stays float; `quantize_int8` reports what and why.
 """
 # SPDX-License-Identifier: Apache-2.0
@@ -17,7 +17,7 @@ import numpy as np
 from . import ops, qmath
 from .calibrate import Calibration
 from .ir import Graph, Node, Value, constant
-from .opcodes import opcodes
+from .opcodes import has_trait
 from .passes import merge_common, remove_dead
 from .verify_graph import verify_graph
 
@@ -58,7 +58,7 @@ class Rewriter:
     def __init__(self, graph: Graph, seen: Calibration, reasons: dict[int, str]) -> None:
         self.graph, self.ranges, self.means, self.reasons = graph, seen.ranges, seen.means, reasons
         self.users, self.producers, self.outputs = graph.users(), graph.producers(), set(graph.outputs)
-        self.same_scale, self.tables = _union("SAME_SCALE"), _tables()
+        self.tables = _tables()
         self.chosen = self.choose()
         self.parents: dict[Value, Value] = {}
         self.share_scales()
@@ -128,7 +128,7 @@ class Rewriter:
         activations = [v for v in (*self.data_inputs(node), *node.outputs) if v is not None]
         if not any(v.dtype == FLOAT for v in node.outputs if v is not None):
             reason = "its result is not f32"
-        elif not (ops.find(f"quantize_{node.op}") or node.op in self.same_scale or node.op in self.tables):
+        elif not (ops.find(f"quantize_{node.op}") or has_trait(node.op, "MOVES") or node.op in self.tables):
             reason = "the operator has no int8 form"
         elif any(v.dtype != FLOAT for v in activations):
             reason = "an operand is not f32"
@@ -139,7 +139,7 @@ class Rewriter:
         return reason is None
 
     def is_follower(self, node: Node) -> bool:
-        return node.op in self.same_scale or node.op in self.tables or 20 <= opcodes()[node.op].code < 60
+        return has_trait(node.op, "MOVES") or node.op in self.tables or has_trait(node.op, "ELEMENTWISE")
 
     def pays(self, node: Node, chosen: set[int]) -> bool:
         """A cheap node follows its neighbours: when all inputs come in int8, or all readers want it so and moving it
@@ -149,11 +149,11 @@ class Rewriter:
             return True
         readers = [r for v in node.outputs for r in self.users.get(v, ())]
         wanted = bool(readers) and all(id(r) in chosen for r in readers) and not any(v in self.outputs for v in node.outputs)
-        return wanted and (node.op in self.same_scale or any(s is not None and id(s) in chosen for s in sources))
+        return wanted and (has_trait(node.op, "MOVES") or any(s is not None and id(s) in chosen for s in sources))
 
     def data_inputs(self, node: Node) -> list[Value]:
         """The inputs that would be int8: of a table or mover its activations, otherwise all but weights and bias."""
-        if node.op in ("Concat",) or (node.op not in self.same_scale and 20 <= opcodes()[node.op].code < 60):
+        if has_trait(node.op, "JOINS") or has_trait(node.op, "ELEMENTWISE"):
             return [v for v in node.inputs if v is not None]
         return [v for v in node.inputs[:1] if v is not None] if node.op != "MatMul" else node.inputs[:2]
 
@@ -174,7 +174,7 @@ class Rewriter:
     def share_scales(self) -> None:
         """One scale for the inputs and outputs of every int8 node that only moves values."""
         for node in self.graph.nodes:
-            if id(node) in self.chosen and node.op in self.same_scale:
+            if id(node) in self.chosen and has_trait(node.op, "MOVES"):
                 first, *others = [v for v in (*self.data_inputs(node), *node.outputs) if v is not None]
                 for value in others:
                     self.parents.setdefault(value, value)
@@ -191,7 +191,7 @@ class Rewriter:
 
     def is_moved(self, value: Value) -> bool:
         node = self.producers.get(value)
-        return node is not None and id(node) in self.chosen and node.op in self.same_scale
+        return node is not None and id(node) in self.chosen and has_trait(node.op, "MOVES")
 
     def new_int8(self, value: Value) -> Value:
         scale, zero = self.scale(value)
@@ -316,10 +316,6 @@ def affine(low: float, high: float) -> tuple[float, int]:
     if high == low:
         return 1.0, 0
     return scale, int(np.clip(round(-128 - low / scale), -128, 127))
-
-
-def _union(name: str) -> frozenset:
-    return frozenset().union(*(vars(m).get(name, ()) for m in ops._modules()))
 
 
 def _tables() -> dict:

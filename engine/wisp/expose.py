@@ -6,45 +6,44 @@ The plan is dropped, so the runtime makes one in which no value is overwritten b
 from __future__ import annotations
 
 import struct
+from types import SimpleNamespace
 
-from .file import File, checksum, read
+from .file import GRAPH, HEADER, KINDS, SECTION, SECTIONS, TENSOR, File, checksum, read, sections
 
-_HEADER_BYTES, _SECTION_BYTES, _TENSOR_BYTES = 128, 48, 72
-_PLAN_SIZE, _HEADER_SUM = 32, 112  # offsets in the header
-_OUTPUTS, _TENSORS = 3, 1  # section numbers
+_ACTIVATION, _WEIGHTS = KINDS.index("activation"), SECTIONS.index("weights")
 
 
 def expose(data: bytes) -> tuple[bytes, File]:
-    """The changed file, and what the original holds. Raises BadFileError."""
-    file = read(data)
-    output = bytearray(data)
-    wanted = [file.tensors.index(t) for t in file.outputs]
-    made = {id(t) for o in file.operators for t in o.outputs if t is not None}
-    wanted += [i for i, t in enumerate(file.tensors) if t.kind == "activation" and id(t) in made and i not in wanted]
-    # the longer output section moves to the end, where there is room; sections must stay in order, so all later ones
-    # are rebuilt behind it
-    sections = [list(struct.unpack_from("<II5Q", data, _HEADER_BYTES + i * _SECTION_BYTES)) for i in range(10)]
-    contents = [data[s[2] : s[2] + s[3]] for s in sections]
-    contents[_OUTPUTS] = struct.pack(f"<{len(wanted)}I", *wanted)
-    contents[_TENSORS] = _without_offsets(contents[_TENSORS])
-    del output[_HEADER_BYTES + 10 * _SECTION_BYTES :]
-    for i, content in enumerate(contents):
-        output += bytes(-len(output) % (4096 if i == 9 else 64))
-        struct.pack_into("<II5Q", output, _HEADER_BYTES + i * _SECTION_BYTES, i, sections[i][1], len(output), len(content),
-                         *checksum(content), 0)
+    """The changed file, and what the original holds. Raises BadFileError. Values inside loops and branches stay hidden."""
+    file, (_, table) = read(data), sections(data)
+    contents = {e.id: bytearray(data[e.offset : e.offset + e.size]) for e in table}
+    graphs, operands, tensors = (contents[SECTIONS.index(name)] for name in ("graphs", "operands", "tensors"))
+    wanted = list(dict.fromkeys([*file.outputs, *_computed(file)]))
+    index = {id(t): i for i, t in enumerate(file.tensors)}
+    interface = [index[id(t)] for t in [*file.inputs, *wanted]]
+    GRAPH.put(graphs, 0, operands=len(operands) // 4, output_count=len(wanted))
+    operands += struct.pack(f"<{len(interface)}I", *interface)
+    for i, tensor in enumerate(TENSOR.all(tensors)):
+        if tensor.kind == _ACTIVATION:  # these have no place in a file without a plan
+            TENSOR.put(tensors, i * TENSOR.size, offset=0)
+    return _assemble(data[: HEADER.size], table, contents), file
+
+
+def _computed(file: File) -> list:
+    made = {id(t) for o in file.graphs[0].operators for t in o.outputs if t is not None}
+    return [t for t in file.tensors if t.kind == "activation" and id(t) in made]
+
+
+def _assemble(header: bytes, table: list[SimpleNamespace], contents: dict[int, bytearray]) -> bytes:
+    """The file with these sections and no plan."""
+    output = bytearray(header) + bytes(len(table) * SECTION.size)
+    for i, entry in enumerate(table):
+        content = contents[entry.id]
+        output += bytes(-len(output) % (4096 if entry.id == _WEIGHTS else 64))
+        SECTION.put(output, HEADER.size + i * SECTION.size, id=entry.id, entry_size=entry.entry_size, offset=len(output),
+                    size=len(content), checksum=checksum(content), flags=entry.flags)
         output += content
     output += bytes(-len(output) % 64)
-    struct.pack_into("<Q", output, 16, len(output))
-    struct.pack_into("<QQ", output, _PLAN_SIZE, 0, 0)
-    struct.pack_into("<QQ", output, _HEADER_SUM, 0, 0)
-    struct.pack_into("<QQ", output, _HEADER_SUM, *checksum(output[: _HEADER_BYTES + 10 * _SECTION_BYTES]))
-    return bytes(output), file
-
-
-def _without_offsets(tensors: bytes) -> bytes:
-    """Activations have no place in a file without a plan."""
-    changed = bytearray(tensors)
-    for start in range(0, len(changed), _TENSOR_BYTES):
-        if changed[start + 6] == 0:  # kind: activation
-            struct.pack_into("<Q", changed, start + 40, 0)
-    return bytes(changed)
+    HEADER.put(output, 0, file_size=len(output), flags=0, plan_size=0, scratch_size=0, shared_size=0, checksum=(0, 0))
+    HEADER.put(output, 0, checksum=checksum(output[: HEADER.size + len(table) * SECTION.size]))
+    return bytes(output)

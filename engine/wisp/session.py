@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,14 +92,33 @@ class Session:
         raise_for(lib.wisp_prepare(model, options, pointer(self._memory), self._memory.size, handle, self._error), self._error)
         self._handle = handle[0]
         self._options = (options, extents)
+        self._node_count = lib.wisp_node_count(model)
+        self._arena: np.ndarray | None = None
+        self._place()
+
+    def resize(self, symbols: tuple[int, ...]) -> None:
+        """Other extents for the symbolic axes; costs less than a new session. After an error the session is of no use."""
+        extents = ffi.new("int32_t[]", list(symbols) or [0])
+        raise_for(lib.wisp_resize(self._handle, extents, len(symbols), self._error), self._error)
+        self.symbols = symbols
+        self._place()
+
+    def reset(self) -> None:
+        """States back to their initial values."""
+        raise_for(lib.wisp_reset(self._handle, self._error), self._error)
+
+    def _place(self) -> None:
+        """A larger arena if the one at hand is too small, and views of where inputs and outputs are now."""
         self.arena_bytes = lib.wisp_arena_size(self._handle)
-        if self.arena_bytes >= 1 << 47:
-            raise OutOfMemoryError(f"these shapes need {self.arena_bytes} bytes of activations")
-        self._arena = aligned(self.arena_bytes)
-        raise_for(lib.wisp_bind(self._handle, pointer(self._arena), self._arena.size, self._error), self._error)
+        if self._arena is None or self._arena.size < self.arena_bytes:
+            if self.arena_bytes >= 1 << 47:
+                raise OutOfMemoryError(f"these shapes need {self.arena_bytes} bytes of activations")
+            arena = aligned(self.arena_bytes)  # states are copied over from the old one, which lives until then
+            raise_for(lib.wisp_bind(self._handle, pointer(arena), arena.size, self._error), self._error)
+            self._arena = arena
+        model = self._keep[0]
         self.inputs = self._views(lib.wisp_input_count(model), lib.wisp_session_input_info, lib.wisp_input_data)
         self.outputs = self._views(lib.wisp_output_count(model), lib.wisp_session_output_info, lib.wisp_output_data)
-        self._node_count = lib.wisp_node_count(model)
 
     def _views(self, count: int, info_of, data_of) -> dict[str, np.ndarray]:
         views, info = {}, ffi.new("wisp_tensor_info *")
@@ -114,22 +134,27 @@ class Session:
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Fresh outputs for inputs whose names, dtypes and shapes were checked. Other Python threads run meanwhile."""
-        self._fill(inputs)
-        raise_for(lib.wisp_run(self._handle, self._error), self._error)
+        self._run(inputs, lambda: lib.wisp_run(self._handle, self._error))
         return {name: view.copy() for name, view in self.outputs.items()}
 
     def run_timed(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """Nanoseconds of each node, from one run."""
-        self._fill(inputs)
         ticks = np.zeros(self._node_count, np.uint64)
         clock = ffi.cast("uint64_t (*)(void)", lib.wisp_clock)
         address = ffi.cast("uint64_t *", ticks.ctypes.data)
-        raise_for(lib.wisp_run_timed(self._handle, clock, address, self._error), self._error)
+        self._run(inputs, lambda: lib.wisp_run_timed(self._handle, clock, address, self._error))
         return ticks
 
-    def _fill(self, inputs: dict[str, np.ndarray]) -> None:
-        for name, view in self.inputs.items():
-            np.copyto(view, inputs[name])
+    def _run(self, inputs: dict[str, np.ndarray], run: Callable[[], int]) -> None:
+        """Fill the inputs and run; once more in a larger arena as long as the run finds out that it needs one."""
+        while True:
+            for name, view in self.inputs.items():
+                np.copyto(view, inputs[name])
+            status = run()
+            if status != lib.WISP_NO_MEMORY or lib.wisp_arena_size(self._handle) <= self._arena.size:
+                break
+            self._place()
+        raise_for(status, self._error)
 
     def nodes(self) -> list[NodeInfo]:
         info, nodes = ffi.new("wisp_node_info *"), []

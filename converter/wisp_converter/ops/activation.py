@@ -9,10 +9,6 @@ import numpy as np
 from ..emit import Emit
 from ..ir import Node, Value, constant
 
-IN_PLACE = {"Lookup", "Clip", "Relu", "Sigmoid", "Tanh", "Exp", "Log", "Sqrt", "Neg", "Abs", "Erf", "Floor", "Ceil", "Round", "Reciprocal",
-            "Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Sign", "Softplus", "Softsign",
-            "HardSigmoid", "HardSwish", "LeakyRelu", "Elu", "Gelu", "ThresholdedRelu", "Mish", "Swish", "Shrink"}
-
 
 def _f32_only(emit: Emit) -> None:
     if emit.inputs[0].dtype != np.float32:

@@ -9,9 +9,6 @@ from ..emit import Emit
 from ..ir import Dim, Node, Value
 from .activation import quantize_by_table
 
-IN_PLACE = {"Add", "Sub", "Mul", "Div", "Pow", "Mod", "Min", "Max", "And", "Or", "Xor", "Not", "Where", "BitShift", "BitwiseAnd",
-            "BitwiseOr", "BitwiseXor", "BitwiseNot", "PRelu"}
-
 
 def broadcast_shape(a: tuple[Dim, ...] | None, b: tuple[Dim, ...] | None) -> tuple[Dim, ...] | None:
     """The shape that two shapes broadcast to, as far as it is known."""

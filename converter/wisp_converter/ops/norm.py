@@ -7,8 +7,6 @@ import numpy as np
 from ..emit import Emit
 from ..ir import Node, Value, constant
 
-IN_PLACE = {"Softmax", "LogSoftmax", "LayerNormalization", "RMSNormalization", "GroupNormalization", "LpNormalization"}
-
 TABLE_ONE = 1 << 23
 
 

@@ -10,8 +10,6 @@ from ..format import round_up
 from ..ir import Node, constant
 from .conv import enter_nhwc, leave_nhwc, nhwc_shape, window_attrs, window_columns
 
-SAME_SCALE = {"MaxPool"}
-
 
 def _pool(emit: Emit, op: str, **attrs) -> None:
     x = emit.inputs[0]
@@ -31,7 +29,7 @@ def MaxPool(emit: Emit, *, auto_pad: str = "NOTSET", ceil_mode: int = 0, dilatio
     if len(emit.outputs) > 1 and emit.outputs[1] is not None:
         raise emit.unsupported("the output Indices is not supported")
     _needs_known(emit, ceil_mode)
-    _pool(emit, "MaxPool", **window_attrs(emit, emit.inputs[0], list(kernel_shape), strides, dilations, auto_pad, pads))
+    _pool(emit, "MaxPool", ceil_mode=ceil_mode, **window_attrs(emit, emit.inputs[0], list(kernel_shape), strides, dilations, auto_pad, pads))
 
 
 def AveragePool(emit: Emit, *, auto_pad: str = "NOTSET", ceil_mode: int = 0, count_include_pad: int = 0, dilations=None, kernel_shape,
@@ -41,7 +39,7 @@ def AveragePool(emit: Emit, *, auto_pad: str = "NOTSET", ceil_mode: int = 0, cou
     _needs_known(emit, ceil_mode)
     attrs = window_attrs(emit, emit.inputs[0], list(kernel_shape), strides, None, auto_pad, pads)
     del attrs["dilation_h"], attrs["dilation_w"]
-    _pool(emit, "AveragePool", count_include_pad=count_include_pad, **attrs)
+    _pool(emit, "AveragePool", count_include_pad=count_include_pad, ceil_mode=ceil_mode, **attrs)
 
 
 def GlobalAveragePool(emit: Emit) -> None:

@@ -10,8 +10,6 @@ from .. import qmath
 from ..emit import Emit
 from ..ir import Node, Value, constant
 
-SAME_SCALE = {"ReduceMax", "ReduceMin"}
-
 
 def _reduction(name: str, *, kinds: str = "fiu"):
     """Axes are an attribute in old opsets (before 13 for ReduceSum, before 18 for the others), then an input."""

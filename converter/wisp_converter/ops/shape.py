@@ -5,15 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from ..emit import Emit
+from ..errors import UnsupportedError
 from ..format import DTYPES
-from ..ir import Dim, Node, Value, constant
+from ..ir import Dim, Graph, Node, Value, constant
 
-SAME_SCALE = {"Reshape", "Identity", "Squeeze", "Unsqueeze", "Flatten", "Transpose", "Concat", "Split", "Slice", "Gather", "GatherElements",
-              "GatherND", "Expand", "Tile", "Pad"}
-IN_PLACE = {"Cast", "Trilu"}
-JOINS = {"Concat"}
-
-MAX_OPERANDS = 255
+MAX_OPERANDS = 0xFFFF
 TO_THE_END = 2**31 - 1  # of Shape
 
 REDUCTIONS = {"none": 0, "add": 1, "mul": 2, "max": 3, "min": 4}
@@ -49,6 +45,17 @@ def _new_shape(emit: Emit, op: str, inputs: list[Value | None], **attrs) -> None
 
 def Reshape(emit: Emit, *, allowzero: int = 0) -> None:
     _new_shape(emit, "Reshape", emit.inputs, allowzero=allowzero)
+
+
+def pack_Reshape(graph: Graph, node: Node) -> None:
+    """Without a shape operand the file states the output's shape, of which one extent may be open."""
+    shape = node.outputs[0].shape
+    if len(node.inputs) > 1:
+        return
+    dims = None if shape is None else [d if isinstance(d, int) else -1 for d in shape]
+    if dims is None or dims.count(-1) > 1 or -1 in dims and 0 in dims:
+        raise UnsupportedError(f"Reshape {node.name!r}: more than one extent of its result is not known; bind them with shapes=")
+    node.attrs.update(shape=tuple(dims), allowzero=int(0 in dims))
 
 
 def Squeeze(emit: Emit, *, axes=None) -> None:

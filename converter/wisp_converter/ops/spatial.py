@@ -8,8 +8,6 @@ from ..emit import Emit
 from ..ir import Node, Value
 from .conv import enter_nhwc, leave_nhwc, nhwc_shape
 
-SAME_SCALE = {"Resize", "DepthToSpace", "SpaceToDepth"}
-
 MODES = {"nearest": 0, "linear": 1, "bilinear": 1, "cubic": 2}
 COORDINATES = {"half_pixel": 0, "asymmetric": 1, "align_corners": 2, "pytorch_half_pixel": 3, "half_pixel_symmetric": 4,
                "tf_crop_and_resize": 5}

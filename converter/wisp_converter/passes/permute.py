@@ -10,10 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..ir import Node, Value, constant
-from ..opcodes import opcodes
+from ..opcodes import has_trait
 from .edit import is_known_one
 
 Perm = tuple[int, ...]
+
+_ELEMENT_BY_ELEMENT = {"Identity", "Cast", "QuantizeLinear", "DequantizeLinear", "IsNaN", "IsInf"}
 
 
 @dataclass
@@ -46,9 +48,8 @@ def moves_only_ones(shape, perm: Perm) -> bool:
 
 
 def is_elementwise(node: Node) -> bool:
-    """Operators on elements at the same place, with numpy's broadcasting: the blocks eltwise and activation."""
-    code = opcodes()[node.op].code
-    return (20 <= code < 100 and node.op != "Lookup") or node.op in ("Identity", "Cast", "QuantizeLinear", "DequantizeLinear")
+    """Operators on elements at the same place, with numpy's broadcasting."""
+    return has_trait(node.op, "ELEMENTWISE") or has_trait(node.op, "UNARY") or node.op in _ELEMENT_BY_ELEMENT
 
 
 def sink(node: Node, perm: Perm) -> Sunk | None:
