@@ -262,4 +262,4 @@ def _graphs(graph: Graph, plan: Plan, index: dict[Value, int], strings: _Strings
 
 def _states(plan: Plan, index: dict[Value, int]) -> np.ndarray:
     rows = [(index[s.tensor], index[s.next], NO_TENSOR if s.initial is None else index[s.initial], 0) for s in plan.states]
-    return np.array(rows, STATE)
+    return np.array(sorted(rows), STATE)

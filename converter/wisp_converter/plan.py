@@ -6,18 +6,17 @@ Values that use the same memory form a buffer. Which do follows from the traits 
 
   alias(y), the input whose buffer output 0 of a node uses:
     VIEW      input 0, if it is an activation;
-    IN_PLACE  an input that dies here (all values in its buffer do) and has as many bytes and elements as y: with ELEMENTWISE
-              the first such input, else input 0, if no other input is in that buffer;
-    never     where y is carried around a loop, or is the next value of a state: those are swapped or copied.
+    IN_PLACE  an input that dies here (all values in its buffer do) and has the dims and bytes of y: with ELEMENTWISE the first
+              such input, else input 0; where the node reads that buffer twice, each of these inputs must be such a one;
+    never     where y is an output of a graph inside, or the next value of a state: those are swapped or copied.
 
-The parts of a JOINS operator along the outermost axis lie inside its result, where that harms nobody. A buffer lives from its
-first write to its last read; buffers alive at the same time must not overlap. Placing them is bin packing: several greedy
+The parts of a JOINS operator along the outermost axis may lie inside its result, and then live with it. A buffer lives from
+its first write to its last read; buffers alive at the same time must not overlap. Placing them is bin packing: several greedy
 orders are tried, the best kept.
 """
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import bisect
 from dataclasses import dataclass, field
 
 from . import ops
@@ -30,14 +29,12 @@ MAX_SHAPE_VALUE = 4096  # bytes of a value computed while shapes are planned
 
 @dataclass(eq=False)
 class Buffer:
-    """Memory shared by values: `members` are (value, offset within the buffer). `writes`: when nodes write the first member's
-    place, ascending; views do not count."""
+    """Memory shared by values: `members` are (value, offset within the buffer)."""
 
     size: int
     start: int
     end: int
     members: list[tuple[Value, int]] = field(default_factory=list)
-    writes: list[int] = field(default_factory=list)
     offset: int = 0
 
 
@@ -115,8 +112,8 @@ class Life:
     """When values live. Time is the walk "node, then its bodies, then its end"; without graphs inside, a node's index.
 
     `spans`: first and last time of every activation. Inputs start at -1, outputs end after the last node; what a body reads
-    from outside lives to the end of the body's owner; inputs and outputs of a body that takes inputs (a loop's: it runs many
-    times) live as long as the owner. `steps`: (node, its end) in order. `apart`: values that share no buffer, see above.
+    from outside lives to the end of the body's owner; inputs and outputs of a body live as long as the owner: it may run many
+    times. `steps`: (node, its end) in order. `apart`: values that take over no buffer, see above.
     """
 
     def __init__(self, graph: Graph, states: list[State] | tuple[State, ...] = ()) -> None:
@@ -147,9 +144,8 @@ class Life:
                 reads += captured
             now += bool(bodies(node))
             for body in bodies(node):
-                if body.inputs:
-                    self.spans.update((v, [begin, now]) for v in (*body.inputs, *body.outputs))
-                    self.apart.update(body.outputs)
+                self.spans.update((v, [begin, now]) for v in (*body.inputs, *body.outputs))
+                self.apart.update(body.outputs)
             read(reads, now)
             results = [v for v in node.outputs if v is not None]
             self.spans.update((v, [begin, now]) for v in results)
@@ -169,71 +165,68 @@ def lifetimes(graph: Graph) -> dict[Value, list[int]]:
 
 
 def _make_buffers(life: Life, skip: dict[Value, int], join: bool) -> list[Buffer]:
-    """Buffers by the alias rule; then, with `join`, the parts of joined results inside these."""
-    home: dict[Value, Buffer] = {}
+    """Buffers by the alias rule; with `join` the parts of joined results lie inside these."""
+    owner: dict[Value, tuple[Buffer, int]] = {}
 
-    def put(value: Value, buffer: Buffer | None) -> None:
+    def put(value: Value, buffer: Buffer, offset: int) -> None:
         start, end = life.spans[value]
-        buffer = buffer or Buffer(round_up(tensor_size(value), ALIGNMENT), start, end)
-        buffer.members.append((value, 0))
+        buffer.members.append((value, offset))
         buffer.start, buffer.end = min(buffer.start, start), max(buffer.end, end)
-        home[value] = buffer
+        owner[value] = buffer, offset
+
+    def put_alone(value: Value) -> None:
+        put(value, Buffer(round_up(tensor_size(value), ALIGNMENT), *life.spans[value]), 0)
 
     for value in life.graph.inputs:
-        put(value, None)
+        put_alone(value)
     for node, now in life.steps:
-        for body in bodies(node):
-            for value in body.inputs:
-                put(value, None)
+        for value in (v for body in bodies(node) for v in body.inputs):
+            put_alone(value)
         for k, value in enumerate(node.outputs):
-            if value is not None and value not in skip:
-                source = alias(node, now, home, life.apart) if k == 0 else None
-                put(value, home[source] if source else None)
-                if source is None or not has_trait(node.op, "VIEW"):
-                    home[value].writes.append(now)
-    if join:
-        owner = {value: (buffer, 0) for value, buffer in home.items()}
-        for node, now in life.steps:
-            if has_trait(node.op, "JOINS") and node.outputs[0] in owner:
-                _join(node, now, owner, life.apart)
-        return list(dict.fromkeys(buffer for buffer, _ in owner.values()))
-    return list(dict.fromkeys(home.values()))
+            if value is None or value in skip:
+                continue
+            source = alias(node, now, owner, life.apart) if k == 0 else None
+            if source is None:
+                put_alone(value)
+            else:
+                put(value, *owner[source])
+        if join and has_trait(node.op, "JOINS") and node.outputs[0] in owner:
+            _join(node, owner, life.apart)
+    return list(dict.fromkeys(buffer for buffer, _ in owner.values()))
 
 
-def alias(node: Node, now: int, home: dict[Value, Buffer], apart: set[Value]) -> Value | None:
+def alias(node: Node, now: int, owner: dict[Value, tuple[Buffer, int]], apart: set[Value]) -> Value | None:
     """The input whose buffer output 0 uses, or None: the rule at the top of this file."""
     y, first = node.outputs[0], node.inputs[0] if node.inputs else None
     if y in apart:
         return None
     if has_trait(node.op, "VIEW"):
-        return first if first in home else None
+        return first if first in owner else None
     if not has_trait(node.op, "IN_PLACE"):
         return None
     elementwise = has_trait(node.op, "ELEMENTWISE")
-    for x in node.inputs if elementwise else [first]:
-        if x in home and home[x].end <= now and tensor_size(x) == tensor_size(y) and x.dtype.itemsize == y.dtype.itemsize:
-            if elementwise or all(home.get(v) is not home[x] for v in node.inputs[1:]):
-                return x
+    fits = [v in owner and v.shape == y.shape and v.dtype.itemsize == y.dtype.itemsize and (k == 0 or elementwise)
+            for k, v in enumerate(node.inputs)]
+    for x, fit in zip(node.inputs, fits):
+        if fit and owner[x][0].end <= now and all(f and owner[v] == owner[x] for v, f in zip(node.inputs, fits)
+                                                  if v in owner and owner[v][0] is owner[x][0]):
+            return x
     return None
 
 
-def _join(node: Node, now: int, owner: dict[Value, tuple[Buffer, int]], apart: set[Value]) -> None:
-    """Place the inputs of a Concat along the outermost axis inside its output, where they own their buffer, nothing writes
-    them later, and nothing writes over the output in place while they are still read."""
+def _join(node: Node, owner: dict[Value, tuple[Buffer, int]], apart: set[Value]) -> None:
+    """Place the inputs of a Concat along the outermost axis inside its output, where they own their buffer."""
     output = node.outputs[0]
     axis = node.attrs.get("axis", 0) % max(len(output.shape), 1)
     target, at = owner[output]
     if any(d != 1 for d in output.shape[:axis]) or len(set(map(id, node.inputs))) < len(node.inputs) or output in apart:
         return
-    later = bisect.bisect_right(target.writes, now)
-    limit = target.writes[later] if later < len(target.writes) else None
     for source in node.inputs:
         size = tensor_size(source)
         if source in owner and at % ALIGNMENT == 0 and size:
             buffer, offset = owner[source]
             whole = buffer is not target and offset == 0 and buffer.size == round_up(size, ALIGNMENT)
-            unharmed = (not buffer.writes or buffer.writes[-1] <= now) and (limit is None or buffer.end < limit)
-            if whole and unharmed and not any(v in apart for v, _ in buffer.members):
+            if whole and not any(v in apart for v, _ in buffer.members):
                 for value, inner in buffer.members:
                     owner[value] = target, at + inner
                     target.members.append((value, at + inner))

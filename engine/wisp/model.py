@@ -47,9 +47,7 @@ class Model:
             raise ArgumentError(f"threads is {threads!r}, expected 1..{MAX_THREADS}")
         self._threads, self._cpu = threads, _library.cpu_flags(cpu)
         self._data = _map(source)
-        self._model, error = ffi.new("wisp_model *"), new_error()
-        status = lib.wisp_open(self._model, self._data, len(self._data), error)
-        check(status, f"{_name(source)}{text(error.message)}")
+        self._model = _open(self._data, _name(source))
         self._symbols = [text(lib.wisp_symbol_name(self._model, i)) for i in range(lib.wisp_symbol_count(self._model))]
         self.inputs = [self._info(lib.wisp_input_info, i) for i in range(lib.wisp_input_count(self._model))]
         self.outputs = [self._info(lib.wisp_output_info, i) for i in range(lib.wisp_output_count(self._model))]
@@ -89,7 +87,8 @@ class Model:
         self._pool: Pool | None = Pool(self._threads) if self._threads > 1 else None
 
     def _acquire(self, symbols: tuple[int, ...]) -> Session:
-        """A session for these extents, removed from the idle ones, or a new one."""
+        """A session for these extents: an idle one that has them, else one that is given them, else a new one. It is no longer
+        among the idle ones."""
         if self._data is None:
             raise ArgumentError("the model is closed")
         if self._pid != os.getpid():  # after a fork: the pool's threads and perhaps the lock's holder are gone
@@ -98,7 +97,10 @@ class Model:
             for i in range(len(self._idle) - 1, -1, -1):
                 if self._idle[i].symbols == symbols:
                     return self._idle.pop(i)
-            pool = self._pool
+            idle, pool = self._idle.pop() if self._idle else None, self._pool
+        if idle is not None:
+            idle.resize(symbols)
+            return idle
         return Session(self._model, self._data, symbols, self._threads, self._cpu, pool)
 
     def _release(self, session: Session) -> None:
@@ -134,9 +136,8 @@ class Model:
         """Outputs by name for inputs by name; a model with one input also takes the array alone.
 
         Arrays must have exactly the model's dtypes (DtypeError) and shapes (ShapeError); names are checked
-        (ArgumentError). A symbolic axis takes its extent from the arrays; changing it prepares the model anew, which
-        costs more than a run. The arrays returned are the caller's. Raises InputIndexError if an index found in the
-        data is out of range.
+        (ArgumentError). A symbolic axis takes its extent from the arrays; changing it has the model planned again. The
+        arrays returned are the caller's. Raises InputIndexError if an index found in the data is out of range.
         """
         arrays, symbols = self._check(inputs)
         session = self._acquire(symbols)
@@ -144,6 +145,14 @@ class Model:
             return session.run(arrays)
         finally:
             self._release(session)
+
+    def reset(self) -> None:
+        """States, which a model may carry from run to run, back to their initial values. Call and run a model that has states
+        from one thread at a time: it has them once for each run that goes on."""
+        self._ensure_open()
+        with self._lock:
+            for session in self._idle:
+                session.reset()
 
     def profile(self, inputs: Mapping[str, np.ndarray] | np.ndarray, runs: int = 10) -> list[NodeInfo]:
         """The model's nodes in execution order, each with the median time of `runs` runs after one warm-up."""
@@ -223,6 +232,19 @@ class Model:
             return ", ".join(f"{t.name}: {t.dtype}{_text(t.shape)}" for t in tensors)
 
         return f"<wisp.Model {side(self.inputs)} -> {side(self.outputs)}>"
+
+
+def session_size(source: str | os.PathLike | bytes) -> int:
+    """Bytes of one session of a .wisp file besides its arena; nothing is prepared. Raises what `load` raises for bad files."""
+    data = _map(source)
+    return lib.wisp_session_size(_open(data, _name(source)))
+
+
+def _open(data, name: str):
+    """The library's model for a mapped file, which must stay alive."""
+    model, error = ffi.new("wisp_model *"), new_error()
+    check(lib.wisp_open(model, data, len(data), error), f"{name}{text(error.message)}")
+    return model
 
 
 def _map(source):

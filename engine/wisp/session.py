@@ -118,7 +118,16 @@ class Session:
             self._arena = arena
         model = self._keep[0]
         self.inputs = self._views(lib.wisp_input_count(model), lib.wisp_session_input_info, lib.wisp_input_data)
-        self.outputs = self._views(lib.wisp_output_count(model), lib.wisp_session_output_info, lib.wisp_output_data)
+        self.outputs = self._output_views()
+
+    def _output_views(self) -> dict[str, np.ndarray] | None:
+        """None while an extent is known only after a run."""
+        count, info = lib.wisp_output_count(self._keep[0]), ffi.new("wisp_tensor_info *")
+        for i in range(count):
+            check(lib.wisp_session_output_info(self._handle, i, info), "the session does not know its own tensors")
+            if min(info.dims[0 : info.rank], default=0) < 0:
+                return None
+        return self._views(count, lib.wisp_session_output_info, lib.wisp_output_data)
 
     def _views(self, count: int, info_of, data_of) -> dict[str, np.ndarray]:
         views, info = {}, ffi.new("wisp_tensor_info *")
@@ -135,7 +144,8 @@ class Session:
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Fresh outputs for inputs whose names, dtypes and shapes were checked. Other Python threads run meanwhile."""
         self._run(inputs, lambda: lib.wisp_run(self._handle, self._error))
-        return {name: view.copy() for name, view in self.outputs.items()}
+        outputs = self.outputs if self.outputs is not None else self._output_views()
+        return {name: view.copy() for name, view in outputs.items()}
 
     def run_timed(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """Nanoseconds of each node, from one run."""

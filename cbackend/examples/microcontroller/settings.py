@@ -6,6 +6,7 @@ import sys
 
 from wisp import file
 from wisp._wisp_lists import OPERATORS
+from wisp.model import session_size
 
 EDGES = {"QuantizeLinear", "DequantizeLinear"}
 MOVEMENT = range(120, 150)  # the shape family of ops.def moves f32 without computing
@@ -22,12 +23,12 @@ def needs_float(op: file.Operator) -> bool:
 
 def main(paths: list[str]) -> None:
     models = [file.read(path) for path in paths]
-    if any(m.is_dynamic for m in models):
+    if not all(m.is_static for m in models):
         sys.exit("settings.py: a model with dynamic axes has no fixed arena: bind them when it is converted")
     operators = sorted({OPERATORS[op.code] for m in models for op in m.operators})
     print("WISP_OPS=" + ",".join(operators))
     print("WISP_FLOAT=" + ("ON" if any(needs_float(op) for m in models for op in m.operators) else "OFF"))
-    print(f"SESSION_SIZE={max(m.session_size for m in models)}")
+    print(f"SESSION_SIZE={max(map(session_size, paths))}")
     print(f"ARENA_SIZE={max(m.arena_size(1) for m in models)}")
 
 

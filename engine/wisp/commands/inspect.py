@@ -7,12 +7,13 @@ from collections import Counter
 
 from .. import file as reader
 from .._wisp_lists import OPERATORS
+from ..model import load, session_size
 from . import _shared
 
 HELP = """Print what a .wisp file holds: inputs, outputs, operators, weights, exact memory, metadata.
 
-Reads the file with a second reader that shares no code with the runtime, all checksums verified. Memory = the file
-+ session + arena, nothing else; for dynamic shapes give --shape to have the arena computed."""
+Reads the file with a second reader that shares no code with the runtime, all checksums verified; the runtime is asked
+for the size of a session. Memory = the file + session + arena, nothing else; for dynamic shapes give --shape to have the arena computed."""
 
 THREADS = (1, 2, 4, 8)
 
@@ -25,7 +26,7 @@ def add_arguments(parser) -> None:
 
 def run(arguments) -> None:
     shapes = _shared.parse_shapes(arguments.shape)
-    report = describe(reader.read(arguments.model))
+    report = describe(reader.read(arguments.model), session_size(arguments.model))
     if shapes or report["dynamic"] and not report["symbols"]:
         report["arena_bytes"] = _bound_arena(arguments.model, shapes)
     if arguments.json:
@@ -34,7 +35,7 @@ def run(arguments) -> None:
         _print(report)
 
 
-def describe(file: reader.File) -> dict:
+def describe(file: reader.File, session_bytes: int) -> dict:
     """Everything `wisp inspect --json` prints."""
     constants = [t for t in file.tensors if t.kind == "constant"]
     weights = Counter()
@@ -47,12 +48,12 @@ def describe(file: reader.File) -> dict:
         "inputs": [_tensor(t) for t in file.inputs],
         "outputs": [_tensor(t) for t in file.outputs],
         "symbols": file.symbols,
-        "dynamic": file.is_dynamic,
+        "dynamic": not file.is_static,
         "operators": dict(Counter(OPERATORS.get(o.code, f"code {o.code}") for o in file.operators).most_common()),
         "weight_bytes": dict(weights.most_common()),
         "section_bytes": file.section_sizes,
-        "session_bytes": file.session_size,
-        "arena_bytes": None if file.is_dynamic else {t: file.arena_size(t) for t in THREADS},
+        "session_bytes": session_bytes,
+        "arena_bytes": {t: file.arena_size(t) for t in THREADS} if file.is_static else None,
         "metadata": file.metadata,
     }
 
@@ -63,8 +64,6 @@ def _tensor(t: reader.Tensor) -> dict:
 
 
 def _bound_arena(path: str, shapes: dict) -> dict[int, int]:
-    from ..model import load
-
     return {t: load(path, threads=t, shapes=shapes).arena_bytes for t in THREADS}
 
 
