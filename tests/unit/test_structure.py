@@ -95,6 +95,55 @@ def test_one_token_for_each_instruction_set():
         assert isa == "scalar" or f'"{isa}"' in cpu
 
 
+def c_includes() -> dict[Path, set[Path]]:
+    """{C file: the files of this project it includes}."""
+    found = {}
+    for path in (CBACKEND / "src").rglob("*.[ch]"):
+        names = re.findall(r'^#include "([^"]+)"', path.read_text(), re.MULTILINE)
+        places = ([path.parent / n, CBACKEND / "src" / n, CBACKEND / "include" / n] for n in names)
+        found[path] = {p.resolve() for options in places for p in options if p.exists()}
+    return found
+
+
+def test_no_include_cycle():
+    graph, done = c_includes(), set()
+
+    def visit(path: Path, trail: tuple[Path, ...]) -> None:
+        assert path not in trail, " includes ".join(p.name for p in (*trail[trail.index(path):], path))
+        if path not in done:
+            for other in graph.get(path, ()):
+                visit(other, (*trail, path))
+            done.add(path)
+
+    for path in graph:
+        visit(path, ())
+
+
+def operator_names() -> set[str]:
+    text = (CBACKEND / "src" / "ops.def").read_text()
+    return set(re.findall(r"^OP\(\d+, (\w+),", text, re.MULTILINE))
+
+
+def test_the_core_knows_no_operator():
+    """Sessions, plans, files, kernels: none of them has a name or a code of one operator. Traits say what they need."""
+    names = operator_names()
+    core = [p for p in (CBACKEND / "src").rglob("*.[ch]") if "ops" not in p.relative_to(CBACKEND / "src").parts]
+    for path in core:
+        text = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.DOTALL)
+        used = set(re.findall(r"\bOP_(\w+)\b|\bwisp_op_(\w+)\b|\bwisp_(\w+)_params\b|\"(\w+)\"", text))
+        assert not names & {n for match in used for n in match}, path.name
+
+
+def test_the_converter_names_operators_in_few_places():
+    """Sources, the families' rules and passes; planner, writer, quantizer and verifier ask for traits."""
+    names = operator_names()
+    for path in (ROOT / "converter" / "wisp_converter").rglob("*.py"):
+        if {"sources", "ops", "passes"} & set(path.relative_to(ROOT / "converter").parts):
+            continue
+        strings = {n.value for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Constant)}
+        assert not names & {s for s in strings if isinstance(s, str)}, path.name
+
+
 def test_no_generated_or_unfinished_code():
     words = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
     found = [str(p.relative_to(ROOT)) for p in SOURCES if words.search(p.read_text(encoding="utf-8"))]
