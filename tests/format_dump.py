@@ -34,10 +34,11 @@ def dump(data: bytes) -> str:
     header = np.frombuffer(data, fmt.HEADER, 1)[0]
     lines += _fields(data, 0, fmt.HEADER)
     table = np.frombuffer(data, fmt.SECTION, int(header["section_count"]), fmt.HEADER.itemsize)
-    for i, name in enumerate(fmt.SECTIONS):
+    names = [fmt.SECTIONS[entry["id"]] for entry in table]
+    for i, name in enumerate(names):
         lines += ["", f"-- section table, {name}"] + _fields(data, fmt.HEADER.itemsize + i * fmt.SECTION.itemsize, fmt.SECTION)
-    structs = {"tensors": fmt.TENSOR, "operators": fmt.OPERATOR}
-    for name, entry in zip(fmt.SECTIONS, table):
+    structs = {"tensors": fmt.TENSOR, "graphs": fmt.GRAPH, "operators": fmt.OPERATOR}
+    for name, entry in zip(names, table):
         start, size = int(entry["offset"]), int(entry["size"])
         for i in range(size // int(entry["entry_size"]) if name in structs else 1):
             lines += ["", f"-- {name}{f'[{i}]' if name in structs else ''}"]
@@ -63,8 +64,6 @@ def _value(piece: bytes, field: np.dtype) -> str:
     values = np.frombuffer(piece, field.base)
     if field.base.itemsize == 1 and len(values) > 1:
         return "..."
-    if field.itemsize == 16:
-        return hex(int(values[0]))
     return " ".join(str(v) for v in values)
 
 

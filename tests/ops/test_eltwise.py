@@ -6,6 +6,7 @@ import wisp
 from wisp_converter import UnsupportedError, convert, format as wisp_format
 from wisp_converter.ir import Graph, Node, Value, constant
 from wisp_converter.ops import eltwise
+from wisp_converter.pack import pack
 from wisp_converter.plan import plan_memory
 
 from support import check_model, make_model, reference
@@ -244,6 +245,7 @@ def quantized_file(rule, node: Node, scales: dict) -> bytes:
     rule(q, node)
     assert q.reason is None, q.reason
     graph = Graph([q.int8(v) for v in node.inputs if v.data is None and v in scales], [q.int8(node.outputs[0])], q.nodes)
+    pack(graph)
     return wisp_format.write(graph, plan_memory(graph), source_sha256=bytes(32), metadata=b"{}")
 
 

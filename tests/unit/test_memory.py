@@ -11,6 +11,7 @@ import pytest
 import wisp
 from conftest import small_cnn
 from wisp.file import read
+from wisp.model import session_size
 
 GUARDED = ("float", "int8", "dynamic")
 
@@ -20,7 +21,7 @@ GUARDED = ("float", "int8", "dynamic")
 def test_file_states_what_the_runtime_needs(small_files, kind, threads):
     file, model = read(small_files[kind]), wisp.load(small_files[kind], threads=threads)
     assert model.arena_bytes == file.arena_size(threads)
-    assert model.session_bytes == file.session_size
+    assert model.session_bytes == session_size(small_files[kind])
 
 
 def test_converter_prints_what_the_runtime_needs():
