@@ -70,7 +70,7 @@ void wisp_parallel(wisp_call *call, int64_t count, int64_t grain, wisp_range_fn 
     int64_t threads = call->session->active_threads, most = count / (grain > 0 ? grain : 1);
     if (threads > most) threads = most;
     if (threads > 1)
-        wisp_pool_run(call->session->pool, call, (uint32_t)threads, count, fn);
+        wisp_pool_run(call->session->pool, call, (uint32_t)threads, count, grain > 0 ? grain : 1, fn);
     else if (count > 0)
         fn(call, 0, 0, count);
 }

@@ -53,6 +53,8 @@ uint64_t wisp_tensor_bytes(int dtype, int layout, int rank, const int32_t *dims)
 /* Threads that may work on a run, the caller included: 1 when the pool is missing or busy. */
 uint32_t wisp_pool_enter(wisp_pool *pool, uint32_t threads);
 void wisp_pool_leave(wisp_pool *pool, uint32_t threads);
-void wisp_pool_run(wisp_pool *pool, wisp_call *call, uint32_t threads, int64_t count, wisp_range_fn *fn);
+/* Inside enter and leave: fn over [0, count) in chunks of max(grain, count / (4 * threads)) items, whoever is free takes the
+ * next; returns when all are done. 1 <= grain <= count; `threads` is at most what enter gave. */
+void wisp_pool_run(wisp_pool *pool, wisp_call *call, uint32_t threads, int64_t count, int64_t grain, wisp_range_fn *fn);
 
 #endif
