@@ -1,4 +1,4 @@
-# make demo | test | test-targets | wheels | lint | format | bench | clean. Needs python3 with pip, gcc and make; the rest goes into .venv.
+# make demo | test | check | test-targets | wheels | lint | format | bench | clean. Needs python3 with pip, gcc and make; the rest goes into .venv.
 # SPDX-License-Identifier: Apache-2.0
 PYTHON ?= python3
 VENV := .venv
@@ -8,13 +8,17 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 C_SOURCES := $(shell find cbackend tests -name '*.[ch]' -o -name '*.def')
 BUILD_INPUTS := $(C_SOURCES) pyproject.toml CMakeLists.txt cbackend/CMakeLists.txt engine/emit_cffi.py converter/wisp_converter/opcodes.py
 
-.PHONY: demo test test-targets wheels lint format bench clean
+.PHONY: demo test check test-targets wheels lint format bench clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/demo.done
 	$(BIN)/python benchmarks/demo.py
 
+# The quick tier, about a minute; check is everything that needs no emulator.
 test: $(VENV)/test.done
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --quick
+
+check: $(VENV)/test.done
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore tests/targets
 
 test-targets: $(VENV)/test.done

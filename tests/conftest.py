@@ -1,7 +1,8 @@
-"""What all tests share: fetched models, small ONNX graphs, and a build of the C library with its test programs."""
+"""What all tests share: tiers, fetched models, small ONNX graphs, and a build of the C library with its test programs."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -12,6 +13,67 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 CBACKEND = ROOT / "cbackend"
+
+
+# ---- tiers: `make test` runs pytest --quick, `make check` everything
+
+SLOW_FOLDERS = ("models", "targets")
+SLOW_SECONDS = 15  # from here on a test should be marked
+
+
+def pytest_addoption(parser):
+    parser.addoption("--quick", action="store_true", help="leave out what is marked slow; of the tests of operators keep one case for each")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes many seconds; not part of --quick")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--quick"):
+        return
+    kept, left_out, seen = [], [], set()
+    for item in items:
+        folder = item.path.relative_to(ROOT / "tests").parts[0]
+        case = item.originalname, item.path, operators_of(item)
+        slow = folder in SLOW_FOLDERS or item.get_closest_marker("slow") or folder == "ops" and case in seen
+        (left_out if slow else kept).append(item)
+        seen.add(case)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = kept
+
+
+def operators_of(item) -> frozenset[str]:
+    """The operators that a test's parameters name, as ONNX spells them."""
+    known, found = _operator_names(), set()
+
+    def look(value) -> None:
+        if isinstance(value, str) and value in known:
+            found.add(value)
+        elif isinstance(value, (list, tuple, set)):
+            for part in value:
+                look(part)
+
+    if hasattr(item, "callspec"):
+        look(list(item.callspec.params.values()))
+    return frozenset(found)
+
+
+@functools.cache
+def _operator_names() -> set[str]:
+    import onnx
+
+    return {schema.name for schema in onnx.defs.get_all_schemas()}
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if config.getoption("--quick"):
+        for report in terminalreporter.getreports("passed"):
+            if report.when == "call" and report.duration > SLOW_SECONDS:
+                terminalreporter.line(f"{report.duration:.0f} s, should be marked slow: {report.nodeid}")
+
+
+# ---- fixtures and helpers
 
 
 @pytest.fixture(scope="session")

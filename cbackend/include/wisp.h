@@ -168,7 +168,7 @@ int32_t wisp_run(wisp_session *session, wisp_error *error);
 /* As wisp_run, and adds to ticks[i] what clock() advanced during node i. `ticks` has wisp_node_count elements. */
 int32_t wisp_run_timed(wisp_session *session, uint64_t (*clock)(void), uint64_t *ticks, wisp_error *error);
 
-/* Optional thread pool, in the caller's memory. Threads sleep between runs. A pool serves one run at a time; a
+/* Optional thread pool, in the caller's memory, aligned to WISP_ALIGNMENT. Threads sleep between runs. A pool serves one run at a time; a
  * run that finds it busy goes on alone, with the same result. */
 uint64_t wisp_pool_size(uint32_t threads);
 /* Starts threads - 1 workers. Returns WISP_UNSUPPORTED where the build has no threads. */

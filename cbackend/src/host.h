@@ -58,8 +58,9 @@ static inline void host_sleep(host_wait *w) {
     SleepConditionVariableSRW(&w->wake, &w->mutex, INFINITE, 0);
 }
 
-static inline void host_wake_all(host_wait *w) {
-    WakeAllConditionVariable(&w->wake);
+/* Wakes the one who sleeps; the lock need not be held. */
+static inline void host_wake(host_wait *w) {
+    WakeConditionVariable(&w->wake);
 }
 
 #else
@@ -112,8 +113,9 @@ static inline void host_sleep(host_wait *w) {
     pthread_cond_wait(&w->wake, &w->mutex);
 }
 
-static inline void host_wake_all(host_wait *w) {
-    pthread_cond_broadcast(&w->wake);
+/* Wakes the one who sleeps; the lock need not be held. */
+static inline void host_wake(host_wait *w) {
+    pthread_cond_signal(&w->wake);
 }
 
 #endif

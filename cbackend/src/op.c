@@ -215,7 +215,7 @@ void wisp_parallel(wisp_call *call, int64_t count, int64_t grain, wisp_range_fn 
     if (threads > most) threads = most;
     wisp_legacy_of(call)->range = fn;
     if (threads > 1)
-        wisp_pool_run(call->session->pool, call, (uint32_t)threads, count, grain, legacy_range);
+        wisp_pool_run(call->session->pool, call, (uint32_t)threads, count, grain > 0 ? grain : 1, legacy_range);
     else if (count > 0)
         fn(call, 0, 0, count);
 }

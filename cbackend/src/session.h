@@ -97,6 +97,8 @@ int wisp_run_node(wisp_call *call);
 uint32_t wisp_pool_enter(wisp_pool *pool, uint32_t threads);
 void wisp_pool_leave(wisp_pool *pool, uint32_t threads);
 typedef void wisp_job_fn(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end);
+/* Inside enter and leave: fn over [0, count) in chunks of max(grain, count / (4 * threads)) items, whoever is free takes the
+ * next; returns when all are done. 1 <= grain <= count; `threads` is at most what enter gave. */
 void wisp_pool_run(wisp_pool *pool, const wisp_call *call, uint32_t threads, int64_t count, int64_t grain, wisp_job_fn *fn);
 
 #endif

@@ -1,9 +1,11 @@
 """Runs the node tests that the onnx package ships, through converter and runtime.
 
-usage: run.py [-k TEXT] [--json FILE] [--markdown FILE] [--jobs N] [--list failed|unsupported|passed]
+usage: run.py [-k TEXT] [--update] [--json FILE] [--markdown FILE] [--jobs N] [--list failed|unsupported|passed]
 
 Each test is one model with inputs and expected outputs. Passed: every output agrees within ONNX's own tolerance (rtol
 1e-3, atol 1e-7; exactly for integers). Not supported: refused with a reason. Failed: everything else, a crash included.
+passed.txt names those that pass. Exit status 1 if any test fails, or if what passes is not what is named there; --update
+rewrites it.
 """
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -18,6 +20,9 @@ from collections import Counter
 from pathlib import Path
 
 RTOL, ATOL = 1e-3, 1e-7
+ONNX_VERSION = "1.22.0"  # whose tests passed.txt names
+RECORD = Path(__file__).with_name("passed.txt")
+UPDATE = "python tests/conformance/run.py --update"
 PASSED, FAILED, UNSUPPORTED = "passed", "failed", "unsupported"
 
 
@@ -152,6 +157,24 @@ def _ask(worker: subprocess.Popen, folder: Path, seconds: float) -> tuple[str, s
     return FAILED, f"the process died with status {worker.wait()}"
 
 
+def complaints(results: dict[str, tuple[str, str]], recorded: set[str]) -> list[str]:
+    """A line for each test that fails, that no longer passes, or that passes without being recorded."""
+    lines = []
+    for name, (result, reason) in results.items():
+        if result == FAILED:
+            lines.append(f"failed: {name}: {reason}")
+        elif result == PASSED and name not in recorded:
+            lines.append(f"passes now, record it with `{UPDATE}`: {name}")
+        elif result != PASSED and name in recorded:
+            lines.append(f"lost: {name}: {reason}")
+    lines += [f"lost: {name}: onnx {ONNX_VERSION} should have this test" for name in sorted(recorded - set(results))]
+    return lines
+
+
+def read_record() -> set[str]:
+    return set(RECORD.read_text(encoding="utf-8").split())
+
+
 def as_markdown(results: dict[str, tuple[str, str]]) -> str:
     lines = ["| test | result | reason |", "|---|---|---|"]
     lines += [f"| {name} | {result} | {reason.replace('|', '/')} |" for name, (result, reason) in results.items()]
@@ -165,11 +188,14 @@ def main() -> int:
     parser.add_argument("--markdown", metavar="FILE")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--list", choices=(PASSED, FAILED, UNSUPPORTED), help="print these tests with their reasons")
+    parser.add_argument("--update", action="store_true", help="record what passes in passed.txt")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
         work()
         return 0
+    if arguments.update and arguments.k:
+        parser.error("--update needs all tests: leave -k out")
     results = run_all([f for f in test_folders() if arguments.k in f.name], arguments.jobs)
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(results, indent=1))
@@ -180,7 +206,11 @@ def main() -> int:
             print(f"{name}: {reason}")
     counts = Counter(result for result, _ in results.values())
     print(f"{counts[PASSED]} passed, {counts[FAILED]} failed, {counts[UNSUPPORTED]} not supported, of {len(results)} ONNX node tests")
-    return 0
+    if arguments.update:
+        RECORD.write_text("".join(f"{name}\n" for name, (result, _) in results.items() if result == PASSED), encoding="utf-8")
+    lines = complaints(results, {name for name in read_record() if arguments.k in name})
+    print("\n".join(lines), end="\n" if lines else "")
+    return 1 if lines else 0
 
 
 if __name__ == "__main__":

@@ -53,6 +53,7 @@ def test_the_two_commands():
         shell(f"make -n {line.split()[1]}", ROOT)
 
 
+@pytest.mark.slow
 def test_demo(home):
     """What `make demo` runs: it finds the face, writes the picture, prints what it measured."""
     output = shell(f"{sys.executable} benchmarks/demo.py", home, 120)
@@ -62,6 +63,7 @@ def test_demo(home):
     assert (home / "build" / "demo" / "faces.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_tour_in_the_shell(home):
     cache = os.environ.get("WISP_ASSETS") or "~/.cache/wisp"
     for line in commands("## A tour in 60 seconds"):
@@ -77,6 +79,7 @@ def test_tour_in_python(home, asset):
     assert "(1, 6400, 1)" in shell(f"{sys.executable} tour.py", home)
 
 
+@pytest.mark.slow
 def test_raspberry_pi_install(home):
     """The three commands, in a fresh environment: neither onnx nor the converter is needed."""
     lines = [line for line in commands("## Raspberry Pi") if line.startswith(("python3", "pi/"))]
@@ -95,6 +98,7 @@ def test_raspberry_pi_install(home):
     assert "onnx" not in shell("pi/bin/pip list --format freeze", home)
 
 
+@pytest.mark.slow
 def test_raspberry_pi_cross_build(aarch64_build, small_files, native_build, tmp_path, x8):
     """The commands build (see the fixture); on an emulated Pi 3 the result is what it is here."""
     (tmp_path / "small.wisp").write_bytes(small_files["int8"])

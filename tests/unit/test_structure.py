@@ -285,6 +285,7 @@ def append(path: Path, text: str) -> None:
         file.write(text)
 
 
+@pytest.mark.slow
 def test_an_operator_is_four_files(tree, tmp_path):
     ops_def = tree / "cbackend" / "src" / "ops.def"
     text = ops_def.read_text()
@@ -301,6 +302,7 @@ def test_an_operator_is_four_files(tree, tmp_path):
     assert result.returncode == 0 and "1 passed" in result.stdout, result.stdout + result.stderr
 
 
+@pytest.mark.slow
 def test_a_kernel_is_two_files(tree, tmp_path):
     """A new inner loop is a function and a row in the table; checkasm tests it without being told, so a wrong one fails."""
     isa = "neon" if os.uname().machine == "aarch64" else "avx2"
