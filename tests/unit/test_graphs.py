@@ -72,6 +72,23 @@ def test_loop(extent, swap):
         np.testing.assert_array_equal(model.run({"x": x, "n": np.array(count)})["y"], a - b)
 
 
+def test_extents_that_a_run_finds_out():
+    """n rows of x * 2^row: the arena grows when the run needs more, and the run begins again."""
+    x, n, y = f32("x", 50), Value("n", S64, ()), f32("y", None, 50)
+    i, go, on, a, b, last = Value("i", S64, ()), Value("go", BOOL, ()), Value("on", BOOL, ()), f32("a", 50), f32("b", 50), f32("last", 50)
+    body = Graph([i, go, a], [on, b, row := f32("row", 50)], [
+        Node("Or", [go, go], [on], {}, "or"), Node("Add", [a, a], [b], {}, "add"), Node("Neg", [a], [row], {}, "neg")])
+    model = wisp.load(saved(Graph([x, n], [y], [Node("Loop", [n, None, x], [last, y], {"body": body}, "loop")])))
+    data, arenas = rng.standard_normal(50).astype(np.float32), []
+    for count in (3, 700, 0, 1, 90, 5000):
+        got = model.run({"x": data, "n": np.array(count)})["y"]
+        with np.errstate(all="ignore"):
+            want = (-data * 2.0 ** np.arange(count)[:, None]).astype(np.float32)
+        np.testing.assert_array_equal(got, want)
+        arenas.append(model.arena_bytes)
+    assert arenas[1] > arenas[0] and arenas[-1] > arenas[1]
+
+
 def nested(depth: int) -> Graph:
     """y = x + 1, in the innermost of `depth` graphs."""
     c, x, one = Value("c", BOOL, ()), f32("x", 4), constant("one", np.float32([1]))
