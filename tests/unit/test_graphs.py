@@ -78,13 +78,15 @@ def test_extents_that_a_run_finds_out():
     i, go, on, a, b, last = Value("i", S64, ()), Value("go", BOOL, ()), Value("on", BOOL, ()), f32("a", 50), f32("b", 50), f32("last", 50)
     body = Graph([i, go, a], [on, b, row := f32("row", 50)], [
         Node("Or", [go, go], [on], {}, "or"), Node("Add", [a, a], [b], {}, "add"), Node("Neg", [a], [row], {}, "neg")])
-    model = wisp.load(saved(Graph([x, n], [y], [Node("Loop", [n, None, x], [last, y], {"body": body}, "loop")])))
+    sums = Node("ReduceSum", [y, constant("axes", np.int64([0]))], [total := f32("total", 50)], {}, "sum")
+    model = wisp.load(saved(Graph([x, n], [total, y], [Node("Loop", [n, None, x], [last, y], {"body": body}, "loop"), sums])))
     data, arenas = rng.standard_normal(50).astype(np.float32), []
     for count in (3, 700, 0, 1, 90, 5000):
-        got = model.run({"x": data, "n": np.array(count)})["y"]
-        with np.errstate(all="ignore"):
+        got = model.run({"x": data, "n": np.array(count)})
+        with np.errstate(over="ignore"):
             want = (-data * 2.0 ** np.arange(count)[:, None]).astype(np.float32)
-        np.testing.assert_array_equal(got, want)
+            np.testing.assert_allclose(got["total"], want.sum(axis=0), rtol=1e-5)
+        np.testing.assert_array_equal(got["y"], want)
         arenas.append(model.arena_bytes)
     assert arenas[1] > arenas[0] and arenas[-1] > arenas[1]
 
