@@ -17,6 +17,7 @@ orders are tried, the best kept.
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from . import ops
@@ -215,17 +216,18 @@ def alias(node: Node, now: int, owner: dict[Value, tuple[Buffer, int]], apart: s
 
 
 def _join(node: Node, owner: dict[Value, tuple[Buffer, int]], apart: set[Value]) -> None:
-    """Place the inputs of a Concat along the outermost axis inside its output, where they own their buffer."""
+    """Place the inputs of a Concat along the outermost axis inside its output, where each has a buffer of its own."""
     output = node.outputs[0]
     axis = node.attrs.get("axis", 0) % max(len(output.shape), 1)
     target, at = owner[output]
-    if any(d != 1 for d in output.shape[:axis]) or len(set(map(id, node.inputs))) < len(node.inputs) or output in apart:
+    if any(d != 1 for d in output.shape[:axis]) or output in apart:
         return
+    uses = Counter(id(owner[v][0]) for v in node.inputs if v in owner)
     for source in node.inputs:
         size = tensor_size(source)
         if source in owner and at % ALIGNMENT == 0 and size:
             buffer, offset = owner[source]
-            whole = buffer is not target and offset == 0 and buffer.size == round_up(size, ALIGNMENT)
+            whole = uses[id(buffer)] == 1 and offset == 0 and buffer.size == round_up(size, ALIGNMENT)
             if whole and not any(v in apart for v, _ in buffer.members):
                 for value, inner in buffer.members:
                     owner[value] = target, at + inner

@@ -192,6 +192,8 @@ def sections(data: bytes) -> tuple[SimpleNamespace, list[SimpleNamespace]]:
     last = -1
     for entry in table:
         padded = entry.size + -entry.size % 4
+        if entry.flags & ~OPTIONAL:
+            raise BadFileError(f"section {entry.id} has unknown flags")
         if entry.id <= last or entry.offset % 64 or entry.offset < end or entry.offset + padded > len(data):
             raise BadFileError(f"section {entry.id} is out of order or out of bounds")
         if entry.id < len(SECTIONS):

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import math
 import os
 import weakref
 from collections.abc import Callable
@@ -94,18 +95,27 @@ class Session:
         self._options = (options, extents)
         self._node_count = lib.wisp_node_count(model)
         self._arena: np.ndarray | None = None
-        self._place()
+        self._settle()
 
     def resize(self, symbols: tuple[int, ...]) -> None:
         """Other extents for the symbolic axes; costs less than a new session. After an error the session is of no use."""
         extents = ffi.new("int32_t[]", list(symbols) or [0])
         raise_for(lib.wisp_resize(self._handle, extents, len(symbols), self._error), self._error)
         self.symbols = symbols
-        self._place()
+        self._settle()
 
     def reset(self) -> None:
         """States back to their initial values."""
         raise_for(lib.wisp_reset(self._handle, self._error), self._error)
+
+    def _settle(self) -> None:
+        """After extents changed: whether the outputs' are known before a run, then memory for all."""
+        info, self._outputs_known = ffi.new("wisp_tensor_info *"), True
+        for i in range(lib.wisp_output_count(self._keep[0])):
+            check(lib.wisp_session_output_info(self._handle, i, info), "the session does not know its own tensors")
+            dims = info.dims[0 : info.rank]
+            self._outputs_known &= min(dims, default=0) >= 0 and info.size == math.prod(dims) * DTYPES[info.dtype].itemsize
+        self._place()
 
     def _place(self) -> None:
         """A larger arena if the one at hand is too small, and views of where inputs and outputs are now."""
@@ -116,18 +126,11 @@ class Session:
             arena = aligned(self.arena_bytes)  # states are copied over from the old one, which lives until then
             raise_for(lib.wisp_bind(self._handle, pointer(arena), arena.size, self._error), self._error)
             self._arena = arena
-        model = self._keep[0]
-        self.inputs = self._views(lib.wisp_input_count(model), lib.wisp_session_input_info, lib.wisp_input_data)
-        self.outputs = self._output_views()
+        self.inputs = self._views(lib.wisp_input_count(self._keep[0]), lib.wisp_session_input_info, lib.wisp_input_data)
+        self.outputs = self._output_views() if self._outputs_known else {}
 
-    def _output_views(self) -> dict[str, np.ndarray] | None:
-        """None while an extent is known only after a run."""
-        count, info = lib.wisp_output_count(self._keep[0]), ffi.new("wisp_tensor_info *")
-        for i in range(count):
-            check(lib.wisp_session_output_info(self._handle, i, info), "the session does not know its own tensors")
-            if min(info.dims[0 : info.rank], default=0) < 0:
-                return None
-        return self._views(count, lib.wisp_session_output_info, lib.wisp_output_data)
+    def _output_views(self) -> dict[str, np.ndarray]:
+        return self._views(lib.wisp_output_count(self._keep[0]), lib.wisp_session_output_info, lib.wisp_output_data)
 
     def _views(self, count: int, info_of, data_of) -> dict[str, np.ndarray]:
         views, info = {}, ffi.new("wisp_tensor_info *")
@@ -144,7 +147,7 @@ class Session:
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Fresh outputs for inputs whose names, dtypes and shapes were checked. Other Python threads run meanwhile."""
         self._run(inputs, lambda: lib.wisp_run(self._handle, self._error))
-        outputs = self.outputs if self.outputs is not None else self._output_views()
+        outputs = self.outputs if self._outputs_known else self._output_views()
         return {name: view.copy() for name, view in outputs.items()}
 
     def run_timed(self, inputs: dict[str, np.ndarray]) -> np.ndarray:

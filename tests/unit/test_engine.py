@@ -89,6 +89,24 @@ def test_first_run_binds(small_files, x8):
     assert np.array_equal(model.run(x8)["y"], one)
 
 
+def test_one_session_serves_all_extents(small_files, x8):
+    model, results = wisp.load(small_files["dynamic"], threads=2), {}
+    for batch in (2, 5, 1, 3, 2, 5):
+        got = model.run(np.repeat(x8, batch, axis=0))["y"]
+        results.setdefault(1, got[0])
+        assert got.shape == (batch, 4) and all(np.array_equal(row, results[1]) for row in got)
+        assert len(model._idle) == 1 and model.nodes()[-1].shape == (batch, 4)
+    assert model.arena_bytes == wisp.load(small_files["dynamic"], threads=2, shapes={"x": (5, 3, 8, 8)}).arena_bytes
+
+
+def test_a_failed_resize_leaves_the_model_usable(small_files, x8):
+    model = wisp.load(small_files["dynamic"])
+    want = model.run(x8)["y"]
+    with pytest.raises(wisp.WispError):
+        model.run(np.lib.stride_tricks.as_strided(x8, (2**31 - 1, 3, 8, 8), (0, *x8.strides[1:])))
+    assert np.array_equal(model.run(x8)["y"], want)
+
+
 def test_shapes_at_load(small_files, x8):
     model = wisp.load(small_files["dynamic"], shapes={"x": (2, 3, 8, 8)})
     assert model.arena_bytes > 0 and model.nodes()[-1].shape == (2, 4)
