@@ -60,7 +60,8 @@ struct wisp_node { /* 192 bytes */
 /* What prepare and run see of one node. */
 struct wisp_call {
     wisp_session *session;
-    const wisp_kernels *kernels;
+    uint32_t cpu_mask;           /* instruction sets that may be used */
+    const wisp_kernels *kernels; /* for operators that do not use WISP_KERNEL yet */
     wisp_node *node;
     wisp_tensor *tensors;
     wisp_error *error;
@@ -72,6 +73,9 @@ struct wisp_call {
  * 3. chooses the kernel, and its scratch size in the same statement; sets node->run (and macs, kernel name).
  * Returns WISP_OK or the value of wisp_call_fail. */
 typedef int wisp_prepare_fn(wisp_call *call);
+
+/* The kernel for a slot of kernels.def, chosen in prepare: a function or a descriptor of the slot's type. */
+#define WISP_KERNEL(call, slot) WISP_FIND_KERNEL((call)->cpu_mask, slot)
 
 /* Operand i, or null when it is left out. Indices were checked by wisp_open. */
 static inline wisp_tensor *wisp_input(const wisp_call *call, uint32_t i) {

@@ -18,7 +18,7 @@ const char *wisp_version(void) {
 }
 
 static wisp_call make_call(wisp_session *s, uint32_t node, wisp_error *error) {
-    return (wisp_call){s, &s->kernels, &s->nodes[node], s->tensors, error};
+    return (wisp_call){s, s->cpu_mask, &s->kernels, &s->nodes[node], s->tensors, error};
 }
 
 static const char *tensor_name(const wisp_session *s, uint32_t index) {
@@ -200,7 +200,8 @@ int32_t wisp_prepare(const wisp_model *model, const wisp_options *options, void 
     s->shape_memory = (uint8_t *)s->nodes + round_up(s->node_count * sizeof(wisp_node), 64);
     s->threads = options->threads ? options->threads : 1;
     s->pool = options->pool;
-    wisp_kernels_init(&s->kernels, options->cpu_mask);
+    s->cpu_mask = options->cpu_mask & wisp_cpu_flags();
+    wisp_kernels_fill(&s->kernels, s->cpu_mask);
     if ((status = bind_tensors(s, options, error))) return status;
     if ((status = prepare_nodes(s, error))) return status;
     s->plan_size = header_of(s)->plan_size;

@@ -11,6 +11,7 @@ enum { WISP_SESSION_STRUCT = 512 };
 struct wisp_session {
     wisp_model model;
     wisp_kernels kernels;
+    uint32_t cpu_mask; /* only sets that this processor has */
     wisp_tensor *tensors;
     wisp_node *nodes;
     uint8_t *shape_memory;

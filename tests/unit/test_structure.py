@@ -91,7 +91,7 @@ def test_one_token_for_each_instruction_set():
     cpu = (CBACKEND / "src" / "cpu.c").read_text()
     for isa in ISAS:
         assert re.search(rf"wisp_isa\({isa}\b|arch/{isa}/", cmake), f"no CMakeLists.txt builds {isa}"
-        assert f"wisp_kernels_{isa}(" in kernels
+        assert f"&wisp_kernels_{isa}}}" in kernels
         assert isa == "scalar" or f'"{isa}"' in cpu
 
 
@@ -262,10 +262,10 @@ def test_a_kernel_is_two_files(tree, tmp_path):
     loop = "for (size_t i = 0; i < n; i++) y[i] = (float)(x[i] - zero_point) * scale;"
     append(folder / "quantize.c", f"\n{prototype};\n{prototype} {{\n    {loop}\n}}\n")
     table = (folder / f"{isa}.c").read_text()
-    start = re.search(rf"^void wisp_kernels_{isa}\(wisp_kernels \*(\w+)\)", table, re.MULTILINE)
-    end = table.index("\n}", start.end())
-    row = f"\n    {start.group(1)}->dequantize_s8 = wisp_trial_s8_{isa};"
-    (folder / f"{isa}.c").write_text(f"{table[: start.start()]}{prototype};\n\n{table[start.start() : end]}{row}{table[end:]}")
+    row = f"    WISP_BRINGS(dequantize_s8, wisp_trial_s8_{isa}),\n"
+    others = re.sub(r"^ *WISP_BRINGS\(dequantize_s8,.*\n", "", table, flags=re.MULTILINE)
+    start = others.index("const wisp_kernels ")
+    (folder / f"{isa}.c").write_text(f"{others[:start]}{prototype};\n\n{others[start:].replace('};', row + '};')}")
     assert changed_files(tree) == {f"cbackend/src/arch/{isa}/{isa}.c", f"cbackend/src/arch/{isa}/quantize.c"}
 
     build = tmp_path / "build"
