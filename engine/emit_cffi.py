@@ -1,7 +1,7 @@
 """Writes what the binding knows about the library, read from its headers at build time.
 
-_wisp_cffi.py: the declarations between cffi-begin and cffi-end of wisp.h. _wisp_lists.py: the operators of ops.def and
-the kernel slots of kernels.h. usage: emit_cffi.py CBACKEND_FOLDER OUTPUT_FOLDER
+_wisp_cffi.py: the declarations between cffi-begin and cffi-end of wisp.h. _wisp_lists.py: the operators of ops.def.
+usage: emit_cffi.py CBACKEND_FOLDER OUTPUT_FOLDER
 """
 # SPDX-License-Identifier: Apache-2.0
 import re
@@ -24,19 +24,11 @@ def operators(ops_def: str) -> dict:
     return {opcode.code: name for name, opcode in parse(ops_def).items()}
 
 
-def kernel_slots(kernels_h: str) -> list:
-    """The names of the function pointers of struct wisp_kernels, in order."""
-    body = kernels_h[kernels_h.index("typedef struct wisp_kernels {") : kernels_h.index("} wisp_kernels;")]
-    lines = re.findall(r"^ *wisp_\w+_fn ([^;]+);", body, re.MULTILINE)
-    return [name for line in lines for name in re.findall(r"\*(\w+)", line)]
-
-
 if __name__ == "__main__":
     cbackend, output = map(Path, sys.argv[1:])
     ffi = FFI()
     ffi.cdef(declarations((cbackend / "include" / "wisp.h").read_text(encoding="utf-8")))
     ffi.set_source("wisp._wisp_cffi", None)
     ffi.emit_python_code(str(output / "_wisp_cffi.py"))
-    slots = kernel_slots((cbackend / "src" / "kernels.h").read_text(encoding="utf-8"))
     names = operators((cbackend / "src" / "ops.def").read_text(encoding="utf-8"))
-    (output / "_wisp_lists.py").write_text(f"OPERATORS = {names!r}\nKERNELS = {slots!r}\n", encoding="utf-8")
+    (output / "_wisp_lists.py").write_text(f"OPERATORS = {names!r}\n", encoding="utf-8")

@@ -181,9 +181,10 @@ uint64_t wisp_clock(void);
  * first-level cache. `memory`: 32768 bytes, aligned to WISP_ALIGNMENT. Returns the multiply-accumulates done, 0 for
  * other dtypes. */
 uint64_t wisp_roof(uint32_t cpu_mask, int32_t dtype, void *memory, uint32_t repeats);
-/* Which kernels the instruction set of bit `bit` brings itself: bit i stands for slot i of the kernel table. 0 where
- * the build or the running CPU lacks it. */
-uint64_t wisp_kernel_slots(uint32_t bit);
+/* The inner loops that an instruction set may bring a faster form of: names in order, null past the last. */
+const char *wisp_slot_name(uint32_t slot);
+/* Whether the instruction set of bit `bit` brings its own; 0 where the build or the running CPU lacks it. */
+int32_t wisp_has_kernel(uint32_t bit, uint32_t slot);
 
 /* cffi-end */
 

@@ -125,8 +125,19 @@ static bool has_rvv(void) {
     __asm__ volatile(".4byte 0x0c0072d7\n\tcsrr %0, 0xc21" : "=r"(vtype) : : "t0");
     return vtype >= 0;
 }
+
+/* 0xc22: vlenb, by its number because this file is compiled for processors without vectors. */
+static bool has_rvv256(void) {
+    unsigned long bytes;
+    if (!has_rvv()) return false;
+    __asm__ volatile("csrr %0, 0xc22" : "=r"(bytes));
+    return bytes >= 32;
+}
 #else
 static bool has_rvv(void) {
+    return false;
+}
+static bool has_rvv256(void) {
     return false;
 }
 #endif
@@ -180,6 +191,7 @@ static const struct {
     {"hvx", WISP_CPU_HVX, has_hvx},
     {"dotprod", WISP_CPU_DOTPROD, has_dotprod},
     {"i8mm", WISP_CPU_I8MM, has_i8mm},
+    {"rvv256", WISP_CPU_RVV256, has_rvv256},
 };
 
 enum { SET_COUNT = sizeof instruction_sets / sizeof instruction_sets[0] };

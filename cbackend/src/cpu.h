@@ -1,4 +1,4 @@
-/* Instruction sets this library knows: one bit for each, in the order the kernel table is overwritten. */
+/* Instruction sets this library knows: one bit for each, oldest to newest where one builds on another. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef WISP_CPU_H
 #define WISP_CPU_H
@@ -14,7 +14,8 @@ enum {
     WISP_CPU_MVE = 1 << 6,        /* Cortex-M with Helium; chosen when the library is built */
     WISP_CPU_HVX = 1 << 7,        /* Hexagon vectors of 128 bytes, v66 or later; chosen when the library is built */
     WISP_CPU_DOTPROD = 1 << 8,    /* FEAT_DotProd on top of NEON, 64-bit ARM */
-    WISP_CPU_I8MM = 1 << 9        /* FEAT_I8MM on top of DotProd, 64-bit ARM */
+    WISP_CPU_I8MM = 1 << 9,       /* FEAT_I8MM on top of DotProd, 64-bit ARM */
+    WISP_CPU_RVV256 = 1 << 10     /* RVV with registers of 256 bits or more */
 };
 
 #endif

@@ -46,15 +46,15 @@ enum { ROOF_CHANNELS = 24576, ROOF_ROWS = 25600, ROOF_SCRATCH = 26368 };
 
 uint64_t wisp_roof(uint32_t cpu_mask, int32_t dtype, void *memory, uint32_t repeats) {
     uint8_t *base = memory;
-    wisp_kernels kernels;
+    const uint32_t mask = cpu_mask & wisp_cpu_flags();
     uint64_t macs = 0;
     memset(base, 0, ROOF_SCRATCH);
-    wisp_kernels_init(&kernels, cpu_mask);
     if (dtype == WISP_S8) {
+        const wisp_gemm_s8_kernel *kernel = WISP_FIND_KERNEL(mask, gemm_s8);
         const int8_t *rows[WISP_MAX_MR];
         int8_t out[WISP_MAX_MR * 64];
         for (int i = 0; i < WISP_MAX_MR; i++) rows[i] = (const int8_t *)base + ROOF_ROWS;
-        const wisp_gemm_s8 g = {.m = kernels.gemm_s8_mr,
+        const wisp_gemm_s8 g = {.m = kernel->rows,
                                 .n = 64,
                                 .k = 384,
                                 .taps = 1,
@@ -66,13 +66,14 @@ uint64_t wisp_roof(uint32_t cpu_mask, int32_t dtype, void *memory, uint32_t repe
                                 .lo = -128,
                                 .hi = 127,
                                 .scratch = base + ROOF_SCRATCH};
-        for (uint32_t i = 0; i < repeats; i++) kernels.gemm_s8(&g);
+        for (uint32_t i = 0; i < repeats; i++) kernel->multiply(&g);
         macs = (uint64_t)g.m * 64 * 384 * repeats;
     } else if (dtype == WISP_F32) {
+        const wisp_gemm_f32_kernel *kernel = WISP_FIND_KERNEL(mask, gemm_f32);
         const float *rows[WISP_MAX_MR];
         float out[WISP_MAX_MR * 32];
         for (int i = 0; i < WISP_MAX_MR; i++) rows[i] = (const void *)(base + ROOF_ROWS);
-        const wisp_gemm_f32 g = {.m = kernels.gemm_f32_mr,
+        const wisp_gemm_f32 g = {.m = kernel->rows,
                                  .n = 32,
                                  .k = 192,
                                  .taps = 1,
@@ -83,22 +84,23 @@ uint64_t wisp_roof(uint32_t cpu_mask, int32_t dtype, void *memory, uint32_t repe
                                  .out_stride = 32,
                                  .lo = -INFINITY,
                                  .hi = INFINITY};
-        for (uint32_t i = 0; i < repeats; i++) kernels.gemm_f32(&g);
+        for (uint32_t i = 0; i < repeats; i++) kernel->multiply(&g);
         macs = (uint64_t)g.m * 32 * 192 * repeats;
     }
     return macs;
 }
 
-uint64_t wisp_kernel_slots(uint32_t bit) {
-    enum { SLOTS = offsetof(wisp_kernels, gemm_s8_mr) / sizeof(wisp_gemm_s8_fn *) };
-    _Static_assert(SLOTS <= 64, "one bit for each slot");
-    wisp_kernels without, with;
-    uint64_t slots = 0;
-    wisp_kernels_init(&without, 0);
-    wisp_kernels_init(&with, UINT32_C(1) << bit);
-    for (int i = 0; i < SLOTS; i++)
-        if (memcmp((char *)&without + i * sizeof(wisp_gemm_s8_fn *), (char *)&with + i * sizeof(wisp_gemm_s8_fn *),
-                   sizeof(wisp_gemm_s8_fn *)))
-            slots |= UINT64_C(1) << i;
-    return slots;
+const char *wisp_slot_name(uint32_t slot) {
+    static const char *const names[] = {
+#define KERNEL(slot, type) #slot,
+#include "kernels.def"
+#undef KERNEL
+    };
+    return slot < WISP_SLOT_COUNT ? names[slot] : NULL;
+}
+
+int32_t wisp_has_kernel(uint32_t bit, uint32_t slot) {
+    const wisp_kernels *kernels = wisp_kernels_of(bit);
+    if (!kernels || slot >= WISP_SLOT_COUNT || !(wisp_cpu_flags() >> bit & 1)) return 0;
+    return wisp_is_filled(kernels, (int)slot);
 }

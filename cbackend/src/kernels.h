@@ -1,8 +1,9 @@
-/* The kernel table: every inner loop an instruction set may replace, with its contract. Kernels cannot fail. */
+/* Kernels: every inner loop an instruction set may replace, with its contract, and how one is found. Kernels cannot fail. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef WISP_KERNELS_H
 #define WISP_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,7 +24,7 @@ enum {
 
 /* out[i][j] = requantize(sum over t, c of rows[t*m+i][c] * weights[j][t][c]), 0 <= i < m, 0 <= j < n. */
 typedef struct wisp_gemm_s8 {
-    int32_t m;                        /* 1..the table's gemm_s8_mr */
+    int32_t m;                        /* 1..the descriptor's rows */
     int32_t n;                        /* >= 1; need not be a multiple of 16 */
     int32_t k;                        /* >= 1, values per tap; need not be a multiple of 4 */
     int32_t taps;                     /* >= 1 */
@@ -37,6 +38,11 @@ typedef struct wisp_gemm_s8 {
     void *scratch; /* wisp_gemm_s8_scratch bytes */
 } wisp_gemm_s8;
 typedef void wisp_gemm_s8_fn(const wisp_gemm_s8 *g);
+typedef struct wisp_gemm_s8_kernel {
+    wisp_gemm_s8_fn *multiply;
+    const char *name; /* for reports */
+    uint8_t rows;     /* of a tile that suits the kernel, 1..WISP_MAX_MR */
+} wisp_gemm_s8_kernel;
 
 /* Scratch of one gemm_s8 call: a tile of rows widened to 16 bits, k of each tap rounded up to 4. */
 static inline uint64_t wisp_gemm_s8_scratch(int32_t k, int32_t taps) {
@@ -45,7 +51,7 @@ static inline uint64_t wisp_gemm_s8_scratch(int32_t k, int32_t taps) {
 
 /* out[i][j] = clamp(bias[j] + sum over t, c of rows[t*m+i][c] * weights[j][t][c]); sums run in order of t, then c. */
 typedef struct wisp_gemm_f32 {
-    int32_t m, n, k, taps; /* m <= gemm_f32_mr */
+    int32_t m, n, k, taps; /* m: 1..the descriptor's rows */
     const float *const *rows;
     const float *weights; /* WISP_LAYOUT_GEMM_F32 */
     const float *bias;    /* n rounded up to 16 values */
@@ -54,6 +60,11 @@ typedef struct wisp_gemm_f32 {
     float lo, hi; /* -inf, inf: no clamp. A NaN stays NaN. */
 } wisp_gemm_f32;
 typedef void wisp_gemm_f32_fn(const wisp_gemm_f32 *g);
+typedef struct wisp_gemm_f32_kernel {
+    wisp_gemm_f32_fn *multiply;
+    const char *name;
+    uint8_t rows;
+} wisp_gemm_f32_kernel;
 
 /* Depthwise convolution of n output pixels: channel c of pixel i reads tap t at rows[tap_offset[t] + i * row_step][c]. */
 typedef struct wisp_dwconv_s8 {
@@ -69,6 +80,10 @@ typedef struct wisp_dwconv_s8 {
     uint8_t left;
 } wisp_dwconv_s8;
 typedef void wisp_dwconv_s8_fn(const wisp_dwconv_s8 *d);
+typedef struct wisp_dwconv_s8_kernel {
+    wisp_dwconv_s8_fn *convolve;
+    const char *name;
+} wisp_dwconv_s8_kernel;
 
 typedef struct wisp_dwconv_f32 {
     int32_t n, c, taps;
@@ -82,6 +97,10 @@ typedef struct wisp_dwconv_f32 {
     float lo, hi;
 } wisp_dwconv_f32;
 typedef void wisp_dwconv_f32_fn(const wisp_dwconv_f32 *d);
+typedef struct wisp_dwconv_f32_kernel {
+    wisp_dwconv_f32_fn *convolve;
+    const char *name;
+} wisp_dwconv_f32_kernel;
 
 /* out[c] = max over t of rows[t][c]. count >= 1 rows. f32: a NaN in any row gives NaN. */
 typedef void wisp_max_s8_fn(const int8_t *const *rows, int32_t count, int32_t c, int8_t *out);
@@ -119,28 +138,58 @@ typedef void wisp_binary_f32_fn(const float *a, int step_a, const float *b, int 
 /* y[i] = clamp(x[i], lo, hi), NaN stays NaN. y may be x. */
 typedef void wisp_clamp_f32_fn(const float *x, float lo, float hi, float *y, size_t n);
 
+/* ---- tables */
+
+/* A slot for each line of kernels.def. */
 typedef struct wisp_kernels {
-    wisp_gemm_s8_fn *gemm_s8;
-    wisp_gemm_f32_fn *gemm_f32;
-    wisp_dwconv_s8_fn *dwconv_s8;
-    wisp_dwconv_f32_fn *dwconv_f32;
-    wisp_max_s8_fn *max_s8;
-    wisp_max_f32_fn *max_f32;
-    wisp_sum_s8_fn *sum_s8;
-    wisp_sum_f32_fn *sum_f32;
-    wisp_add_s8_fn *add_s8;
-    wisp_mul_s8_fn *mul_s8;
-    wisp_lookup_s8_fn *lookup_s8;
-    wisp_quantize_s8_fn *quantize_s8;
-    wisp_dequantize_s8_fn *dequantize_s8;
-    wisp_binary_f32_fn *add_f32, *sub_f32, *mul_f32, *div_f32, *minimum_f32, *maximum_f32;
-    wisp_clamp_f32_fn *clamp_f32;
-    int32_t gemm_s8_mr, gemm_f32_mr;                                             /* rows of a tile that suit the kernel, 1..WISP_MAX_MR */
-    const char *gemm_s8_name, *gemm_f32_name, *dwconv_s8_name, *dwconv_f32_name; /* for reports */
-    const char *isa_name; /* of the newest instruction set that wrote into this table */
+#define KERNEL(slot, type) type *slot;
+#include "kernels.def"
+#undef KERNEL
 } wisp_kernels;
 
-/* Fills the table: scalar, then each instruction set in `cpu_mask` from oldest to newest. */
-void wisp_kernels_init(wisp_kernels *table, uint32_t cpu_mask);
+enum {
+#define KERNEL(slot, type) WISP_SLOT_##slot,
+#include "kernels.def"
+#undef KERNEL
+    WISP_SLOT_COUNT
+};
+
+/* Which slots this build has. WISP_KERNELS: a file with a line HAS(slot, 0 or 1) for each; without it, all. */
+enum {
+#ifdef WISP_KERNELS
+#define HAS(slot, value) WISP_HAS_##slot = value,
+#include WISP_KERNELS
+#undef HAS
+#else
+#define KERNEL(slot, type) WISP_HAS_##slot = 1,
+#include "kernels.def"
+#undef KERNEL
+#endif
+};
+
+/* An instruction set brings `const wisp_kernels wisp_kernels_ISA`: its slots, and null where it has nothing better. This
+ * initializes one of them, unless the build does without the slot: then nothing refers to the kernel, which is not linked. */
+#define WISP_BRINGS(slot, ...) .slot = WISP_HAS_##slot ? (__VA_ARGS__) : NULL
+
+/* The table of the set with bit `bit`, or null where the build lacks it. */
+const wisp_kernels *wisp_kernels_of(uint32_t bit);
+bool wisp_is_filled(const wisp_kernels *kernels, int slot);
+extern const wisp_kernels wisp_kernels_scalar; /* every slot the build has */
+
+/* Where the newest set in `mask` that fills the slot keeps it; scalar, if none does. All sets in `mask` must be in
+ * wisp_cpu_flags(). */
+const void *wisp_find_kernel(uint32_t mask, int slot);
+
+/* What that slot holds, of the slot's type: a function or a descriptor; null in a build without it. */
+#define WISP_FIND_KERNEL(mask, slot) (*wisp_slot_##slot(wisp_find_kernel(mask, WISP_SLOT_##slot)))
+#define KERNEL(slot, type)                                           \
+    static inline type *const *wisp_slot_##slot(const void *place) { \
+        return place;                                                \
+    }
+#include "kernels.def"
+#undef KERNEL
+
+/* All of it at once, for operators that do not yet ask for their kernels one by one. */
+void wisp_kernels_fill(wisp_kernels *kernels, uint32_t mask);
 
 #endif

@@ -59,6 +59,7 @@ wisp_call wisp_make_call(wisp_session *s, uint32_t index, wisp_error *error) {
                        .code = node->code,
                        .input_count = node->input_count,
                        .output_count = node->output_count,
+                       .cpu_mask = s->cpu_mask,
                        .kernels = &s->kernels,
                        .node = node,
                        .session = s,

@@ -104,6 +104,7 @@ struct wisp_call {
     uint16_t code;
     uint16_t input_count, output_count;
     uint16_t phase; /* 0..phases - 1; phase p begins when all of p - 1 is done */
+    uint32_t cpu_mask; /* in check and plan, for WISP_KERNEL: only sets that this processor has */
     const wisp_kernels *kernels;
     wisp_node *node;              /* in check, plan and begin */
     struct wisp_session *session; /* in check, plan and begin */
@@ -167,6 +168,9 @@ uint64_t wisp_scratch_limit(const wisp_call *call);
 static inline void *wisp_scratch(const wisp_call *call, uint32_t thread) {
     return call->scratch + thread * call->scratch_size;
 }
+
+/* In plan: the kernel for a slot of kernels.def, a function or a descriptor of the slot's type. */
+#define WISP_KERNEL(call, slot) WISP_FIND_KERNEL((call)->cpu_mask, slot)
 
 /* ---- for control operators */
 

@@ -23,6 +23,7 @@ typedef struct wisp_life {
 typedef struct wisp_session {
     wisp_model model;
     wisp_kernels kernels;
+    uint32_t cpu_mask; /* only sets that this processor has */
     const wisp_file_header *header;
     const wisp_file_tensor *file_tensors;
     const wisp_file_graph *graphs;

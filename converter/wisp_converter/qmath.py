@@ -12,7 +12,7 @@ FRACTION = 7  # the multiplier's result is in 1/128 of an output step
 def requantize_params(scale: float) -> tuple[int, int]:
     """(multiplier, shift) with scale ~ multiplier * 2**-15 * 2**-7 * 2**-shift, multiplier in 16384..32767, shift in -15..31.
 
-    A scale below 2**-38 gives (0, 0). Raises ValueError from 256 on and for NaN.
+    A scale below 2**-39 gives (0, 0). Raises ValueError from 256 on and for NaN.
     """
     if not 0 <= scale < 256:
         raise ValueError(f"requantization scale {scale} is not in 0..256")
@@ -20,7 +20,7 @@ def requantize_params(scale: float) -> tuple[int, int]:
     multiplier, shift = int(round(mantissa * 2**15)), -int(exponent) - FRACTION
     if multiplier == 2**15:
         multiplier, shift = (2**14, shift - 1) if shift > -15 else (2**15 - 1, shift)
-    return (0, 0) if shift > 31 else (multiplier, shift)
+    return (multiplier, shift) if multiplier and shift <= 31 else (0, 0)
 
 
 def effective_scale(multiplier, shift):

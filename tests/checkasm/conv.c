@@ -72,9 +72,9 @@ static void check_case_s8(const wisp_kernels *scalar, const wisp_kernels *tested
     d.out_stride = c + random_between(0, 5);
     output o = new_output((size_t)((n - 1) * d.out_stride + c));
     d.out = o.expected;
-    scalar->dwconv_s8(&d);
+    scalar->dwconv_s8->convolve(&d);
     d.out = o.actual;
-    tested->dwconv_s8(&d);
+    tested->dwconv_s8->convolve(&d);
     expect_equal_bytes(&o);
 }
 
@@ -113,7 +113,7 @@ static void check_independence(const wisp_kernels *tested, const wisp_dwconv_f32
     output o = new_output((size_t)d->c * sizeof(float));
     one.n = 1, one.rows += i * d->row_step, one.out = o.actual;
     memcpy(o.expected, d->out + i * d->out_stride, o.size);
-    tested->dwconv_f32(&one);
+    tested->dwconv_f32->convolve(&one);
     expect_equal_floats(&o, true);
 }
 
@@ -142,9 +142,9 @@ static void check_case_f32(const wisp_kernels *scalar, const wisp_kernels *teste
     d.out_stride = c + random_between(0, 5);
     output o = new_output((size_t)((n - 1) * d.out_stride + c) * sizeof(float));
     d.out = o.expected;
-    scalar->dwconv_f32(&d);
+    scalar->dwconv_f32->convolve(&d);
     d.out = o.actual;
-    tested->dwconv_f32(&d);
+    tested->dwconv_f32->convolve(&d);
     if (style == REALS)
         expect_close_floats(&o, error_bounds(&d, o.size / sizeof(float)));
     else
@@ -176,13 +176,13 @@ typedef struct problem {
 static void run_s8(const void *state) {
     const problem *p = state;
     wisp_dwconv_s8 d = p->s8;
-    for (int32_t y = 0; y < p->height; y++, d.rows += p->row_pointers, d.out += d.n * d.out_stride) p->kernels->dwconv_s8(&d);
+    for (int32_t y = 0; y < p->height; y++, d.rows += p->row_pointers, d.out += d.n * d.out_stride) p->kernels->dwconv_s8->convolve(&d);
 }
 
 static void run_f32(const void *state) {
     const problem *p = state;
     wisp_dwconv_f32 d = p->f32;
-    for (int32_t y = 0; y < p->height; y++, d.rows += p->row_pointers, d.out += d.n * d.out_stride) p->kernels->dwconv_f32(&d);
+    for (int32_t y = 0; y < p->height; y++, d.rows += p->row_pointers, d.out += d.n * d.out_stride) p->kernels->dwconv_f32->convolve(&d);
 }
 
 static void bench_all(const wisp_kernels *tested, bool is_s8) {

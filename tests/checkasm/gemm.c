@@ -53,15 +53,15 @@ static void check_case_s8(const wisp_kernels *scalar, const wisp_kernels *tested
     g.out_stride = n + random_between(0, 5);
     output o = new_output((size_t)((m - 1) * g.out_stride + n));
     g.out = o.expected;
-    scalar->gemm_s8(&g);
+    scalar->gemm_s8->multiply(&g);
     g.out = o.actual;
-    tested->gemm_s8(&g);
+    tested->gemm_s8->multiply(&g);
     expect_equal_bytes(&o);
 }
 
 static void check_s8(const wisp_kernels *scalar, const wisp_kernels *tested, size_t offset) {
     (void)offset;
-    int32_t mr = tested->gemm_s8_mr;
+    int32_t mr = tested->gemm_s8->rows;
     EACH_OF(int32_t, n, n_sizes) {
         for (int32_t m = 1; m <= mr; m++) check_case_s8(scalar, tested, m, n, PICK(k_sizes), PICK(tap_counts));
     }
@@ -118,7 +118,7 @@ static void check_independence(const wisp_kernels *tested, const wisp_gemm_f32 *
     one.weights += (size_t)j0 * (size_t)g->taps * (size_t)g->k;
     one.bias += j0;
     memcpy(o.expected, g->out + i * g->out_stride + j0, o.size);
-    tested->gemm_f32(&one);
+    tested->gemm_f32->multiply(&one);
     expect_equal_floats(&o, true);
 }
 
@@ -147,9 +147,9 @@ static void check_case_f32(const wisp_kernels *scalar, const wisp_kernels *teste
     g.out_stride = n + random_between(0, 5);
     output o = new_output((size_t)((m - 1) * g.out_stride + n) * sizeof(float));
     g.out = o.expected;
-    scalar->gemm_f32(&g);
+    scalar->gemm_f32->multiply(&g);
     g.out = o.actual;
-    tested->gemm_f32(&g);
+    tested->gemm_f32->multiply(&g);
     if (style == REALS)
         expect_close_floats(&o, error_bounds(&g, o.size / sizeof(float)));
     else
@@ -159,7 +159,7 @@ static void check_case_f32(const wisp_kernels *scalar, const wisp_kernels *teste
 
 static void check_f32(const wisp_kernels *scalar, const wisp_kernels *tested, size_t offset) {
     (void)offset;
-    int32_t mr = tested->gemm_f32_mr;
+    int32_t mr = tested->gemm_f32->rows;
     EACH_OF(int32_t, n, n_sizes) {
         for (int32_t m = 1; m <= mr; m++) check_case_f32(scalar, tested, INTEGERS, m, n, PICK(k_sizes), PICK(tap_counts));
     }
@@ -190,10 +190,10 @@ static void run_s8(const void *state) {
     const int8_t *rows[WISP_MAX_MR * 9];
     g.rows = rows;
     for (int32_t i = 0; i < p->m; i += g.m, g.out += g.m * g.out_stride) {
-        g.m = p->m - i < p->kernels->gemm_s8_mr ? p->m - i : p->kernels->gemm_s8_mr;
+        g.m = p->m - i < p->kernels->gemm_s8->rows ? p->m - i : p->kernels->gemm_s8->rows;
         for (int32_t t = 0; t < g.taps; t++)
             for (int32_t r = 0; r < g.m; r++) rows[t * g.m + r] = p->x + (ptrdiff_t)(i + r + t) * g.k;
-        p->kernels->gemm_s8(&g);
+        p->kernels->gemm_s8->multiply(&g);
     }
 }
 
@@ -228,10 +228,10 @@ static void run_f32(const void *state) {
     const float *rows[WISP_MAX_MR * 9];
     g.rows = rows;
     for (int32_t i = 0; i < p->m; i += g.m, g.out += g.m * g.out_stride) {
-        g.m = p->m - i < p->kernels->gemm_f32_mr ? p->m - i : p->kernels->gemm_f32_mr;
+        g.m = p->m - i < p->kernels->gemm_f32->rows ? p->m - i : p->kernels->gemm_f32->rows;
         for (int32_t t = 0; t < g.taps; t++)
             for (int32_t r = 0; r < g.m; r++) rows[t * g.m + r] = p->x + (ptrdiff_t)(i + r + t) * g.k;
-        p->kernels->gemm_f32(&g);
+        p->kernels->gemm_f32->multiply(&g);
     }
 }
 

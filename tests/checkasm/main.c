@@ -282,10 +282,6 @@ void *bench_buffer(size_t size) {
 
 /* ---- the walk */
 
-static bool same_kernel(const wisp_kernels *a, const wisp_kernels *b, size_t offset) {
-    return memcmp((const char *)a + offset, (const char *)b + offset, sizeof(wisp_gemm_s8_fn *)) == 0;
-}
-
 static const check_slot *next_slot(const check_slot *slot, int *family) {
     if (slot && (++slot)->name) return slot;
     while (slot || *family < 0) {
@@ -299,16 +295,16 @@ static const check_slot *next_slot(const check_slot *slot, int *family) {
     for (int slot##_family = -1, slot##_once = 1; slot##_once; slot##_once = 0) \
         for (const check_slot *slot = next_slot(NULL, &slot##_family); slot; slot = next_slot(slot, &slot##_family))
 
-/* Every function pointer of the table has one slot here: a kernel nobody tests is an error. */
+/* Every slot of kernels.def has its test here: a kernel nobody tests is an error. */
 static void expect_complete(void) {
-    size_t pointers = offsetof(wisp_kernels, gemm_s8_mr) / sizeof(wisp_gemm_s8_fn *), covered = 0;
+    size_t covered = 0;
     EACH_SLOT(slot) covered++;
     state.isa = "all", state.slot = "table";
-    begin_case("%zu slots in kernels.h, %zu in checkasm", pointers, covered);
-    expect(pointers == covered, "a slot has no test, or two");
+    begin_case("%d slots in kernels.def, %zu in checkasm", WISP_SLOT_COUNT, covered);
+    expect(covered == WISP_SLOT_COUNT, "a slot has no test, or two");
 }
 
-static void visit(const check_slot *slot, const wisp_kernels *scalar, const wisp_kernels *tested, bool timing) {
+static void visit(const check_slot *slot, const wisp_kernels *tested, bool timing) {
     state.slot = slot->name;
     state.random = state.seed;
     state.failed_here = 0;
@@ -316,7 +312,7 @@ static void visit(const check_slot *slot, const wisp_kernels *scalar, const wisp
     if (timing)
         slot->bench(tested, slot->offset);
     else
-        slot->check(scalar, tested, slot->offset);
+        slot->check(&wisp_kernels_scalar, tested, slot->offset);
 }
 
 typedef struct options {
@@ -328,32 +324,26 @@ static bool wanted(const char *filter, const char *name) {
     return !filter || strcmp(filter, name) == 0;
 }
 
-static bool visit_set(const options *o, const wisp_kernels *scalar, const wisp_kernels *before, const wisp_kernels *tested) {
-    if (!wanted(o->isa, state.isa)) return false;
+/* The slots a set brings. */
+static bool visit_set(const options *o, const char *isa, const wisp_kernels *tested) {
+    if (!wanted(o->isa, isa)) return false;
+    state.isa = isa;
     EACH_SLOT(slot) {
-        if ((before && same_kernel(before, tested, slot->offset)) || !wanted(o->slot, slot->name)) continue;
+        if (!wisp_is_filled(tested, (int)(slot->offset / sizeof(wisp_max_s8_fn *))) || !wanted(o->slot, slot->name)) continue;
         if (o->list)
-            printf("%s %s\n", state.isa, slot->name);
+            printf("%s %s\n", isa, slot->name);
         else
-            visit(slot, scalar, tested, o->timing);
+            visit(slot, tested, o->timing);
     }
     return true;
 }
 
 static int walk(const options *o) {
-    wisp_kernels scalar, before, tested;
-    wisp_kernels_init(&scalar, 0);
-    before = scalar;
-    state.isa = "scalar";
-    bool found = o->timing || o->list ? visit_set(o, &scalar, NULL, &scalar) : wanted(o->isa, "scalar");
-    uint32_t mask = 0;
+    bool found = o->timing || o->list ? visit_set(o, "scalar", &wisp_kernels_scalar) : wanted(o->isa, "scalar");
     for (uint32_t bit = 0; wisp_cpu_name(bit); bit++) {
-        mask |= wisp_cpu_flags() & (1u << bit);
-        wisp_kernels_init(&tested, mask);
-        state.isa = wisp_cpu_name(bit);
-        if (strcmp(tested.isa_name, state.isa) != 0) continue; /* not in this build or not on this processor */
-        found = visit_set(o, &scalar, &before, &tested) || found;
-        before = tested;
+        const wisp_kernels *tested = wisp_kernels_of(bit);
+        if (!tested || !(wisp_cpu_flags() >> bit & 1)) continue; /* not in this build or not on this processor */
+        found = visit_set(o, wisp_cpu_name(bit), tested) || found;
     }
     if (!found) fprintf(stderr, "checkasm: no instruction set '%s' here\n", o->isa);
     return found ? 0 : 2;

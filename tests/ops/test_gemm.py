@@ -45,3 +45,12 @@ def test_matmul(a, b, constant_b):
 def test_int8(m, k, n):
     model = make_model([("Gemm", ["x", "w", "b"], ["y"], {})], {"x": [m, k]}, ["y"], {"w": random(k, n), "b": random(n)})
     check_int8_layer(model, {"x": random(m, k)})
+
+
+@pytest.mark.parametrize("c_shape", [(6, 1), (1, 6), (6,)], ids=str)
+@pytest.mark.parametrize("constant_b", [True, False])
+def test_gemm_of_as_many_rows_as_columns(constant_b, c_shape):
+    """Where a column of biases could be taken for a row."""
+    a, b, c = random(6, 11), random(11, 6), random(*c_shape)
+    inputs, inits = ({"a": a}, {"b": b, "c": c}) if constant_b else ({"a": a, "b": b}, {"c": c})
+    check_model(make_model([("Gemm", ["a", "b", "c"], ["y"])], {k: list(v.shape) for k, v in inputs.items()}, ["y"], inits), inputs)

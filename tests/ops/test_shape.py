@@ -403,3 +403,55 @@ def test_flat_concat_is_free():
     nodes = [("Relu", ["x"], ["a"], {}), ("Reshape", ["a", "s"], ["y"], {})]
     graph = optimized(make_model(nodes, {"x": [4, 6]}, ["y"], {"s": ints(-1)}))
     assert count(graph, "Reshape") == 1
+
+
+# ---- what small inputs do not reach
+
+
+@pytest.mark.parametrize("index", [4, -5, 2**40])
+@pytest.mark.parametrize("reduction", ["none", "add"])
+def test_scatter_refuses_indices(index, reduction):
+    """One past either end, behind right ones; the runtime says so, and nothing is written outside (see the guard pages in tests/unit)."""
+    x, right = values(np.float32, 4, 3), np.zeros((2, 3), np.int64)
+    wrong = right.copy()
+    wrong[1, 2] = index
+    model = make_model([("ScatterElements", ["x", "i", "u"], ["y"], {"axis": 0, "reduction": reduction})],
+                       {"x": x, "i": right, "u": values(np.float32, 2, 3)}, ["y"], opset=18)
+    loaded, updates = wisp.load(convert(model, verify=False)), values(np.float32, 2, 3)
+    loaded.run({"x": x, "i": right, "u": updates})
+    with pytest.raises(IndexError, match="'?ScatterElements_y'?"):
+        loaded.run({"x": x, "i": wrong, "u": updates})
+    model = make_model([("ScatterND", ["x", "i", "u"], ["y"], {"reduction": reduction})],
+                       {"x": x, "i": np.zeros((2, 1), np.int64), "u": values(np.float32, 2, 3)}, ["y"], opset=18)
+    with pytest.raises(IndexError, match="'?ScatterND_y'?"):
+        wisp.load(convert(model, verify=False)).run({"x": x, "i": ints([0], [index]), "u": updates})
+
+
+@pytest.mark.parametrize("reduction", ["max", "min"])
+@pytest.mark.parametrize("op", ["ScatterElements", "ScatterND"])
+def test_scattered_extremes_keep_nan(op, reduction):
+    """As numpy's maximum: a NaN on either side stays."""
+    x, u = np.float32([1, np.nan, 3, 4, np.inf]), np.float32([np.nan, 7, -9, np.nan])
+    i = ints(0, 1, 2, 4) if op == "ScatterElements" else ints([0], [1], [2], [4])
+    model = make_model([(op, ["x", "i", "u"], ["y"], {"reduction": reduction})], {"x": x, "i": i, "u": u}, ["y"], opset=18)
+    want = x.copy()
+    want[[0, 1, 2, 4]] = {"max": np.maximum, "min": np.minimum}[reduction](x[[0, 1, 2, 4]], u)
+    np.testing.assert_array_equal(wisp.load(convert(model, verify=False)).run({"x": x, "i": i, "u": u})["y"], want)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+def test_large_pieces_in_parallel(axis, dtype, threads):
+    """Concat and Split of what is worth dividing among threads, beginning anywhere."""
+    shapes = [[61, 67, 131] for _ in range(3)]
+    for shape, extent in zip(shapes, (40, 1, 83)):
+        shape[axis] = extent
+    parts = {f"x{i}": values(dtype, *shape) for i, shape in enumerate(shapes)}
+    whole = np.concatenate(list(parts.values()), axis)
+    model = make_model([("Concat", list(parts), ["y"], {"axis": axis})], parts, ["y"])
+    np.testing.assert_array_equal(wisp.load(convert(model, verify=False), threads=threads).run(parts)["y"], whole)
+    model = make_model([("Split", ["x", "sizes"], ["y0", "y1", "y2"], {"axis": axis})], {"x": whole}, ["y0", "y1", "y2"], {"sizes": ints(40, 1, 83)})
+    got = wisp.load(convert(model, verify=False), threads=threads).run({"x": whole})
+    for i, part in enumerate(parts.values()):
+        np.testing.assert_array_equal(got[f"y{i}"], part)

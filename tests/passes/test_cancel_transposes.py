@@ -138,3 +138,29 @@ def test_random_graphs(model):
     run_passes(graph, (cancel_transposes,))
     assert count(graph, "Transpose") <= before
     check_model(model, {"x": np.random.default_rng(3).standard_normal((2, 3, 4)).astype(np.float32)})
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, 3, -1, -2])
+@pytest.mark.parametrize("keepdims", [0, 1])
+@pytest.mark.parametrize("op", ["ArgMax", "ArgMin", "ReduceMax"])
+def test_axes_that_disappear(op, keepdims, axis):
+    """Between channels last and the caller's order what is left of the axes may still be in another order."""
+    attributes = {"axis": axis, "keepdims": keepdims} if op != "ReduceMax" else {"axes": [axis], "keepdims": keepdims}
+    model = make_model([("Conv", ["x", "w"], ["a"], {"pads": [1] * 4}), (op, ["a"], ["y"], attributes)], {"x": x}, ["y"], {"w": random(5, 3, 3, 3)})
+    check_model(model, {"x": x})
+
+
+def test_slices_count_axes_from_the_end():
+    nodes = [("Slice", ["a", "starts", "ends", "axes"], ["b"])]
+    model = between_convs(*nodes, starts=np.int64([1, 2]), ends=np.int64([7, 5]), axes=np.int64([-2, -1]))
+    assert count(optimized(model), "Transpose") == 2
+    check_model(model, {"x": x})
+
+
+def test_what_moves_keeps_its_scale():
+    """A transposition that passes QuantizeLinear: the stored numbers mean the same on its other side."""
+    nodes = [("Transpose", ["x"], ["t"], {"perm": [0, 2, 3, 1]}), ("QuantizeLinear", ["t", "s", "z"], ["q"]),
+             ("DequantizeLinear", ["q", "s", "z"], ["d"]), ("Transpose", ["d"], ["y"], {"perm": [0, 3, 1, 2]})]
+    model = make_model(nodes, {"x": x}, ["y"], {"s": np.float32(0.05), "z": np.int8(-7)}, opset=21)
+    assert count(optimized(model), "Transpose") == 0
+    check_model(model, {"x": x})

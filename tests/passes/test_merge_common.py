@@ -3,6 +3,8 @@
 import numpy as np
 
 from support import check_model, count, make_model, optimized
+from wisp_converter.ir import Graph, Node, Value
+from wisp_converter.passes.merge_common import merge_common
 
 x = np.float32([[1, -2, 3]])
 
@@ -43,3 +45,15 @@ def test_zeros_of_both_signs_are_two_constants():
     model = make_model([("Div", ["x", "p"], ["a"]), ("Div", ["x", "m"], ["b"]), ("Concat", ["a", "b"], ["y"], {"axis": 0})],
                        {"x": [1, 3]}, ["y"], {"p": np.float32(0.0), "m": np.float32(-0.0)})
     check_model(model, {"x": x})
+
+
+def test_a_scale_makes_a_difference():
+    """Equal nodes whose results store their numbers in different steps."""
+    source = Value("x", np.dtype(np.float32), (1, 3))
+    fine, coarse, same = (Value(n, np.dtype(np.int8), (1, 3), scale=s, zero_point=0) for n, s in (("a", 0.5), ("b", 0.25), ("c", 0.5)))
+    stored = [Node("QuantizeLinear", [source], [v], {}, v.name) for v in (fine, coarse, same)]
+    readers = [Node("DequantizeLinear", [v], [Value(f"y{v.name}", np.dtype(np.float32), (1, 3))], {}, f"d{v.name}") for v in (fine, coarse, same)]
+    graph = Graph([source], [n.outputs[0] for n in readers], stored + readers)
+    merge_common(graph)
+    assert count(graph, "QuantizeLinear") == 2
+    assert [n.inputs[0].scale for n in graph.nodes if n.op == "DequantizeLinear"][:2] == [0.5, 0.25]

@@ -9,6 +9,7 @@ from onnx.reference import ReferenceEvaluator
 from support import make_model
 from wisp_converter import convert, equalize
 from wisp_converter import format as fmt
+from wisp_converter.calibrate import BINS, Histogram
 from wisp_converter.importer import import_graph
 from wisp_converter.load import load
 from wisp_converter.pack import pack
@@ -110,3 +111,24 @@ def test_a_value_nobody_weighs_is_cut_off():
     readers[0].add(x, 1)
     low, high = best_range(readers, -100, 100)
     assert -35 <= low <= -20 + 1e-6 and 20 - 1e-6 <= high <= 35
+
+
+@pytest.mark.parametrize("percentile", [100, 99.9, 99, 90, 60])
+@pytest.mark.parametrize("shape", ["normal", "ends", "one side"])
+def test_percentiles(percentile, shape):
+    """What is left when that share of the sorted values is cut off each end, within a bin of the histogram and no further in."""
+    values = np.random.default_rng(6).standard_normal(20_000).astype(np.float32)
+    if shape == "ends":  # a tenth of the values at each end of the histogram
+        values = np.repeat(np.float32([-4, -1, 1, 4]), [2_000, 8_000, 8_000, 2_000])
+    elif shape == "one side":
+        values = np.abs(values)
+    histogram = Histogram()
+    for part in np.split(values, 10):
+        histogram.add(part)
+    low, high = histogram.range("percentile", percentile)
+    bin_width = 2 * histogram.limit / BINS
+    cut = int(len(values) * (100 - percentile) / 100)
+    want_low, want_high = np.sort(values)[[cut, -1 - cut]]
+    assert want_low - bin_width <= low <= want_low + 1e-6 and want_high - 1e-6 <= high <= want_high + bin_width
+    if percentile == 100:
+        assert (low, high) == (values.min(), values.max())

@@ -91,7 +91,7 @@ def test_one_token_for_each_instruction_set():
     cpu = (CBACKEND / "src" / "cpu.c").read_text()
     for isa in ISAS:
         assert re.search(rf"wisp_isa\({isa}\b|arch/{isa}/", cmake), f"no CMakeLists.txt builds {isa}"
-        assert f"wisp_kernels_{isa}(" in kernels
+        assert f"&wisp_kernels_{isa}}}" in kernels
         assert isa == "scalar" or f'"{isa}"' in cpu
 
 
@@ -238,23 +238,23 @@ FAST_TO_BUILD = ("-DWISP_WERROR=ON", "-DWISP_CORE_OPTIMIZE=-O0", "-DWISP_SCALAR_
 OPERATOR_C = """
 
 /* y = 2 x */
-static int run_double(wisp_call *call) {
-    const wisp_tensor *x = wisp_input(call, 0);
-    const float *from = x->data;
-    float *to = wisp_output(call, 0)->data;
-    for (uint64_t i = 0; i < x->count; i++) to[i] = 2 * from[i];
-    return WISP_OK;
-}
-
-int wisp_prepare_Double(wisp_call *call) {
+static int plan_double(wisp_call *call) {
     int status = wisp_check_operands(call, 1, 1, 1);
     if (status) return status;
     const wisp_tensor *x = wisp_input(call, 0);
     if (x->dtype != WISP_F32) return wisp_call_fail(call, WISP_UNSUPPORTED, "x must be f32");
-    if ((status = wisp_set_output(call, 0, WISP_F32, x->rank, x->dims))) return status;
-    call->node->run = run_double;
-    return WISP_OK;
+    wisp_set_work(call, (int64_t)x->count, 4096, 1);
+    return wisp_set_output(call, 0, WISP_F32, x->rank, x->dims);
 }
+
+static void range_double(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
+    const float *x = wisp_input(call, 0)->data;
+    float *y = wisp_output(call, 0)->data;
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) y[i] = 2 * x[i];
+}
+
+const wisp_operator wisp_op_Double = {.plan = plan_double, .range = range_double};
 """
 
 OPERATOR_PYTHON = """
@@ -290,7 +290,7 @@ def test_an_operator_is_four_files(tree, tmp_path):
     ops_def = tree / "cbackend" / "src" / "ops.def"
     text = ops_def.read_text()
     line = next(m for m in re.finditer(r"^OP\(\d+, Relu,.*\n", text, re.MULTILINE))
-    ops_def.write_text(text[: line.end()] + "OP(9999, Double, NONE)\n" + text[line.end() :])
+    ops_def.write_text(text[: line.end()] + "OP(9999, Double, 0, NONE)\n" + text[line.end() :])
     append(tree / "cbackend" / "src" / "ops" / "activation.c", OPERATOR_C)
     append(tree / "converter" / "wisp_converter" / "ops" / "activation.py", OPERATOR_PYTHON)
     append(tree / "tests" / "ops" / "test_activation.py", OPERATOR_TEST)
@@ -311,10 +311,10 @@ def test_a_kernel_is_two_files(tree, tmp_path):
     loop = "for (size_t i = 0; i < n; i++) y[i] = (float)(x[i] - zero_point) * scale;"
     append(folder / "quantize.c", f"\n{prototype};\n{prototype} {{\n    {loop}\n}}\n")
     table = (folder / f"{isa}.c").read_text()
-    start = re.search(rf"^void wisp_kernels_{isa}\(wisp_kernels \*(\w+)\)", table, re.MULTILINE)
-    end = table.index("\n}", start.end())
-    row = f"\n    {start.group(1)}->dequantize_s8 = wisp_trial_s8_{isa};"
-    (folder / f"{isa}.c").write_text(f"{table[: start.start()]}{prototype};\n\n{table[start.start() : end]}{row}{table[end:]}")
+    row = f"    WISP_BRINGS(dequantize_s8, wisp_trial_s8_{isa}),\n"
+    others = re.sub(r"^ *WISP_BRINGS\(dequantize_s8,.*\n", "", table, flags=re.MULTILINE)
+    start = others.index("const wisp_kernels ")
+    (folder / f"{isa}.c").write_text(f"{others[:start]}{prototype};\n\n{others[start:].replace('};', row + '};')}")
     assert changed_files(tree) == {f"cbackend/src/arch/{isa}/{isa}.c", f"cbackend/src/arch/{isa}/quantize.c"}
 
     build = tmp_path / "build"

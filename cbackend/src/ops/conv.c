@@ -98,7 +98,7 @@ static void run_depthwise_range(wisp_call *call, uint32_t thread, int64_t begin,
                                 .lo = (int8_t)params->lo,
                                 .hi = (int8_t)params->hi,
                                 .left = wisp_legacy_of(call)->state[0] != 0};
-            call->kernels->dwconv_s8(&d);
+            call->kernels->dwconv_s8->convolve(&d);
         } else {
             wisp_dwconv_f32 d = {.n = w.out_w,
                                  .c = w.channels,
@@ -112,7 +112,7 @@ static void run_depthwise_range(wisp_call *call, uint32_t thread, int64_t begin,
                                  .out_stride = w.channels,
                                  .lo = params->min,
                                  .hi = params->max};
-            call->kernels->dwconv_f32(&d);
+            call->kernels->dwconv_f32->convolve(&d);
         }
     }
 }
@@ -140,7 +140,7 @@ static int prepare_depthwise(wisp_call *call, const wisp_window *w) {
     if (!status && s8) status = wisp_check_clamp(call, p->lo, p->hi);
     if (status) return status;
     wisp_legacy_of(call)->state[0] = left;
-    call->node->kernel = s8 ? call->kernels->dwconv_s8_name : call->kernels->dwconv_f32_name;
+    call->node->kernel = s8 ? call->kernels->dwconv_s8->name : call->kernels->dwconv_f32->name;
     wisp_need_scratch(call, 0, cut_scratch(w, NULL, s8 ? 1 : 4).size);
     wisp_legacy_of(call)->run = run_depthwise;
     call->node->macs = wisp_output(call, 0)->count * (uint64_t)taps;

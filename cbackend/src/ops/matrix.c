@@ -15,7 +15,7 @@ static bool is_s8(const wisp_call *call) {
 }
 
 static int32_t tile_rows(const wisp_call *call) {
-    return is_s8(call) ? call->kernels->gemm_s8_mr : call->kernels->gemm_f32_mr;
+    return is_s8(call) ? call->kernels->gemm_s8->rows : call->kernels->gemm_f32->rows;
 }
 
 static int64_t panel_bytes(const wisp_call *call, const wisp_matrix *m) {
@@ -110,10 +110,10 @@ int wisp_matrix_prepare(wisp_call *call, wisp_matrix *m) {
         status = wisp_check_channels(call, wisp_input(call, 2), m->groups == 1 ? m->n : (int64_t)m->groups * m->panels_n, &left);
         if (!status) status = wisp_check_clamp(call, m->lo, m->hi);
         wisp_legacy_of(call)->state[0] = left;
-        node->kernel = call->kernels->gemm_s8_name;
+        node->kernel = call->kernels->gemm_s8->name;
     } else {
         status = wisp_check_bias(call, wisp_input(call, 2), m->groups == 1 ? m->n : (int64_t)m->groups * m->panels_n);
-        node->kernel = call->kernels->gemm_f32_name;
+        node->kernel = call->kernels->gemm_f32->name;
     }
     if (status) return status;
     wisp_need_scratch(call, 0, cut_scratch(call, m, NULL).size);
@@ -223,7 +223,7 @@ static void multiply_tile(wisp_call *call, const wisp_matrix *m, const pieces *p
                           .hi = (int8_t)m->hi,
                           .left = wisp_legacy_of(call)->state[0] != 0,
                           .scratch = p->kernel};
-        call->kernels->gemm_s8(&g);
+        call->kernels->gemm_s8->multiply(&g);
     } else {
         wisp_gemm_f32 g = {.m = rows,
                            .n = n_count,
@@ -236,7 +236,7 @@ static void multiply_tile(wisp_call *call, const wisp_matrix *m, const pieces *p
                            .out_stride = (ptrdiff_t)m->out_stride,
                            .lo = m->min,
                            .hi = m->max};
-        call->kernels->gemm_f32(&g);
+        call->kernels->gemm_f32->multiply(&g);
     }
 }
 

@@ -58,7 +58,7 @@ static int64_t time_of(const wisp_call *call, const view *v, int64_t b) {
 /* Products of `rows` (batch x hidden) with n weights from `first` on, counted over all gates, into v->gate. */
 static void multiply(const wisp_call *call, const view *v, const float *rows, int64_t first, int64_t n) {
     const float *pointers[WISP_MAX_MR];
-    int64_t mr = call->kernels->gemm_f32_mr, wide = v->gates * v->hidden16;
+    int64_t mr = call->kernels->gemm_f32->rows, wide = v->gates * v->hidden16;
     for (int64_t b = 0; b < v->batch; b += mr) {
         wisp_gemm_f32 g = {.m = (int32_t)(v->batch - b < mr ? v->batch - b : mr),
                            .n = (int32_t)n,
@@ -72,7 +72,7 @@ static void multiply(const wisp_call *call, const view *v, const float *rows, in
                            .lo = -INFINITY,
                            .hi = INFINITY};
         for (int i = 0; i < g.m; i++) pointers[i] = rows + (b + i) * v->hidden16;
-        call->kernels->gemm_f32(&g);
+        call->kernels->gemm_f32->multiply(&g);
     }
 }
 
@@ -311,7 +311,7 @@ static int prepare_recurrent(wisp_call *call, int64_t gates, int32_t reverse, ui
     if (peep && (status = check_state(call, peep, 3 * state[HIDDEN16]))) return status;
     wisp_need_scratch(call, 0, 4 * (uint64_t)batch * (uint64_t)state[HIDDEN16] * (uint64_t)(gates + 3));
     call->node->macs = (uint64_t)steps * (uint64_t)batch * (uint64_t)gates * (uint64_t)hidden * (uint64_t)hidden;
-    call->node->kernel = call->kernels->gemm_f32_name;
+    call->node->kernel = call->kernels->gemm_f32->name;
     wisp_legacy_of(call)->run = run_steps;
     const int32_t y[4] = {steps, 1, batch, hidden}, last[3] = {1, batch, hidden};
     if ((status = wisp_set_output(call, 0, WISP_F32, 4, y))) return status;

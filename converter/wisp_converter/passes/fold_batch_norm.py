@@ -49,9 +49,10 @@ def _absorb(node: Node, after: Node) -> bool:
     weights, bias = node.inputs[1], node.inputs[2] if len(node.inputs) > 2 else None
     new_weights = weights.data * scale.reshape(-1, *[1] * (weights.data.ndim - 1))
     new_bias = (0.0 if bias is None else bias.data.astype(np.float64)) * scale + shift
+    with np.errstate(over="ignore"):
+        new_weights, new_bias = new_weights.astype(FLOAT), new_bias.astype(FLOAT)
     if not (np.isfinite(new_weights).all() and np.isfinite(new_bias).all()):
         return False
-    name = node.outputs[0].name
-    new_weights = weights if (scale == 1).all() else constant(f"{weights.name}", new_weights.astype(FLOAT))
-    node.inputs = [node.inputs[0], new_weights, constant(f"{name}.bias", new_bias.astype(FLOAT))]
+    new_weights = weights if (scale == 1).all() else constant(weights.name, new_weights)
+    node.inputs = [node.inputs[0], new_weights, constant(f"{node.outputs[0].name}.bias", new_bias)]
     return True

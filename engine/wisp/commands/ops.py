@@ -6,7 +6,7 @@ import json
 
 from .. import _library
 from .._library import lib
-from .._wisp_lists import KERNELS, OPERATORS
+from .._wisp_lists import OPERATORS
 from . import _shared
 
 HELP = """Print what is supported: operators, ONNX operators that can be imported, kernels.
@@ -33,19 +33,25 @@ def run(arguments) -> None:
         print(f"\n{len(report['importers'])} ONNX operators can be imported:")
         print(_columns(report["importers"]))
     sets = list(report["kernels"])
-    rows = [["kernel", *sets]] + [[k, *("yes" if k in report["kernels"][s] else "-" for s in sets)] for k in KERNELS]
+    rows = [["kernel", *sets]] + [[k, *("yes" if k in report["kernels"][s] else "-" for s in sets)] for k in report["kernels"]["scalar"]]
     print("\nKernels of their own for each instruction set:")
     print(_shared.table(rows))
 
 
 def _kernels() -> dict[str, list[str]]:
-    kernels, bit = {"scalar": list(KERNELS)}, 0
-    while name := _library.text(lib.wisp_cpu_name(bit)):
-        slots = lib.wisp_kernel_slots(bit)
-        if slots:
-            kernels[name] = [k for i, k in enumerate(KERNELS) if slots >> i & 1]
-        bit += 1
+    slots = _names(lib.wisp_slot_name)
+    kernels = {"scalar": slots}
+    for bit, name in enumerate(_names(lib.wisp_cpu_name)):
+        if own := [slot for i, slot in enumerate(slots) if lib.wisp_has_kernel(bit, i)]:
+            kernels[name] = own
     return kernels
+
+
+def _names(function) -> list[str]:
+    names = []
+    while name := _library.text(function(len(names))):
+        names.append(name)
+    return names
 
 
 def _importers() -> list[str] | None:

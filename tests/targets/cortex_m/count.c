@@ -17,10 +17,10 @@ static int32_t random_byte(void) {
     return (int32_t)(seed >> 24) - 128;
 }
 
-static void multiply(const wisp_kernels *kernels) {
+static void multiply(const wisp_gemm_s8_kernel *kernel) {
     const int8_t *rows[WISP_MAX_MR];
-    for (int32_t i = 0; i < M; i += kernels->gemm_s8_mr) {
-        const int32_t m = M - i < kernels->gemm_s8_mr ? M - i : kernels->gemm_s8_mr;
+    for (int32_t i = 0; i < M; i += kernel->rows) {
+        const int32_t m = M - i < kernel->rows ? M - i : kernel->rows;
         for (int32_t r = 0; r < m; r++) rows[r] = x + (i + r) * K;
         const wisp_gemm_s8 g = {.m = m,
                                 .n = N,
@@ -34,20 +34,19 @@ static void multiply(const wisp_kernels *kernels) {
                                 .lo = -128,
                                 .hi = 127,
                                 .scratch = scratch};
-        kernels->gemm_s8(&g);
+        kernel->multiply(&g);
     }
 }
 
 int main(void) {
-    wisp_kernels kernels;
-    wisp_kernels_init(&kernels, wisp_cpu_flags());
+    const wisp_gemm_s8_kernel *kernel = WISP_FIND_KERNEL(wisp_cpu_flags(), gemm_s8);
     for (int i = 0; i < M * K; i++) x[i] = (int8_t)random_byte();
     for (int i = 0; i < N * K; i++) weights[i] = (int8_t)(random_byte() | 1);
     for (int i = 0; i < N; i++) channels[i / 16].shift[i % 16] = 4, channels[i / 16].multiplier[i % 16] = 20000;
-    for (int i = 0; i < REPEATS; i++) multiply(&kernels);
+    for (int i = 0; i < REPEATS; i++) multiply(kernel);
     int32_t sum = 0;
     for (int i = 0; i < M * N; i++) sum = sum * 31 + y[i];
-    print_text(kernels.gemm_s8_name);
+    print_text(kernel->name);
     print_text(" ");
     print_number(sum);
     print_text("\n");

@@ -8,6 +8,8 @@
 #include "../../kernels.h"
 #include "../../quant.h"
 
+extern const wisp_kernels wisp_kernels_avx512vnni;
+
 wisp_gemm_s8_fn wisp_gemm_s8_avx512vnni;
 wisp_gemm_f32_fn wisp_gemm_f32_avx512vnni;
 wisp_dwconv_s8_fn wisp_dwconv_s8_avx512vnni;

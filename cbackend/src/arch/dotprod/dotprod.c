@@ -2,13 +2,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dotprod.h"
 
-void wisp_kernels_dotprod(wisp_kernels *table);
-
-void wisp_kernels_dotprod(wisp_kernels *table) {
-    table->gemm_s8 = wisp_gemm_s8_dotprod;
-    table->gemm_s8_mr = 6;
-    table->gemm_s8_name = "gemm_s8_dotprod";
-    table->dwconv_s8 = wisp_dwconv_s8_dotprod;
-    table->dwconv_s8_name = "dwconv_s8_dotprod";
-    table->isa_name = "dotprod";
-}
+const wisp_kernels wisp_kernels_dotprod = {
+    WISP_BRINGS(gemm_s8, &(const wisp_gemm_s8_kernel){wisp_gemm_s8_dotprod, "gemm_s8_dotprod", 6}),
+    WISP_BRINGS(dwconv_s8, &(const wisp_dwconv_s8_kernel){wisp_dwconv_s8_dotprod, "dwconv_s8_dotprod"}),
+};

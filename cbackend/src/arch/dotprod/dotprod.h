@@ -5,6 +5,8 @@
 
 #include "../neon/neon.h"
 
+extern const wisp_kernels wisp_kernels_dotprod;
+
 wisp_gemm_s8_fn wisp_gemm_s8_dotprod;
 wisp_dwconv_s8_fn wisp_dwconv_s8_dotprod;
 

@@ -2,14 +2,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dsp.h"
 
-void wisp_kernels_dsp(wisp_kernels *table);
-
-void wisp_kernels_dsp(wisp_kernels *table) {
-    table->gemm_s8 = wisp_gemm_s8_dsp;
-    table->gemm_s8_mr = 4;
-    table->gemm_s8_name = "gemm_s8_dsp";
-    table->dwconv_s8 = wisp_dwconv_s8_dsp;
-    table->dwconv_s8_name = "dwconv_s8_dsp";
-    table->add_s8 = wisp_add_s8_dsp;
-    table->isa_name = "dsp";
-}
+const wisp_kernels wisp_kernels_dsp = {
+    WISP_BRINGS(gemm_s8, &(const wisp_gemm_s8_kernel){wisp_gemm_s8_dsp, "gemm_s8_dsp", 4}),
+    WISP_BRINGS(dwconv_s8, &(const wisp_dwconv_s8_kernel){wisp_dwconv_s8_dsp, "dwconv_s8_dsp"}),
+    WISP_BRINGS(add_s8, wisp_add_s8_dsp),
+};

@@ -12,6 +12,8 @@
 #include "../../kernels.h"
 #include "../../quant.h"
 
+extern const wisp_kernels wisp_kernels_dsp;
+
 wisp_gemm_s8_fn wisp_gemm_s8_dsp;
 wisp_dwconv_s8_fn wisp_dwconv_s8_dsp;
 wisp_add_s8_fn wisp_add_s8_dsp;

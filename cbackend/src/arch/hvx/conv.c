@@ -2,6 +2,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "hvx.h"
 
+void wisp_dwconv_s8_scalar(const wisp_dwconv_s8 *d);
+
 /* Four taps x0..x3 of 128 channels are interleaved to four vectors of 32 channels x 4 taps, one vrmpy each:
  *
  *     x0 x1 -> c0t0 c0t1 c1t0 c1t1 ...     \  halfwords of both: c0t0 c0t1 c0t2 c0t3  c1t0 ...   channels 0..31, 32..63
@@ -204,17 +206,10 @@ ALWAYS_INLINE void convolve(const wisp_dwconv_s8 *d, const block *b, int kind, s
         convolve_any(d, b, s);
 }
 
-/* More taps than the stack holds: their weights would have to be reordered for every pixel. */
-static void convolve_many_taps(const wisp_dwconv_s8 *d) {
-    wisp_kernels scalar;
-    wisp_kernels_init(&scalar, 0);
-    scalar.dwconv_s8(d);
-}
-
 void wisp_dwconv_s8_hvx(const wisp_dwconv_s8 *d) {
     block b;
-    if (d->taps > MAX_TAPS) {
-        convolve_many_taps(d);
+    if (d->taps > MAX_TAPS) { /* their weights would have to be reordered for every pixel */
+        wisp_dwconv_s8_scalar(d);
         return;
     }
     const int kind = choose_order(&b, d);

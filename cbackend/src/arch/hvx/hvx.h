@@ -12,6 +12,8 @@
 #include "../../kernels.h"
 #include "../../quant.h"
 
+extern const wisp_kernels wisp_kernels_hvx;
+
 wisp_gemm_s8_fn wisp_gemm_s8_hvx;
 wisp_dwconv_s8_fn wisp_dwconv_s8_hvx;
 wisp_max_s8_fn wisp_max_s8_hvx;

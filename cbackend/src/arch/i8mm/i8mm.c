@@ -2,11 +2,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "i8mm.h"
 
-void wisp_kernels_i8mm(wisp_kernels *table);
-
-void wisp_kernels_i8mm(wisp_kernels *table) {
-    table->gemm_s8 = wisp_gemm_s8_i8mm;
-    table->gemm_s8_mr = 8;
-    table->gemm_s8_name = "gemm_s8_i8mm";
-    table->isa_name = "i8mm";
-}
+const wisp_kernels wisp_kernels_i8mm = {
+    WISP_BRINGS(gemm_s8, &(const wisp_gemm_s8_kernel){wisp_gemm_s8_i8mm, "gemm_s8_i8mm", 8}),
+};

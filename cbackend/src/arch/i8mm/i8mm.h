@@ -5,6 +5,8 @@
 
 #include "../dotprod/dotprod.h"
 
+extern const wisp_kernels wisp_kernels_i8mm;
+
 wisp_gemm_s8_fn wisp_gemm_s8_i8mm;
 
 #endif

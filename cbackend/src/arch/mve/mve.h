@@ -9,6 +9,8 @@
 #include "../../kernels.h"
 #include "../../quant.h"
 
+extern const wisp_kernels wisp_kernels_mve;
+
 wisp_gemm_s8_fn wisp_gemm_s8_mve;
 wisp_dwconv_s8_fn wisp_dwconv_s8_mve;
 wisp_add_s8_fn wisp_add_s8_mve;

@@ -16,6 +16,8 @@
 #include "armv7.h"
 #endif
 
+extern const wisp_kernels wisp_kernels_neon;
+
 wisp_gemm_s8_fn wisp_gemm_s8_neon;
 wisp_gemm_f32_fn wisp_gemm_f32_neon;
 wisp_dwconv_s8_fn wisp_dwconv_s8_neon;

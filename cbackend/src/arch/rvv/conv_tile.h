@@ -1,10 +1,19 @@
-/* Template of the depthwise tiles, included once for each register length: four pixels by a block of up to 16 channels. */
+/* Depthwise tiles for both register lengths: four pixels by a block of up to 16 channels. block.h says how long. */
 /* SPDX-License-Identifier: Apache-2.0 */
+#ifndef WISP_RVV_CONV_TILE_H
+#define WISP_RVV_CONV_TILE_H
+
+#include "rvv.h"
+#include "shift_left.h"
+
+#define EACH_PIXEL(DO) DO(0) DO(1) DO(2) DO(3)
+
+enum { PIXELS = 4 };
 
 /* Two products fit 16 bits (2 * 128 * 127), so a pair of taps costs one widening addition. Pixels beyond n repeat the
  * last one. */
-ALWAYS_INLINE void NAME(convolve_pixels_s8)(const wisp_dwconv_s8 *d, const wisp_channels_s8 *ch, const int8_t *w, ptrdiff_t c0, int32_t i,
-                                            size_t vl) {
+ALWAYS_INLINE void convolve_pixels_s8(const wisp_dwconv_s8 *d, const wisp_channels_s8 *ch, const int8_t *w, ptrdiff_t c0, int32_t i,
+                                      size_t vl) {
 #define DECLARE(p)                                                         \
     int32_t i##p = i + p < d->n ? i + p : d->n - 1;                        \
     const int8_t *const *row##p = d->rows + (ptrdiff_t)i##p * d->row_step; \
@@ -26,7 +35,7 @@ ALWAYS_INLINE void NAME(convolve_pixels_s8)(const wisp_dwconv_s8 *d, const wisp_
     }
     VEC_S32 shift = LOAD_S32(ch->shift, vl);
     if (d->left) {
-#define SHIFT(p) a##p = NAME(shift_left)(a##p, shift, vl);
+#define SHIFT(p) a##p = shift_left(a##p, shift, vl);
         EACH_PIXEL(SHIFT)
 #undef SHIFT
         shift = __riscv_vmax(shift, 0, vl);
@@ -45,17 +54,17 @@ ALWAYS_INLINE void NAME(convolve_pixels_s8)(const wisp_dwconv_s8 *d, const wisp_
 #undef STORE
 }
 
-ALWAYS_INLINE void NAME(convolve_s8)(const wisp_dwconv_s8 *d) {
+ALWAYS_INLINE void convolve_s8(const wisp_dwconv_s8 *d) {
     const ptrdiff_t block_size = (ptrdiff_t)(((int64_t)d->taps + 1) / 2) * 2 * WISP_CHANNELS;
     const wisp_channels_s8 *ch = d->channels;
     const int8_t *w = d->weights;
     for (ptrdiff_t c0 = 0; c0 < d->c; c0 += WISP_CHANNELS, ch++, w += block_size) {
         size_t vl = d->c - c0 < WISP_CHANNELS ? (size_t)(d->c - c0) : WISP_CHANNELS;
-        for (int32_t i = 0; i < d->n; i += PIXELS) NAME(convolve_pixels_s8)(d, ch, w, c0, i, vl);
+        for (int32_t i = 0; i < d->n; i += PIXELS) convolve_pixels_s8(d, ch, w, c0, i, vl);
     }
 }
 
-ALWAYS_INLINE void NAME(convolve_pixels_f32)(const wisp_dwconv_f32 *d, ptrdiff_t c0, int32_t i, size_t vl) {
+ALWAYS_INLINE void convolve_pixels_f32(const wisp_dwconv_f32 *d, ptrdiff_t c0, int32_t i, size_t vl) {
     const float *w = d->weights + c0 * d->taps;
 #define DECLARE(p)                                                        \
     int32_t i##p = i + p < d->n ? i + p : d->n - 1;                       \
@@ -78,9 +87,11 @@ ALWAYS_INLINE void NAME(convolve_pixels_f32)(const wisp_dwconv_f32 *d, ptrdiff_t
 #undef STORE
 }
 
-ALWAYS_INLINE void NAME(convolve_f32)(const wisp_dwconv_f32 *d) {
+ALWAYS_INLINE void convolve_f32(const wisp_dwconv_f32 *d) {
     for (ptrdiff_t c0 = 0; c0 < d->c; c0 += WISP_CHANNELS) {
         size_t vl = d->c - c0 < WISP_CHANNELS ? (size_t)(d->c - c0) : WISP_CHANNELS;
-        for (int32_t i = 0; i < d->n; i += PIXELS) NAME(convolve_pixels_f32)(d, c0, i, vl);
+        for (int32_t i = 0; i < d->n; i += PIXELS) convolve_pixels_f32(d, c0, i, vl);
     }
 }
+
+#endif

@@ -1,9 +1,35 @@
-/* Template of the matrix tiles, included once for each register length: ROWS rows by a panel of 16 outputs. */
+/* Matrix tiles for both register lengths: ROWS rows by a panel of 16 outputs. block.h says how long. */
 /* SPDX-License-Identifier: Apache-2.0 */
+#ifndef WISP_RVV_GEMM_TILE_H
+#define WISP_RVV_GEMM_TILE_H
+
+#include "rvv.h"
+#include "shift_left.h"
+
+enum { GROUP = 4, FEW_ROWS = 4 };
+
+/* Copies the rows to scratch as [taps][k4/4][rows][4], the last values of a tap padded with zeros. Rows beyond m are
+ * copies of the last one; their results land on it. */
+ALWAYS_INLINE void interleave_rows(const wisp_gemm_s8 *g, int rows) {
+    const ptrdiff_t step = GROUP * rows, whole = g->k / GROUP, rest = g->k % GROUP;
+    int8_t *first = (int8_t *)g->scratch;
+    for (int32_t t = 0; t < g->taps; t++, first += (whole + (rest != 0)) * step)
+        for (int32_t r = 0; r < rows; r++) {
+            const int8_t *x = g->rows[(ptrdiff_t)t * g->m + (r < g->m ? r : g->m - 1)];
+            int8_t *out = first + GROUP * r;
+            for (size_t left = (size_t)whole, vl; left > 0; left -= vl, x += GROUP * vl, out += (ptrdiff_t)vl * step) {
+                vl = __riscv_vsetvl_e32m4(left);
+                vint32m4_t v = __riscv_vreinterpret_i32m4(__riscv_vle8_v_i8m4(x, GROUP * vl));
+                __riscv_vsse32((int32_t *)(void *)out, step, v, vl);
+            }
+            if (rest)
+                for (ptrdiff_t i = 0; i < GROUP; i++) out[i] = i < rest ? x[i] : 0;
+        }
+}
 
 /* s8. Per value of a row: its 16 weights as 16 bits, then one widening multiply-add for each row, whose own value comes
  * from a scalar register. The rows lie in scratch as [groups][rows][4], so one pointer with constant offsets serves all. */
-ALWAYS_INLINE void NAME(multiply_tile_s8)(const wisp_gemm_s8 *g, int32_t j, ptrdiff_t groups, int rows) {
+ALWAYS_INLINE void multiply_tile_s8(const wisp_gemm_s8 *g, int32_t j, ptrdiff_t groups, int rows) {
     const size_t vl = WISP_CHANNELS;
     const wisp_channels_s8 *ch = g->channels + j / WISP_CHANNELS;
     const int8_t *w = g->weights + (ptrdiff_t)j * groups * GROUP, *x = (const int8_t *)g->scratch;
@@ -27,7 +53,7 @@ ALWAYS_INLINE void NAME(multiply_tile_s8)(const wisp_gemm_s8 *g, int32_t j, ptrd
     VEC_S32 shift = LOAD_S32(ch->shift, vl);
     if (g->left) {
 #define SHIFT(r) \
-    if (r < rows) a##r = NAME(shift_left)(a##r, shift, vl);
+    if (r < rows) a##r = shift_left(a##r, shift, vl);
         EACH_ROW(SHIFT)
 #undef SHIFT
         shift = __riscv_vmax(shift, 0, vl);
@@ -48,14 +74,14 @@ ALWAYS_INLINE void NAME(multiply_tile_s8)(const wisp_gemm_s8 *g, int32_t j, ptrd
 #undef STORE
 }
 
-ALWAYS_INLINE void NAME(multiply_s8)(const wisp_gemm_s8 *g, int rows) {
+ALWAYS_INLINE void multiply_s8(const wisp_gemm_s8 *g, int rows) {
     ptrdiff_t groups = (ptrdiff_t)g->taps * (ptrdiff_t)(((int64_t)g->k + 3) / GROUP);
     interleave_rows(g, rows);
-    for (int32_t j = 0; j < g->n; j += WISP_CHANNELS) NAME(multiply_tile_s8)(g, j, groups, rows);
+    for (int32_t j = 0; j < g->n; j += WISP_CHANNELS) multiply_tile_s8(g, j, groups, rows);
 }
 
 /* f32: bias, then one fused multiply-add for each product in the order of the contract. */
-ALWAYS_INLINE void NAME(multiply_tile_f32)(const wisp_gemm_f32 *g, int32_t j, int rows) {
+ALWAYS_INLINE void multiply_tile_f32(const wisp_gemm_f32 *g, int32_t j, int rows) {
     const size_t vl = WISP_CHANNELS;
     const float *w = g->weights + (ptrdiff_t)j * g->taps * g->k;
     int32_t last = g->m - 1;
@@ -85,3 +111,21 @@ ALWAYS_INLINE void NAME(multiply_tile_f32)(const wisp_gemm_f32 *g, int32_t j, in
     EACH_ROW(STORE)
 #undef STORE
 }
+
+ALWAYS_INLINE void choose_rows_s8(const wisp_gemm_s8 *g) {
+    if (g->m == 1)
+        multiply_s8(g, 1);
+    else if (g->m <= FEW_ROWS)
+        multiply_s8(g, FEW_ROWS);
+    else
+        multiply_s8(g, ROWS);
+}
+
+ALWAYS_INLINE void choose_rows_f32(const wisp_gemm_f32 *g) {
+    if (g->m <= FEW_ROWS)
+        for (int32_t j = 0; j < g->n; j += WISP_CHANNELS) multiply_tile_f32(g, j, FEW_ROWS);
+    else
+        for (int32_t j = 0; j < g->n; j += WISP_CHANNELS) multiply_tile_f32(g, j, ROWS);
+}
+
+#endif

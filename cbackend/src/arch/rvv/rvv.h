@@ -8,10 +8,12 @@
 #include "../../kernels.h"
 #include "../../quant.h"
 
-wisp_gemm_s8_fn wisp_gemm_s8_rvv, wisp_gemm_wide_s8_rvv;
-wisp_gemm_f32_fn wisp_gemm_f32_rvv, wisp_gemm_wide_f32_rvv;
-wisp_dwconv_s8_fn wisp_dwconv_s8_rvv, wisp_dwconv_wide_s8_rvv;
-wisp_dwconv_f32_fn wisp_dwconv_f32_rvv, wisp_dwconv_wide_f32_rvv;
+extern const wisp_kernels wisp_kernels_rvv;
+
+wisp_gemm_s8_fn wisp_gemm_s8_rvv;
+wisp_gemm_f32_fn wisp_gemm_f32_rvv;
+wisp_dwconv_s8_fn wisp_dwconv_s8_rvv;
+wisp_dwconv_f32_fn wisp_dwconv_f32_rvv;
 wisp_max_s8_fn wisp_max_s8_rvv;
 wisp_max_f32_fn wisp_max_f32_rvv;
 wisp_sum_s8_fn wisp_sum_s8_rvv;

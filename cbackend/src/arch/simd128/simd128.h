@@ -9,6 +9,8 @@
 #include "../../kernels.h"
 #include "../../quant.h"
 
+extern const wisp_kernels wisp_kernels_simd128;
+
 wisp_gemm_s8_fn wisp_gemm_s8_simd128;
 wisp_gemm_f32_fn wisp_gemm_f32_simd128;
 wisp_dwconv_s8_fn wisp_dwconv_s8_simd128;

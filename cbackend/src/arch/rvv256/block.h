@@ -1,25 +1,8 @@
 /* A panel of 16 channels in registers of 256 bits or more: 32-bit values take two of them. Parameters of the tile templates. */
 /* SPDX-License-Identifier: Apache-2.0 */
-#undef NAME
-#undef ROWS
-#undef EACH_ROW
-#undef VEC_S8
-#undef VEC_S8X2
-#undef VEC_S8X4
-#undef GET_S8
-#undef LOAD_S8
-#undef LOAD_S8X2
-#undef LOAD_S8X4
-#undef VEC_S16
-#undef VEC_U16
-#undef VEC_S32
-#undef LOAD_S32
-#undef TO_U16
-#undef TO_U32
-#undef VEC_F32
-#undef LOAD_F32
+#ifndef WISP_RVV256_BLOCK_H
+#define WISP_RVV256_BLOCK_H
 
-#define NAME(function) function##_256
 #define ROWS 8 /* 16 registers of sums, 4 of weights, 1 of widened weights */
 #define EACH_ROW(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7)
 #define VEC_S8 vint8mf2_t
@@ -37,3 +20,5 @@
 #define TO_U32 __riscv_vreinterpret_u32m2
 #define VEC_F32 vfloat32m2_t
 #define LOAD_F32 __riscv_vle32_v_f32m2
+
+#endif
