@@ -96,7 +96,8 @@ static uint32_t find_graph_lives(wisp_session *s, uint32_t g, uint32_t time) {
     const wisp_file_graph *graph = &s->graphs[g];
     for (uint32_t i = graph->first_operator; i < graph->first_operator + graph->operator_count; i++) {
         const wisp_node *node = &s->nodes[i];
-        span owner = {++time, time};
+        time++;
+        span owner = {time, time};
         wisp_each_graph(s, i, find_body_lives, &time);
         if (time > owner.begin) owner.end = ++time;
         for (uint32_t k = 0; k < node->input_count; k++) read_at(s, node->operands[k], owner.end);

@@ -64,7 +64,8 @@ def plan_memory(graph: Graph, states: list[State] | tuple[State, ...] = ()) -> P
     plan.is_static = all(v.is_static for v in activations)
     if not plan.is_static:
         return plan
-    plan.scratch_size = max((scratch(node) for g in all_graphs(graph) for node in g.nodes), default=0)
+    nodes = [node for g in all_graphs(graph) for node in g.nodes]
+    plan.scratch_size, plan.shared_size = (max((scratch(node, kind) for node in nodes), default=0) for kind in ("scratch", "shared"))
     life = Life(graph, plan.states)
     joined, apart = (_make_buffers(life, plan.shape_offsets, join) for join in (True, False))
     plan.plan_size = _place_all(joined)
@@ -76,9 +77,9 @@ def plan_memory(graph: Graph, states: list[State] | tuple[State, ...] = ()) -> P
     return plan
 
 
-def scratch(node: Node) -> int:
-    """Bytes of scratch a node needs for each thread: the family's formula, the same as in C."""
-    function = ops.find(f"scratch_{node.op}")
+def scratch(node: Node, kind: str = "scratch") -> int:
+    """Bytes of scratch a node needs for each thread, or ("shared") for all: the family's formula, the same as in C."""
+    function = ops.find(f"{kind}_{node.op}")
     return round_up(int(function(node)), ALIGNMENT) if function else 0
 
 
@@ -92,7 +93,7 @@ def shape_values(graph: Graph, keep: list[Value] | tuple[Value, ...] | None = No
         inputs = [v for v in node.inputs if v is not None]
         from_shape = any(v in known for v in inputs) and all(v in known or v.data is not None for v in inputs)
         small = all(v.is_static and tensor_size(v) <= MAX_SHAPE_VALUE and v not in outputs for v in results)
-        if (has_trait(node.op, "DIMS") or from_shape) and small and not bodies(node) and not scratch(node):
+        if (has_trait(node.op, "DIMS") or from_shape) and small and not bodies(node) and not scratch(node) and not scratch(node, "shared"):
             known.update(dict.fromkeys(results))
     return list(known)
 

@@ -365,7 +365,7 @@ def test_data_dependent_shapes_are_refused_by_name():
 def test_computed_slices_are_refused_when_loaded():
     model = make_model([("Slice", ["x", "s", "e"], ["y"], {})], {"x": (np.float32, [4]), "s": (np.int64, [1]), "e": (np.int64, [1])},
                        {"y": (np.float32, ["n"])})
-    with pytest.raises(wisp.UnsupportedError, match="known at prepare"):
+    with pytest.raises(wisp.UnsupportedError, match="known when it is planned"):
         wisp.load(convert(model, verify=False))
 
 

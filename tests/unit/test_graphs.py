@@ -229,7 +229,7 @@ def test_planning_is_not_quadratic(op, count, attrs):
     """In one buffer, and with a buffer for each node."""
     values = [f32(f"v{i}", 1, 64) for i in range(count + 1)]
     graph = Graph(values[:1], values[-1:], [Node(op, [a], [b], attrs, b.name) for a, b in zip(values, values[1:])])
-    start = time.perf_counter()
+    start = time.process_time()
     plan = plan_memory(graph)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert plan.plan_size == plan.lower_bound == (256 if op == "Relu" else 512)

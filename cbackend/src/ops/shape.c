@@ -48,30 +48,34 @@ size_t wisp_movable_size(wisp_call *call, const wisp_tensor *x) {
     return size;
 }
 
-/* ---- same elements, another shape */
-
-/* No plan of the converter lets the two overlap. A hostile file's may: then anything may come out, but nothing may break. */
-static void copy_bytes(char *to, const char *from, size_t size) {
-    const uintptr_t a = (uintptr_t)to, b = (uintptr_t)from;
-    if (a - b >= size && b - a >= size)
-        memcpy(to, from, size);
-    else
-        for (size_t i = 0; i < size; i++) to[i] = from[i];
+int wisp_check_index_dtype(wisp_call *call, const wisp_tensor *t) {
+    if ((t->dtype == WISP_S32 || t->dtype == WISP_S64) && t->layout == WISP_LAYOUT_PLAIN) return WISP_OK;
+    return wisp_call_fail_value(call, WISP_UNSUPPORTED, "indices cannot have dtype", t->dtype);
 }
 
-static int run_copy(wisp_call *call) {
-    const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
-    if (x->data != y->data) copy_bytes((char *)y->data, (const char *)x->data, (size_t)y->size);
+int wisp_check_indices(wisp_call *call, const wisp_tensor *indices, const int32_t *extents, int depth) {
+    for (uint64_t i = 0; i < indices->count; i++) {
+        const int64_t at = wisp_integer_at(indices, i), extent = extents[i % (uint64_t)depth];
+        if (at < -extent || at >= extent) return wisp_call_fail_value(call, WISP_BAD_INDEX, "index out of range:", at);
+    }
     return WISP_OK;
 }
 
-static int bind_copy(wisp_call *call, int rank, const int64_t *dims) {
+/* ---- same elements, another shape: the session lets output and input share memory where it can, else they are copied */
+
+static void copy_all(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
+    const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
+    (void)thread, (void)begin, (void)end;
+    if (x->data != y->data) memcpy(y->data, x->data, (size_t)y->size);
+}
+
+static int plan_copy(wisp_call *call, int rank, const int64_t *dims) {
     const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
     if (!wisp_movable_size(call, x)) return WISP_UNSUPPORTED;
     int status = wisp_set_output_wide(call, 0, x->dtype, rank, dims);
     if (status) return status;
     if (x->count != y->count) return wisp_call_fail(call, WISP_BAD_SHAPE, "the new shape has another number of elements");
-    wisp_legacy_of(call)->run = run_copy;
+    wisp_set_work(call, y->size > 0, 1, 1);
     return WISP_OK;
 }
 
@@ -97,7 +101,7 @@ static bool fill_inferred(const wisp_tensor *x, int rank, int64_t *dims) {
     return true;
 }
 
-int wisp_prepare_Reshape(wisp_call *call) {
+static int plan_reshape(wisp_call *call) {
     const wisp_Reshape_params *p = WISP_PARAMS(call, Reshape);
     int64_t dims[WISP_MAX_RANK];
     int status = wisp_check_operands(call, 1, 2, 1);
@@ -114,25 +118,30 @@ int wisp_prepare_Reshape(wisp_call *call) {
         dims[i] = x->dims[i];
     }
     if (!fill_inferred(x, (int)rank, dims)) return wisp_call_fail(call, WISP_BAD_SHAPE, "the new shape does not fit the input");
-    return bind_copy(call, (int)rank, dims);
+    return plan_copy(call, (int)rank, dims);
 }
 
-int wisp_prepare_Identity(wisp_call *call) {
+const wisp_operator wisp_op_Reshape = {.plan = plan_reshape, .range = copy_all};
+
+static int plan_identity(wisp_call *call) {
     int64_t dims[WISP_MAX_RANK];
     int status = wisp_check_operands(call, 1, 1, 1);
     if (status) return status;
     const wisp_tensor *x = wisp_input(call, 0);
     for (int i = 0; i < x->rank; i++) dims[i] = x->dims[i];
-    return bind_copy(call, x->rank, dims);
+    return plan_copy(call, x->rank, dims);
 }
 
+const wisp_operator wisp_op_Identity = {.plan = plan_identity, .range = copy_all};
+
 static int check_axes(wisp_call *call, const wisp_tensor *axes, int rank, bool *mask) {
-    if (axes && !wisp_is_known_vector(axes)) return wisp_call_fail(call, WISP_UNSUPPORTED, "axes must be integers known at prepare");
+    if (axes && !wisp_is_known_vector(axes))
+        return wisp_call_fail(call, WISP_UNSUPPORTED, "axes must be integers known when it is planned");
     if (!wisp_axis_mask(axes, rank, mask)) return wisp_call_fail(call, WISP_BAD_SHAPE, "axes are out of range or repeat");
     return WISP_OK;
 }
 
-int wisp_prepare_Squeeze(wisp_call *call) {
+static int plan_squeeze(wisp_call *call) {
     int64_t dims[WISP_MAX_RANK];
     bool mask[WISP_MAX_RANK];
     int rank = 0, status = wisp_check_operands(call, 1, 2, 1);
@@ -144,10 +153,12 @@ int wisp_prepare_Squeeze(wisp_call *call) {
         if (mask[i] && axes) return wisp_call_fail_value(call, WISP_BAD_SHAPE, "cannot squeeze an axis of extent", x->dims[i]);
         dims[rank++] = x->dims[i];
     }
-    return bind_copy(call, rank, dims);
+    return plan_copy(call, rank, dims);
 }
 
-int wisp_prepare_Unsqueeze(wisp_call *call) {
+const wisp_operator wisp_op_Squeeze = {.plan = plan_squeeze, .range = copy_all};
+
+static int plan_unsqueeze(wisp_call *call) {
     int64_t dims[WISP_MAX_RANK];
     bool mask[WISP_MAX_RANK];
     int status = wisp_check_operands(call, 2, 2, 1);
@@ -158,10 +169,12 @@ int wisp_prepare_Unsqueeze(wisp_call *call) {
     int rank = x->rank + (int)axes->count;
     if ((status = check_axes(call, axes, rank, mask))) return status;
     for (int i = 0, from = 0; i < rank; i++) dims[i] = mask[i] ? 1 : x->dims[from++];
-    return bind_copy(call, rank, dims);
+    return plan_copy(call, rank, dims);
 }
 
-int wisp_prepare_Flatten(wisp_call *call) {
+const wisp_operator wisp_op_Unsqueeze = {.plan = plan_unsqueeze, .range = copy_all};
+
+static int plan_flatten(wisp_call *call) {
     int status = wisp_check_operands(call, 1, 1, 1);
     if (status) return status;
     const wisp_tensor *x = wisp_input(call, 0);
@@ -173,53 +186,54 @@ int wisp_prepare_Flatten(wisp_call *call) {
         *d *= x->dims[i];
         if (*d > INT32_MAX) return wisp_call_fail(call, WISP_BAD_SHAPE, "the flattened axes are too long");
     }
-    return bind_copy(call, 2, dims);
+    return plan_copy(call, 2, dims);
 }
+
+const wisp_operator wisp_op_Flatten = {.plan = plan_flatten, .range = copy_all};
 
 /* ---- shapes as values */
 
-static int run_shape(wisp_call *call) {
-    const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
-    int64_t *out = y->data;
-    for (uint64_t i = 0; i < y->count; i++) out[i] = x->dims[wisp_legacy_of(call)->state[0] + (int64_t)i];
-    return WISP_OK;
-}
+typedef struct shape_plan {
+    int32_t first; /* axis */
+} shape_plan;
 
 static int64_t clamp_axis(int64_t axis, int rank) {
     if (axis < 0) axis += rank;
     return axis < 0 ? 0 : axis > rank ? rank : axis;
 }
 
-/* end: INT32_MAX where ONNX leaves it out. */
-int wisp_prepare_Shape(wisp_call *call) {
+static int plan_shape(wisp_call *call) {
+    shape_plan *plan = call->plan;
     int status = wisp_check_operands(call, 1, 1, 1);
     if (status) return status;
-    int rank = wisp_input(call, 0)->rank;
-    int64_t start = clamp_axis(WISP_PARAMS(call, Shape)->start, rank), end = clamp_axis(WISP_PARAMS(call, Shape)->end, rank);
-    int32_t count = end > start ? (int32_t)(end - start) : 0;
-    if ((status = wisp_set_output(call, 0, WISP_S64, 1, &count))) return status;
-    wisp_legacy_of(call)->state[0] = start;
-    wisp_legacy_of(call)->run = run_shape;
-    return WISP_OK;
+    const int rank = wisp_input(call, 0)->rank;
+    const int64_t start = clamp_axis(WISP_PARAMS(call, Shape)->start, rank), end = clamp_axis(WISP_PARAMS(call, Shape)->end, rank);
+    const int32_t count = end > start ? (int32_t)(end - start) : 0;
+    plan->first = (int32_t)start;
+    wisp_set_work(call, count > 0, 1, 1);
+    return wisp_set_output(call, 0, WISP_S64, 1, &count);
 }
 
-static int run_size(wisp_call *call) {
+static void range_shape(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
+    const shape_plan *plan = call->plan;
+    const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
+    int64_t *out = y->data;
+    (void)thread, (void)begin, (void)end;
+    for (uint64_t i = 0; i < y->count; i++) out[i] = x->dims[plan->first + (int64_t)i];
+}
+
+const wisp_operator wisp_op_Shape = {.plan = plan_shape, .range = range_shape, .plan_size = sizeof(shape_plan)};
+
+static int plan_size(wisp_call *call) {
+    int status = wisp_check_operands(call, 1, 1, 1);
+    if (status) return status;
+    wisp_set_work(call, 1, 1, 1);
+    return wisp_set_output(call, 0, WISP_S64, 0, wisp_input(call, 0)->dims);
+}
+
+static void range_size(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
+    (void)thread, (void)begin, (void)end;
     *(int64_t *)wisp_output(call, 0)->data = (int64_t)wisp_input(call, 0)->count;
-    return WISP_OK;
 }
 
-int wisp_prepare_Size(wisp_call *call) {
-    int status = wisp_check_operands(call, 1, 1, 1);
-    if (status) return status;
-    if ((status = wisp_set_output(call, 0, WISP_S64, 0, wisp_input(call, 0)->dims))) return status;
-    wisp_legacy_of(call)->run = run_size;
-    return WISP_OK;
-}
-
-WISP_LEGACY(Reshape)
-WISP_LEGACY(Identity)
-WISP_LEGACY(Squeeze)
-WISP_LEGACY(Unsqueeze)
-WISP_LEGACY(Flatten)
-WISP_LEGACY(Shape)
-WISP_LEGACY(Size)
+const wisp_operator wisp_op_Size = {.plan = plan_size, .range = range_size};

@@ -154,9 +154,7 @@ static void store_integers(const wide *w, void *y, int dtype, int64_t i, int n) 
 
 #undef STORE
 
-static void cast_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
-    (void)thread;
-    const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
+static void cast_elements(const wisp_tensor *x, const wisp_tensor *y, int64_t begin, int64_t end) {
     wide w;
     for (int64_t i = begin; i < end; i += CHUNK) {
         int n = (int)(end - i < CHUNK ? end - i : CHUNK);
@@ -172,23 +170,24 @@ static void cast_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t 
     }
 }
 
-static int run_cast(wisp_call *call) {
+static void range_cast(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
     const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
+    const int64_t size = (int64_t)wisp_dtype_size(y->dtype);
+    (void)thread;
     if (x->dtype != y->dtype)
-        wisp_parallel(call, (int64_t)y->count, GRAIN, cast_range);
-    else if (x->data != y->data)
-        memcpy(y->data, x->data, (size_t)y->size);
-    return WISP_OK;
+        cast_elements(x, y, begin, end);
+    else if (x->data != y->data) /* else y is x: the session saw to it */
+        memcpy((uint8_t *)y->data + begin * size, (const uint8_t *)x->data + begin * size, (size_t)((end - begin) * size));
 }
 
-int wisp_prepare_Cast(wisp_call *call) {
+static int plan_cast(wisp_call *call) {
     int status = wisp_check_operands(call, 1, 1, 1);
     if (status) return status;
     const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
     if (!wisp_movable_size(call, x)) return WISP_UNSUPPORTED;
     if (wisp_dtype_size(y->dtype) == 0) return wisp_call_fail_value(call, WISP_UNSUPPORTED, "cannot cast to dtype", y->dtype);
-    wisp_legacy_of(call)->run = run_cast;
+    wisp_set_work(call, (int64_t)x->count, GRAIN, 1);
     return wisp_set_output(call, 0, y->dtype, x->rank, x->dims); /* the file states the type */
 }
 
-WISP_LEGACY(Cast)
+const wisp_operator wisp_op_Cast = {.plan = plan_cast, .range = range_cast};

@@ -4,29 +4,12 @@
 
 #include "shape.h"
 
-enum { GRAIN_SIZE = 65536 /* bytes worth a thread */ };
-
+/* Indices known while shapes are planned are checked there, others at the begin of each run. */
 static int check_gather(wisp_call *call) {
     int status = wisp_check_operands(call, 2, 2, 1);
     if (status) return status;
-    const wisp_tensor *indices = wisp_input(call, 1);
     if (!wisp_movable_size(call, wisp_input(call, 0))) return WISP_UNSUPPORTED;
-    if ((indices->dtype != WISP_S32 && indices->dtype != WISP_S64) || indices->layout != WISP_LAYOUT_PLAIN)
-        return wisp_call_fail_value(call, WISP_UNSUPPORTED, "indices cannot have dtype", indices->dtype);
-    return WISP_OK;
-}
-
-/* ONNX counts negative indices from the end. */
-static bool in_range(int64_t index, int64_t extent) {
-    return index >= -extent && index < extent;
-}
-
-static int check_indices(wisp_call *call, const wisp_tensor *indices, int64_t extent) {
-    for (uint64_t i = 0; i < indices->count; i++) {
-        int64_t at = wisp_integer_at(indices, i);
-        if (!in_range(at, extent)) return wisp_call_fail_value(call, WISP_BAD_INDEX, "index out of range:", at);
-    }
-    return WISP_OK;
+    return wisp_check_index_dtype(call, wisp_input(call, 1));
 }
 
 static void copy_block(uint8_t *y, const uint8_t *x, int64_t size) {
@@ -40,137 +23,178 @@ static void copy_block(uint8_t *y, const uint8_t *x, int64_t size) {
 
 /* ---- Gather: y[o][i][:] = x[o][indices[i]][:] */
 
-enum { BLOCK_SIZE, EXTENT, CHECKED }; /* node->state */
+typedef struct gather_plan {
+    int64_t block_size; /* bytes of the axes behind the gathered one */
+    int32_t extent;     /* of the gathered one */
+    bool checked;
+} gather_plan;
 
-static void gather_blocks(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
-    (void)thread;
-    const wisp_tensor *x = wisp_input(call, 0), *indices = wisp_input(call, 1);
-    const int64_t *state = wisp_legacy_of(call)->state;
-    int64_t count = (int64_t)indices->count, size = state[BLOCK_SIZE], extent = state[EXTENT];
-    uint8_t *y = wisp_output(call, 0)->data;
-    for (int64_t i = begin; i < end; i++) {
-        int64_t at = wisp_integer_at(indices, (uint64_t)(i % count));
-        if (at < 0) at += extent;
-        copy_block(y + i * size, (const uint8_t *)x->data + (i / count * extent + at) * size, size);
-    }
-}
-
-static int run_gather(wisp_call *call) {
-    const wisp_tensor *y = wisp_output(call, 0);
-    const int64_t *state = wisp_legacy_of(call)->state;
-    if (!state[CHECKED]) {
-        int status = check_indices(call, wisp_input(call, 1), state[EXTENT]);
-        if (status) return status;
-    }
-    if (y->count == 0) return WISP_OK;
-    wisp_parallel(call, (int64_t)y->size / state[BLOCK_SIZE], GRAIN_SIZE / state[BLOCK_SIZE] + 1, gather_blocks);
-    return WISP_OK;
-}
-
-int wisp_prepare_Gather(wisp_call *call) {
-    int64_t dims[2 * WISP_MAX_RANK], *state = wisp_legacy_of(call)->state;
+static int plan_gather(wisp_call *call) {
+    gather_plan *plan = call->plan;
+    int64_t dims[2 * WISP_MAX_RANK];
     int rank = 0, status = check_gather(call);
     if (status) return status;
-    const wisp_tensor *x = wisp_input(call, 0), *indices = wisp_input(call, 1);
-    int axis = wisp_axis(WISP_PARAMS(call, Gather)->axis, x->rank);
+    const wisp_tensor *x = wisp_input(call, 0), *indices = wisp_input(call, 1), *y = wisp_output(call, 0);
+    const int axis = wisp_axis(WISP_PARAMS(call, Gather)->axis, x->rank);
     if (axis < 0) return wisp_call_fail_value(call, WISP_BAD_FILE, "no such axis:", WISP_PARAMS(call, Gather)->axis);
     for (int i = 0; i < axis; i++) dims[rank++] = x->dims[i];
     for (int i = 0; i < indices->rank; i++) dims[rank++] = indices->dims[i];
     for (int i = axis + 1; i < x->rank; i++) dims[rank++] = x->dims[i];
-    state[BLOCK_SIZE] = (int64_t)(wisp_extent(x->dims, axis + 1, x->rank) * wisp_dtype_size(x->dtype));
-    state[EXTENT] = x->dims[axis];
-    if (wisp_value(indices)) { /* what can fail, fails here */
-        if ((status = check_indices(call, indices, state[EXTENT]))) return status;
-        state[CHECKED] = 1;
-    }
-    wisp_legacy_of(call)->run = run_gather;
-    return wisp_set_output_wide(call, 0, x->dtype, rank, dims);
+    plan->block_size = (int64_t)(wisp_extent(x->dims, axis + 1, x->rank) * wisp_dtype_size(x->dtype));
+    plan->extent = x->dims[axis];
+    plan->checked = wisp_value(indices);
+    if (plan->checked && (status = wisp_check_indices(call, indices, &plan->extent, 1))) return status;
+    if ((status = wisp_set_output_wide(call, 0, x->dtype, rank, dims))) return status;
+    if (y->count) wisp_set_work(call, (int64_t)y->size / plan->block_size, wisp_move_grain(plan->block_size), 1);
+    return WISP_OK;
 }
+
+static int begin_gather(wisp_call *call) {
+    const gather_plan *plan = call->plan;
+    return plan->checked ? WISP_OK : wisp_check_indices(call, wisp_input(call, 1), &plan->extent, 1);
+}
+
+/* Items are blocks. */
+static void range_gather(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
+    const gather_plan *plan = call->plan;
+    const wisp_tensor *x = wisp_input(call, 0), *indices = wisp_input(call, 1);
+    const int64_t count = (int64_t)indices->count, size = plan->block_size;
+    uint8_t *y = wisp_output(call, 0)->data;
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t at = wisp_index_at(indices, (uint64_t)(i % count), plan->extent);
+        copy_block(y + i * size, (const uint8_t *)x->data + (i / count * plan->extent + at) * size, size);
+    }
+}
+
+const wisp_operator wisp_op_Gather = {.plan = plan_gather, .begin = begin_gather, .range = range_gather, .plan_size = sizeof(gather_plan)};
 
 /* ---- GatherElements: y[i][j][k] = x[i][indices[i][j][k]][k] along the axis */
 
-static int run_gather_elements(wisp_call *call) {
-    const wisp_tensor *x = wisp_input(call, 0), *indices = wisp_input(call, 1), *out = wisp_output(call, 0);
-    int axis = wisp_axis(WISP_PARAMS(call, GatherElements)->axis, x->rank);
-    int64_t xs[WISP_MAX_RANK], index[WISP_MAX_RANK] = {0}, size = (int64_t)wisp_dtype_size(x->dtype), base = 0;
-    uint8_t *y = out->data;
-    if (out->count == 0) return WISP_OK;
-    wisp_strides(x->dims, x->rank, (size_t)size, xs);
-    for (uint64_t i = 0; i < out->count; i++) {
-        int64_t at = wisp_integer_at(indices, i);
-        if (!in_range(at, x->dims[axis])) return wisp_call_fail_value(call, WISP_BAD_INDEX, "index out of range:", at);
-        if (at < 0) at += x->dims[axis];
-        copy_block(y + (int64_t)i * size, (const uint8_t *)x->data + base + at * xs[axis], size);
-        for (int k = x->rank - 1; k >= 0; k--) { /* base: of the output position, the axis left out */
-            int64_t stride = k == axis ? 0 : xs[k];
+typedef struct elements_plan {
+    int64_t x_stride[WISP_MAX_RANK]; /* bytes */
+    int32_t axis;
+    bool checked;
+} elements_plan;
+
+static int plan_gather_elements(wisp_call *call) {
+    elements_plan *plan = call->plan;
+    int status = check_gather(call);
+    if (status) return status;
+    const wisp_tensor *x = wisp_input(call, 0), *indices = wisp_input(call, 1);
+    plan->axis = wisp_axis(WISP_PARAMS(call, GatherElements)->axis, x->rank);
+    if (plan->axis < 0) return wisp_call_fail_value(call, WISP_BAD_FILE, "no such axis:", WISP_PARAMS(call, GatherElements)->axis);
+    if (indices->rank != x->rank) return wisp_call_fail(call, WISP_BAD_SHAPE, "data and indices must have the same rank");
+    for (int i = 0; i < x->rank; i++)
+        if (i != plan->axis && indices->dims[i] > x->dims[i])
+            return wisp_call_fail_value(call, WISP_BAD_SHAPE, "indices are longer than data along axis", i);
+    plan->checked = wisp_value(indices);
+    if (plan->checked && (status = wisp_check_indices(call, indices, &x->dims[plan->axis], 1))) return status;
+    wisp_strides(x->dims, x->rank, wisp_dtype_size(x->dtype), plan->x_stride);
+    enum { GRAIN = 8192 };
+    wisp_set_work(call, (int64_t)indices->count, GRAIN, 1);
+    return wisp_set_output(call, 0, x->dtype, x->rank, indices->dims);
+}
+
+static int begin_gather_elements(wisp_call *call) {
+    const elements_plan *plan = call->plan;
+    return plan->checked ? WISP_OK : wisp_check_indices(call, wisp_input(call, 1), &wisp_input(call, 0)->dims[plan->axis], 1);
+}
+
+/* Items are elements. */
+static void range_gather_elements(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
+    const elements_plan *plan = call->plan;
+    const wisp_tensor *x = wisp_input(call, 0), *indices = wisp_input(call, 1);
+    const int64_t size = (int64_t)wisp_dtype_size(x->dtype), extent = x->dims[plan->axis], axis_stride = plan->x_stride[plan->axis];
+    int64_t index[WISP_MAX_RANK], base = 0, rest = begin; /* base: of the position in y, the axis left out */
+    uint8_t *y = wisp_output(call, 0)->data;
+    (void)thread;
+    for (int k = x->rank - 1; k >= 0; k--) {
+        index[k] = rest % indices->dims[k];
+        rest /= indices->dims[k];
+        if (k != plan->axis) base += index[k] * plan->x_stride[k];
+    }
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t at = wisp_index_at(indices, (uint64_t)i, extent);
+        copy_block(y + i * size, (const uint8_t *)x->data + base + at * axis_stride, size);
+        for (int k = x->rank - 1; k >= 0; k--) {
+            const int64_t stride = k == plan->axis ? 0 : plan->x_stride[k];
             base += stride;
             if (++index[k] < indices->dims[k]) break;
             base -= stride * index[k];
             index[k] = 0;
         }
     }
-    return WISP_OK;
 }
 
-int wisp_prepare_GatherElements(wisp_call *call) {
-    int status = check_gather(call);
-    if (status) return status;
-    const wisp_tensor *x = wisp_input(call, 0), *indices = wisp_input(call, 1);
-    int axis = wisp_axis(WISP_PARAMS(call, GatherElements)->axis, x->rank);
-    if (axis < 0) return wisp_call_fail_value(call, WISP_BAD_FILE, "no such axis:", WISP_PARAMS(call, GatherElements)->axis);
-    if (indices->rank != x->rank) return wisp_call_fail(call, WISP_BAD_SHAPE, "data and indices must have the same rank");
-    for (int i = 0; i < x->rank; i++)
-        if (i != axis && indices->dims[i] > x->dims[i])
-            return wisp_call_fail_value(call, WISP_BAD_SHAPE, "indices are longer than data along axis", i);
-    wisp_legacy_of(call)->run = run_gather_elements;
-    return wisp_set_output(call, 0, x->dtype, x->rank, indices->dims);
-}
+const wisp_operator wisp_op_GatherElements = {
+    .plan = plan_gather_elements, .begin = begin_gather_elements, .range = range_gather_elements, .plan_size = sizeof(elements_plan)};
 
 /* ---- GatherND: y[b][i][:] = x[b][indices[b][i][0]][indices[b][i][1]]...[:] */
 
-static int run_gather_nd(wisp_call *call) {
-    const wisp_tensor *x = wisp_input(call, 0), *indices = wisp_input(call, 1), *out = wisp_output(call, 0);
-    int batch_dims = WISP_PARAMS(call, GatherND)->batch_dims, depth = indices->dims[indices->rank - 1];
-    int64_t xs[WISP_MAX_RANK], size = (int64_t)wisp_dtype_size(x->dtype);
-    if (out->count == 0) return WISP_OK;
-    wisp_strides(x->dims, x->rank, (size_t)size, xs);
-    int64_t batches = (int64_t)wisp_extent(x->dims, 0, batch_dims);
-    int64_t tuples = (int64_t)wisp_extent(indices->dims, batch_dims, indices->rank - 1);
-    int64_t batch_size = (int64_t)wisp_extent(x->dims, batch_dims, x->rank) * size;
-    int64_t block = (int64_t)wisp_extent(x->dims, batch_dims + depth, x->rank) * size;
-    uint8_t *y = out->data;
-    uint64_t next = 0;
-    for (int64_t i = 0; i < batches * tuples; i++) {
-        const uint8_t *from = (const uint8_t *)x->data + i / tuples * batch_size;
-        for (int k = 0; k < depth; k++) {
-            int64_t at = wisp_integer_at(indices, next++), extent = x->dims[batch_dims + k];
-            if (!in_range(at, extent)) return wisp_call_fail_value(call, WISP_BAD_INDEX, "index out of range:", at);
-            from += (at < 0 ? at + extent : at) * xs[batch_dims + k];
-        }
-        copy_block(y + i * block, from, block);
-    }
-    return WISP_OK;
-}
+typedef struct nd_plan {
+    int64_t x_stride[WISP_MAX_RANK]; /* bytes; of the axes that tuples index */
+    int64_t tuples, batch_size, block_size;
+    int32_t depth, first; /* a tuple indexes the axes first .. first + depth - 1 */
+    bool checked;
+} nd_plan;
 
-int wisp_prepare_GatherND(wisp_call *call) {
-    int64_t dims[2 * WISP_MAX_RANK];
-    int rank = 0, status = check_gather(call);
+static int check_nd(wisp_call *call, nd_plan *plan) {
+    int status = check_gather(call);
     if (status) return status;
     const wisp_tensor *x = wisp_input(call, 0), *indices = wisp_input(call, 1);
-    int32_t batch_dims = WISP_PARAMS(call, GatherND)->batch_dims;
+    const int32_t batch_dims = WISP_PARAMS(call, GatherND)->batch_dims;
     if (indices->rank < 1 || batch_dims < 0 || batch_dims >= indices->rank || batch_dims >= x->rank)
         return wisp_call_fail_value(call, WISP_BAD_SHAPE, "ranks do not allow batch_dims", batch_dims);
-    int32_t depth = indices->dims[indices->rank - 1];
+    const int32_t depth = indices->dims[indices->rank - 1];
     if (depth < 1 || depth > x->rank - batch_dims)
         return wisp_call_fail_value(call, WISP_BAD_SHAPE, "data has too few axes for tuples of", depth);
     for (int i = 0; i < batch_dims; i++)
         if (x->dims[i] != indices->dims[i]) return wisp_call_fail_value(call, WISP_BAD_SHAPE, "data and indices differ along axis", i);
-    for (int i = 0; i < indices->rank - 1; i++) dims[rank++] = indices->dims[i];
-    for (int i = batch_dims + depth; i < x->rank; i++) dims[rank++] = x->dims[i];
-    wisp_legacy_of(call)->run = run_gather_nd;
-    return wisp_set_output_wide(call, 0, x->dtype, rank, dims);
+    plan->depth = depth, plan->first = batch_dims;
+    return WISP_OK;
 }
 
-WISP_LEGACY(Gather)
-WISP_LEGACY(GatherElements)
-WISP_LEGACY(GatherND)
+static int plan_gather_nd(wisp_call *call) {
+    nd_plan *plan = call->plan;
+    int64_t dims[2 * WISP_MAX_RANK], strides[WISP_MAX_RANK];
+    int rank = 0, status = check_nd(call, plan);
+    if (status) return status;
+    const wisp_tensor *x = wisp_input(call, 0), *indices = wisp_input(call, 1), *y = wisp_output(call, 0);
+    const int first = plan->first, behind = first + plan->depth;
+    for (int i = 0; i < indices->rank - 1; i++) dims[rank++] = indices->dims[i];
+    for (int i = behind; i < x->rank; i++) dims[rank++] = x->dims[i];
+    plan->checked = wisp_value(indices);
+    if (plan->checked && (status = wisp_check_indices(call, indices, x->dims + first, plan->depth))) return status;
+    if ((status = wisp_set_output_wide(call, 0, x->dtype, rank, dims)) || !y->count) return status;
+    const size_t size = wisp_dtype_size(x->dtype);
+    wisp_strides(x->dims, x->rank, size, strides);
+    memcpy(plan->x_stride, strides + first, sizeof(int64_t) * (size_t)plan->depth);
+    plan->tuples = (int64_t)wisp_extent(indices->dims, first, indices->rank - 1);
+    plan->batch_size = (int64_t)(wisp_extent(x->dims, first, x->rank) * size);
+    plan->block_size = (int64_t)(wisp_extent(x->dims, behind, x->rank) * size);
+    wisp_set_work(call, (int64_t)y->size / plan->block_size, wisp_move_grain(plan->block_size), 1);
+    return WISP_OK;
+}
+
+static int begin_gather_nd(wisp_call *call) {
+    const nd_plan *plan = call->plan;
+    return plan->checked ? WISP_OK : wisp_check_indices(call, wisp_input(call, 1), wisp_input(call, 0)->dims + plan->first, plan->depth);
+}
+
+/* Items are tuples, of all batches. */
+static void range_gather_nd(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
+    const nd_plan *plan = call->plan;
+    const wisp_tensor *x = wisp_input(call, 0), *indices = wisp_input(call, 1);
+    uint8_t *y = wisp_output(call, 0)->data;
+    uint64_t next = (uint64_t)begin * (uint64_t)plan->depth;
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
+        const uint8_t *from = (const uint8_t *)x->data + i / plan->tuples * plan->batch_size;
+        for (int k = 0; k < plan->depth; k++) from += wisp_index_at(indices, next++, x->dims[plan->first + k]) * plan->x_stride[k];
+        copy_block(y + i * plan->block_size, from, plan->block_size);
+    }
+}
+
+const wisp_operator wisp_op_GatherND = {
+    .plan = plan_gather_nd, .begin = begin_gather_nd, .range = range_gather_nd, .plan_size = sizeof(nd_plan)};

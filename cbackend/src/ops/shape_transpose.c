@@ -2,52 +2,47 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shape.h"
 
-/* Each operator states how to see its input as the output's elements in order. Output and input are not empty. */
-typedef wisp_view make_view_fn(const wisp_call *call);
+enum { PLAN_SIZE = WISP_VIEW_SIZE(WISP_MAX_RANK), TILE_PLAN_SIZE = sizeof(wisp_view) };
+_Static_assert(sizeof(wisp_view) <= WISP_MAX_PLAN, "a view of the most axes is a plan");
 
-/* node->state[0] is that function itself, not an index into a list of all: a build then links only those in use. */
-static wisp_view make_view(const wisp_call *call) {
-    return ((make_view_fn *)(uintptr_t)wisp_legacy_of(call)->state[0])(call);
-}
+/* Row-major strides of input and output, in bytes. */
+typedef struct strides {
+    int64_t x[WISP_MAX_RANK], y[WISP_MAX_RANK];
+} strides;
 
-static void copy_steps(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
-    (void)thread;
-    wisp_view v = make_view(call);
-    wisp_view_copy(&v, begin, end);
-}
-
-static int run_view(wisp_call *call) {
-    if (wisp_output(call, 0)->count == 0) return WISP_OK;
-    wisp_view v = make_view(call);
-    wisp_parallel(call, wisp_view_steps(&v), wisp_view_grain(&v), copy_steps);
+/* States the output. *view is the node's plan, to which axes can be added; null without elements to move. */
+static int start(wisp_call *call, int rank, const int64_t *dims, wisp_view **view, strides *s) {
+    const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
+    const size_t size = wisp_movable_size(call, x);
+    *view = NULL;
+    if (!size) return WISP_UNSUPPORTED;
+    int status = wisp_set_output_wide(call, 0, x->dtype, rank, dims);
+    if (status || !y->count) return status;
+    *view = call->plan;
+    (*view)->size = (int32_t)size;
+    wisp_strides(x->dims, x->rank, size, s->x);
+    wisp_strides(y->dims, y->rank, size, s->y);
     return WISP_OK;
 }
 
-static int bind(wisp_call *call, int rank, const int64_t *dims, make_view_fn *make) {
-    const wisp_tensor *x = wisp_input(call, 0);
-    if (!wisp_movable_size(call, x)) return WISP_UNSUPPORTED;
-    wisp_legacy_of(call)->run = run_view;
-    wisp_legacy_of(call)->state[0] = (int64_t)(uintptr_t)make;
-    return wisp_set_output_wide(call, 0, x->dtype, rank, dims);
+static int finish(wisp_call *call, wisp_view *v) {
+    wisp_view_order(v);
+    wisp_set_work(call, wisp_view_steps(v), wisp_move_grain(wisp_view_step_size(v)), 1);
+    return WISP_OK;
+}
+
+static void copy_steps(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
+    (void)thread;
+    wisp_view_copy(call->plan, wisp_input(call, 0)->data, wisp_output(call, 0)->data, begin, end);
 }
 
 /* ---- Transpose */
 
-static wisp_view view_transpose(const wisp_call *call) {
-    const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
-    const int32_t *perm = wisp_ints_of(call, WISP_PARAMS(call, Transpose)->perm);
-    int64_t xs[WISP_MAX_RANK], ys[WISP_MAX_RANK];
-    size_t size = wisp_dtype_size(x->dtype);
-    wisp_view v = wisp_view_start(x->data, y->data, size);
-    wisp_strides(x->dims, x->rank, size, xs);
-    wisp_strides(y->dims, y->rank, size, ys);
-    for (int i = 0; i < y->rank; i++) wisp_view_axis(&v, y->dims[i], xs[perm[i]], ys[i]);
-    return v;
-}
-
-int wisp_prepare_Transpose(wisp_call *call) {
+static int plan_transpose(wisp_call *call) {
     int64_t dims[WISP_MAX_RANK];
     unsigned seen = 0;
+    wisp_view *v;
+    strides s;
     int status = wisp_check_operands(call, 1, 1, 1);
     if (status) return status;
     const wisp_tensor *x = wisp_input(call, 0);
@@ -60,10 +55,14 @@ int wisp_prepare_Transpose(wisp_call *call) {
         seen |= 1u << perm[i];
         dims[i] = x->dims[perm[i]];
     }
-    return bind(call, x->rank, dims, view_transpose);
+    if ((status = start(call, x->rank, dims, &v, &s)) || !v) return status;
+    for (int i = 0; i < x->rank; i++) wisp_view_add(v, dims[i], s.x[perm[i]], s.y[i]);
+    return finish(call, v);
 }
 
-/* ---- Slice: starts, ends, axes, steps are inputs known at prepare */
+const wisp_operator wisp_op_Transpose = {.plan = plan_transpose, .range = copy_steps, .plan_size = PLAN_SIZE};
+
+/* ---- Slice: starts, ends, axes, steps are inputs known when it is planned */
 
 typedef struct cut {
     int64_t start, step, extent;
@@ -87,7 +86,7 @@ static cut cut_axis(int64_t extent, int64_t start, int64_t end, int64_t step) {
     return c;
 }
 
-/* Fills cuts[rank of x]. Operands were checked, or this is the check: false when they contradict each other. */
+/* Fills cuts[rank of x]; false when the operands contradict each other. */
 static bool read_cuts(const wisp_call *call, cut *cuts) {
     const wisp_tensor *x = wisp_input(call, 0), *starts = wisp_input(call, 1), *ends = wisp_input(call, 2);
     const wisp_tensor *axes = wisp_input(call, 3), *steps = wisp_input(call, 4);
@@ -103,60 +102,43 @@ static bool read_cuts(const wisp_call *call, cut *cuts) {
     return true;
 }
 
-static wisp_view view_slice(const wisp_call *call) {
-    const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
-    int64_t xs[WISP_MAX_RANK], ys[WISP_MAX_RANK];
-    cut cuts[WISP_MAX_RANK];
-    size_t size = wisp_dtype_size(x->dtype);
-    wisp_view v = wisp_view_start(x->data, y->data, size);
-    wisp_strides(x->dims, x->rank, size, xs);
-    wisp_strides(y->dims, y->rank, size, ys);
-    read_cuts(call, cuts);
-    for (int i = 0; i < x->rank; i++) {
-        v.x += cuts[i].start * xs[i];
-        if (y->dims[i] > 1) wisp_view_axis(&v, y->dims[i], cuts[i].step * xs[i], ys[i]);
-    }
-    return v;
-}
-
-int wisp_prepare_Slice(wisp_call *call) {
+static int plan_slice(wisp_call *call) {
     cut cuts[WISP_MAX_RANK];
     int64_t dims[WISP_MAX_RANK];
+    wisp_view *v;
+    strides s;
     int status = wisp_check_operands(call, 3, 5, 1);
     if (status) return status;
     const wisp_tensor *x = wisp_input(call, 0);
     for (uint32_t i = 1; i < 5; i++) {
         const wisp_tensor *t = wisp_input(call, i);
         if (t && !wisp_is_known_vector(t))
-            return wisp_call_fail(call, WISP_UNSUPPORTED, "starts, ends, axes and steps must be integers known at prepare");
+            return wisp_call_fail(call, WISP_UNSUPPORTED, "starts, ends, axes and steps must be integers known when it is planned");
         if (t && (t->count != wisp_input(call, 1)->count || t->count > x->rank))
             return wisp_call_fail(call, WISP_BAD_SHAPE, "starts, ends, axes and steps must have one value for each axis cut");
     }
     if (!read_cuts(call, cuts)) return wisp_call_fail(call, WISP_BAD_SHAPE, "axes are out of range or repeat, or a step is 0");
     for (int i = 0; i < x->rank; i++) dims[i] = cuts[i].extent;
-    return bind(call, x->rank, dims, view_slice);
+    if ((status = start(call, x->rank, dims, &v, &s)) || !v) return status;
+    for (int i = 0; i < x->rank; i++) {
+        v->x_offset += cuts[i].start * s.x[i];
+        if (dims[i] > 1) wisp_view_add(v, dims[i], cuts[i].step * s.x[i], s.y[i]); /* the step over a single one may be any number */
+    }
+    return finish(call, v);
 }
+
+const wisp_operator wisp_op_Slice = {.plan = plan_slice, .range = copy_steps, .plan_size = PLAN_SIZE};
 
 /* ---- Expand and Tile: strides of 0 */
 
-static wisp_view view_expand(const wisp_call *call) {
-    const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
-    int64_t xs[WISP_MAX_RANK], ys[WISP_MAX_RANK];
-    int lead = y->rank - x->rank;
-    size_t size = wisp_dtype_size(x->dtype);
-    wisp_view v = wisp_view_start(x->data, y->data, size);
-    wisp_strides(x->dims, x->rank, size, xs);
-    wisp_strides(y->dims, y->rank, size, ys);
-    for (int i = 0; i < y->rank; i++) wisp_view_axis(&v, y->dims[i], i < lead || x->dims[i - lead] == 1 ? 0 : xs[i - lead], ys[i]);
-    return v;
-}
-
-int wisp_prepare_Expand(wisp_call *call) {
+static int plan_expand(wisp_call *call) {
     int64_t dims[WISP_MAX_RANK];
+    wisp_view *v;
+    strides s;
     int status = wisp_check_operands(call, 2, 2, 1);
     if (status) return status;
     const wisp_tensor *x = wisp_input(call, 0), *shape = wisp_input(call, 1);
-    if (!wisp_is_known_vector(shape)) return wisp_call_fail(call, WISP_UNSUPPORTED, "the shape must be integers known at prepare");
+    if (!wisp_is_known_vector(shape)) return wisp_call_fail(call, WISP_UNSUPPORTED, "the shape must be integers known when it is planned");
     if (shape->count > WISP_MAX_RANK) return wisp_call_fail(call, WISP_UNSUPPORTED, "more than 8 axes in the new shape");
     int count = (int)shape->count, rank = count > x->rank ? count : x->rank;
     for (int i = 0; i < rank; i++) {
@@ -165,39 +147,34 @@ int wisp_prepare_Expand(wisp_call *call) {
         if (a != b && a != 1 && b != 1) return wisp_call_fail_value(call, WISP_BAD_SHAPE, "input does not broadcast to an extent of", b);
         dims[i] = a == 1 ? b : a;
     }
-    return bind(call, rank, dims, view_expand);
+    if ((status = start(call, rank, dims, &v, &s)) || !v) return status;
+    for (int i = 0, lead = rank - x->rank; i < rank; i++)
+        wisp_view_add(v, dims[i], i < lead || x->dims[i - lead] == 1 ? 0 : s.x[i - lead], s.y[i]);
+    return finish(call, v);
 }
 
-static wisp_view view_tile(const wisp_call *call) {
-    const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
-    int64_t xs[WISP_MAX_RANK], ys[WISP_MAX_RANK];
-    size_t size = wisp_dtype_size(x->dtype);
-    wisp_view v = wisp_view_start(x->data, y->data, size);
-    wisp_strides(x->dims, x->rank, size, xs);
-    wisp_strides(y->dims, y->rank, size, ys);
-    for (int i = 0; i < y->rank; i++) {
-        wisp_view_axis(&v, y->dims[i] / x->dims[i], 0, ys[i] * x->dims[i]);
-        wisp_view_axis(&v, x->dims[i], xs[i], ys[i]);
-    }
-    return v;
-}
+const wisp_operator wisp_op_Expand = {.plan = plan_expand, .range = copy_steps, .plan_size = PLAN_SIZE};
 
-int wisp_prepare_Tile(wisp_call *call) {
+static int plan_tile(wisp_call *call) {
     int64_t dims[WISP_MAX_RANK];
+    wisp_view *v;
+    strides s;
     int status = wisp_check_operands(call, 2, 2, 1);
     if (status) return status;
     const wisp_tensor *x = wisp_input(call, 0), *repeats = wisp_input(call, 1);
     if (!wisp_is_known_vector(repeats) || repeats->count != x->rank)
-        return wisp_call_fail(call, WISP_UNSUPPORTED, "repeats must be integers known at prepare, one for each axis");
+        return wisp_call_fail(call, WISP_UNSUPPORTED, "repeats must be integers known when it is planned, one for each axis");
     for (int i = 0; i < x->rank; i++) {
         int64_t times = wisp_integer_at(repeats, (uint64_t)i);
         if (times < 0 || times > INT32_MAX) return wisp_call_fail_value(call, WISP_BAD_SHAPE, "cannot repeat this often:", times);
         dims[i] = x->dims[i] * times;
     }
-    return bind(call, x->rank, dims, view_tile);
+    if ((status = start(call, x->rank, dims, &v, &s)) || !v) return status;
+    for (int i = 0; i < x->rank; i++) {
+        wisp_view_add(v, dims[i] / x->dims[i], 0, s.y[i] * x->dims[i]);
+        wisp_view_add(v, x->dims[i], s.x[i], s.y[i]);
+    }
+    return finish(call, v);
 }
 
-WISP_LEGACY(Transpose)
-WISP_LEGACY(Slice)
-WISP_LEGACY(Expand)
-WISP_LEGACY(Tile)
+const wisp_operator wisp_op_Tile = {.plan = plan_tile, .range = copy_steps, .plan_size = TILE_PLAN_SIZE};

@@ -6,45 +6,67 @@
 #include "shape.h"
 
 enum {
-    GRAIN_SIZE = 65536, /* bytes worth a thread */
     FILL_SIZE = 4096,
     SHORT_ROW = 32 /* bytes up to which a loop beats a call of memcpy */
 };
 
-void wisp_view_axis(wisp_view *v, int64_t extent, int64_t x_stride, int64_t y_stride) {
+/* ---- a view is made */
+
+void wisp_view_add(wisp_view *v, int64_t extent, int64_t x_stride, int64_t y_stride) {
     if (extent == 1) return;
-    int last = v->rank - 1;
-    if (last >= 0 && v->x_stride[last] == x_stride * extent && v->y_stride[last] == y_stride * extent) {
-        v->dims[last] *= extent;
+    wisp_view_axis *last = v->rank ? &v->axes[v->rank - 1] : NULL;
+    if (last && last->x_stride == x_stride * extent && last->y_stride == y_stride * extent) {
+        last->extent *= extent;
+        last->x_stride = x_stride, last->y_stride = y_stride;
     } else {
-        v->dims[++last] = extent;
-        v->rank++;
+        v->axes[v->rank++] = (wisp_view_axis){extent, x_stride, y_stride};
     }
-    v->x_stride[last] = x_stride;
-    v->y_stride[last] = y_stride;
 }
 
-static int longest_axis(const wisp_view *v) {
-    int longest = 0;
+/* Short runs that both sides share become one larger element. */
+static void widen_element(wisp_view *v) {
+    if (!v->rank) return;
+    const wisp_view_axis *inner = &v->axes[v->rank - 1];
+    if (inner->x_stride != v->size || inner->y_stride != v->size || inner->extent > 8) return;
+    const int64_t size = v->size * inner->extent;
+    if (size != 2 && size != 4 && size != 8) return;
+    v->size = (int32_t)size;
+    v->rank--;
+}
+
+/* Puts the axis along which x is dense beside the innermost one, so that planes can be transposed in blocks. The order of
+ * loops is free: every axis has its own strides. */
+static void pair_dense_axes(wisp_view *v) {
+    wisp_view_axis *a = v->axes;
+    if (v->rank < 3 || a[v->rank - 1].x_stride == v->size) return;
+    for (int i = 0; i < v->rank - 2; i++)
+        if (a[i].x_stride == v->size) {
+            const wisp_view_axis dense = a[i];
+            a[i] = a[v->rank - 2], a[v->rank - 2] = dense;
+            return;
+        }
+}
+
+void wisp_view_order(wisp_view *v) {
+    widen_element(v);
+    pair_dense_axes(v);
+    v->split = 0;
     for (int i = 1; i < v->rank; i++)
-        if (v->dims[i] > v->dims[longest]) longest = i;
-    return longest;
+        if (v->axes[i].extent > v->axes[v->split].extent) v->split = i;
 }
 
 int64_t wisp_view_steps(const wisp_view *v) {
-    for (int i = 0; i < v->rank; i++)
-        if (v->dims[i] == 0) return 0;
-    return v->rank == 0 ? 1 : v->dims[longest_axis(v)];
+    return v->rank ? v->axes[v->split].extent : 1;
 }
 
-int64_t wisp_view_grain(const wisp_view *v) {
-    int64_t bytes = v->size;
-    if (wisp_view_steps(v) == 0) return 1;
-    int longest = longest_axis(v);
+int64_t wisp_view_step_size(const wisp_view *v) {
+    int64_t size = v->size;
     for (int i = 0; i < v->rank; i++)
-        if (i != longest) bytes *= v->dims[i];
-    return bytes >= GRAIN_SIZE || bytes == 0 ? 1 : GRAIN_SIZE / bytes;
+        if (i != v->split) size *= v->axes[i].extent;
+    return size;
 }
+
+/* ---- and copied */
 
 /* One element; size is a constant in every caller that matters. */
 ALWAYS_INLINE void copy_element(uint8_t *y, const uint8_t *x, int64_t size) {
@@ -90,78 +112,45 @@ static void copy_row(uint8_t *y, int64_t y_stride, const uint8_t *x, int64_t x_s
     }
 }
 
-static void copy_plane(const wisp_view *v, uint8_t *y, const uint8_t *x) {
-    int a = v->rank - 2, b = v->rank - 1; /* outer, inner */
-    if (v->y_stride[b] == v->size && v->x_stride[a] == v->size && v->x_stride[b] != v->size) {
-        wisp_plane p = {y, x, v->y_stride[a], v->x_stride[b], v->dims[a], v->dims[b]};
+/* The two innermost axes, of `rows` and `columns` steps. */
+static void copy_plane(const wisp_view *v, uint8_t *y, const uint8_t *x, int64_t rows, int64_t columns) {
+    const wisp_view_axis *outer = &v->axes[v->rank - 2], *inner = &v->axes[v->rank - 1];
+    if (inner->y_stride == v->size && outer->x_stride == v->size && inner->x_stride != v->size) {
+        wisp_plane p = {y, x, outer->y_stride, inner->x_stride, rows, columns};
         wisp_transpose_plane(&p, v->size);
         return;
     }
-    for (int64_t i = 0; i < v->dims[a]; i++)
-        copy_row(y + i * v->y_stride[a], v->y_stride[b], x + i * v->x_stride[a], v->x_stride[b], v->dims[b], v->size);
+    for (int64_t i = 0; i < rows; i++)
+        copy_row(y + i * outer->y_stride, inner->y_stride, x + i * outer->x_stride, inner->x_stride, columns, v->size);
 }
 
-/* Moves axis `from` to `to` <= rank - 1; the order of loops is free, every axis has its own strides. */
-static void swap_axes(wisp_view *v, int from, int to) {
-    int64_t d = v->dims[from], x = v->x_stride[from], y = v->y_stride[from];
-    v->dims[from] = v->dims[to];
-    v->x_stride[from] = v->x_stride[to];
-    v->y_stride[from] = v->y_stride[to];
-    v->dims[to] = d;
-    v->x_stride[to] = x;
-    v->y_stride[to] = y;
-}
-
-/* Short runs that both sides share become one larger element. */
-static void widen_element(wisp_view *v) {
-    int b = v->rank - 1;
-    int64_t size = v->size;
-    if (b < 0 || v->x_stride[b] != size || v->y_stride[b] != size || v->dims[b] > 8) return;
-    size *= v->dims[b];
-    if (size != 2 && size != 4 && size != 8) return;
-    v->size = size;
-    v->rank--;
-}
-
-/* Puts the axis along which x is dense beside the innermost one, so that planes can be transposed in blocks. */
-static void order_axes(wisp_view *v) {
-    if (v->rank < 3 || v->x_stride[v->rank - 1] == v->size) return;
-    for (int i = 0; i < v->rank - 2; i++)
-        if (v->x_stride[i] == v->size) {
-            swap_axes(v, i, v->rank - 2);
-            return;
-        }
-}
-
-void wisp_view_copy(const wisp_view *view, int64_t begin, int64_t end) {
-    wisp_view v = *view;
-    if (wisp_view_steps(view) == 0 || begin >= end) return;
-    if (v.rank > 0) {
-        int split = longest_axis(&v);
-        v.x += begin * v.x_stride[split];
-        v.y += begin * v.y_stride[split];
-        v.dims[split] = end - begin;
-    }
-    widen_element(&v);
-    order_axes(&v);
-    if (v.rank == 0) {
-        copy_element(v.y, v.x, v.size);
+void wisp_view_copy(const wisp_view *v, const void *x_data, void *y_data, int64_t begin, int64_t end) {
+    const wisp_view_axis *a = v->axes;
+    const uint8_t *x = (const uint8_t *)x_data + v->x_offset;
+    uint8_t *y = y_data;
+    int64_t count[WISP_VIEW_RANK], index[WISP_VIEW_RANK];
+    if (begin >= end) return;
+    if (v->rank == 0) {
+        copy_element(y, x, v->size);
         return;
     }
-    if (v.rank == 1) {
-        copy_row(v.y, v.y_stride[0], v.x, v.x_stride[0], v.dims[0], v.size);
+    for (int k = 0; k < v->rank; k++) count[k] = a[k].extent, index[k] = 0;
+    x += begin * a[v->split].x_stride;
+    y += begin * a[v->split].y_stride;
+    count[v->split] = end - begin;
+    if (v->rank == 1) {
+        copy_row(y, a->y_stride, x, a->x_stride, *count, v->size);
         return;
     }
-    int64_t index[WISP_VIEW_RANK] = {0};
     for (;;) {
-        copy_plane(&v, v.y, v.x);
-        int k = v.rank - 3;
+        copy_plane(v, y, x, count[v->rank - 2], count[v->rank - 1]);
+        int k = v->rank - 3;
         for (; k >= 0; k--) {
-            v.x += v.x_stride[k];
-            v.y += v.y_stride[k];
-            if (++index[k] < v.dims[k]) break;
-            v.x -= v.x_stride[k] * v.dims[k];
-            v.y -= v.y_stride[k] * v.dims[k];
+            x += a[k].x_stride;
+            y += a[k].y_stride;
+            if (++index[k] < count[k]) break;
+            x -= a[k].x_stride * count[k];
+            y -= a[k].y_stride * count[k];
             index[k] = 0;
         }
         if (k < 0) return;

@@ -3,7 +3,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "../op.h"
+#include "shape.h"
+#include "window.h"
 
 /* Both axes are separable. For every output position an axis has `taps` source positions and weights:
  *
@@ -29,11 +30,32 @@ typedef struct axis {
     float roi_start, roi_end;
 } axis;
 
-/* Tables of one thread, in its scratch: index and weight for all taps of all columns, then of one row. */
-typedef struct tables {
-    int32_t *column_index, *row_index;
-    float *column_weight, *row_weight;
-} tables;
+typedef struct resize_plan {
+    axis rows, columns;
+    int64_t pixel; /* bytes */
+    bool linear_s8;
+} resize_plan;
+
+/* Of all taps of an axis: source positions, and weights: float, or whole 1/2048 for the s8 form. */
+typedef struct taps {
+    int32_t *index;
+    void *weight;
+} taps;
+
+/* In shared scratch, written by begin: rows, then columns; all indices before the weights. */
+static taps row_taps(const wisp_call *call) {
+    const resize_plan *p = call->plan;
+    const int64_t rows = (int64_t)p->rows.out * p->rows.taps, columns = (int64_t)p->columns.out * p->columns.taps;
+    int32_t *index = (int32_t *)(void *)call->shared;
+    return (taps){index, index + rows + columns};
+}
+
+static taps column_taps(const wisp_call *call) {
+    const resize_plan *p = call->plan;
+    const int64_t rows = (int64_t)p->rows.out * p->rows.taps;
+    const taps t = row_taps(call);
+    return (taps){t.index + rows, (int32_t *)t.weight + rows};
+}
 
 /* ---- geometry */
 
@@ -71,7 +93,7 @@ static axis make_axis(const wisp_call *call, int i, int32_t out) {
     if (p->mode == NEAREST) return a;
     if (p->antialias && a.scale < 1) a.shrink = a.scale;
     float reach = floorf((p->mode == LINEAR ? -1.0f : -2.0f) / a.shrink);
-    a.start = (reach > -MAX_TAPS ? (int32_t)reach : -MAX_TAPS) + 1; /* prepare refuses more than MAX_TAPS */
+    a.start = (reach > -MAX_TAPS ? (int32_t)reach : -MAX_TAPS) + 1; /* plan refuses more than MAX_TAPS */
     a.taps = 2 - 2 * a.start;
     return a;
 }
@@ -134,27 +156,27 @@ static void fill_taps(const wisp_Resize_params *p, const axis *a, int32_t o, int
     for (int32_t t = 0; t < a->taps && (p->exclude_outside || p->antialias) && sum != 0; t++) weight[t] /= sum;
 }
 
-/* ---- tables: taps of all columns; weights of the s8 form are rounded to whole 1/2048 */
+/* ---- begin: the taps of all rows and columns */
 
-static void round_weights(float *weight) {
-    weight[1] = floorf(weight[1] * WEIGHT_ONE + 0.5f);
-    weight[0] = WEIGHT_ONE - weight[1];
+static void fill_axis(const wisp_call *call, const axis *a, taps t) {
+    const resize_plan *plan = call->plan;
+    float *weight = t.weight;
+    for (int32_t o = 0; o < a->out; o++) {
+        const int64_t at = (int64_t)o * a->taps;
+        fill_taps(WISP_PARAMS(call, Resize), a, o, t.index + at, weight + at);
+        if (!plan->linear_s8) continue;
+        const int32_t second = (int32_t)floorf(weight[at + 1] * WEIGHT_ONE + 0.5f), first = WEIGHT_ONE - second;
+        memcpy(weight + at, &first, sizeof first);
+        memcpy(weight + at + 1, &second, sizeof second);
+    }
 }
 
-static tables make_tables(wisp_call *call, uint32_t thread, const axis *rows, const axis *columns) {
-    const wisp_Resize_params *p = WISP_PARAMS(call, Resize);
-    int64_t count = (int64_t)columns->out * columns->taps;
-    tables t;
-    t.column_index = wisp_scratch(call, thread);
-    t.row_index = t.column_index + count;
-    t.column_weight = (float *)(t.row_index + rows->taps);
-    t.row_weight = t.column_weight + count;
-    for (int32_t o = 0; o < columns->out; o++) {
-        float *weight = t.column_weight + (int64_t)o * columns->taps;
-        fill_taps(p, columns, o, t.column_index + (int64_t)o * columns->taps, weight);
-        if (wisp_input(call, 0)->dtype == WISP_S8 && p->mode == LINEAR) round_weights(weight);
-    }
-    return t;
+static int begin_resize(wisp_call *call) {
+    const resize_plan *plan = call->plan;
+    if (!wisp_output(call, 0)->count) return WISP_OK;
+    fill_axis(call, &plan->rows, row_taps(call));
+    fill_axis(call, &plan->columns, column_taps(call));
+    return WISP_OK;
 }
 
 /* ---- one output row */
@@ -197,85 +219,85 @@ static inline void blend_2x2(float *y, const float *const *rows, const int32_t *
     for (int64_t k = 0; k < c; k++) y[k] = (a * p[k] + b * q[k]) + (d * r[k] + e * s[k]);
 }
 
-static void blend_row(const wisp_call *call, const float *image, float *y, const axis *rows, const axis *columns, const tables *t) {
-    int64_t c = wisp_input(call, 0)->dims[3];
+static const float *float_row(const wisp_image *image, int64_t n, int32_t row) {
+    return (const float *)(const void *)row_at(image, n, row);
+}
+
+/* An output row of image `n`, whose row taps are at `row`. */
+static void blend_row(const wisp_call *call, const wisp_image *image, int64_t n, float *y, taps row, taps all) {
+    const resize_plan *plan = call->plan;
+    const axis *rows = &plan->rows, *columns = &plan->columns;
+    const float *row_weight = row.weight;
+    const float *two[2] = {float_row(image, n, row.index[0]), float_row(image, n, row.index[rows->taps - 1])};
+    const int64_t c = wisp_input(call, 0)->dims[3];
     for (int32_t o = 0; o < columns->out; o++, y += c) {
-        const int32_t *index = t->column_index + (int64_t)o * columns->taps;
-        const float *weight = t->column_weight + (int64_t)o * columns->taps;
+        const int32_t *index = all.index + (int64_t)o * columns->taps;
+        const float *weight = (const float *)all.weight + (int64_t)o * columns->taps;
         if (index[0] < 0) {
             fill_pixels(call, y, c);
             continue;
         }
         if (rows->taps == 2 && columns->taps == 2) {
-            const float *two[2] = {image + t->row_index[0] * c * columns->in, image + t->row_index[1] * c * columns->in};
-            blend_2x2(y, two, index, t->row_weight, weight, c);
+            blend_2x2(y, two, index, row_weight, weight, c);
             continue;
         }
         for (int64_t k = 0; k < c; k++) y[k] = 0;
-        for (int32_t i = 0; i < rows->taps; i++)
+        for (int32_t i = 0; i < rows->taps; i++) {
+            const float *from = float_row(image, n, row.index[i]);
             for (int32_t j = 0; j < columns->taps; j++) {
-                const float *from = image + (t->row_index[i] * (int64_t)columns->in + index[j]) * c;
-                float w = t->row_weight[i] * weight[j];
-                for (int64_t k = 0; k < c; k++) y[k] += w * from[k];
+                const float w = row_weight[i] * weight[j];
+                for (int64_t k = 0; k < c; k++) y[k] += w * from[index[j] * c + k];
             }
+        }
     }
 }
 
-static void blend_row_s8(const wisp_call *call, const int8_t *image, int8_t *y, const axis *columns, const tables *t) {
-    int64_t c = wisp_input(call, 0)->dims[3];
-    const int8_t *top = image + t->row_index[0] * c * columns->in, *bottom = image + t->row_index[1] * c * columns->in;
-    int32_t v0 = (int32_t)t->row_weight[0], v1 = (int32_t)t->row_weight[1];
-    for (int32_t o = 0; o < columns->out; o++, y += c) {
-        const int64_t a = t->column_index[2 * (int64_t)o] * c, b = t->column_index[2 * (int64_t)o + 1] * c;
-        int32_t h0 = (int32_t)t->column_weight[2 * (int64_t)o], h1 = (int32_t)t->column_weight[2 * (int64_t)o + 1];
-        int32_t w00 = v0 * h0, w01 = v0 * h1, w10 = v1 * h0, w11 = v1 * h1;
+static void blend_row_s8(const wisp_call *call, const wisp_image *image, int64_t n, int8_t *y, taps row, taps all) {
+    const resize_plan *plan = call->plan;
+    const int64_t c = wisp_input(call, 0)->dims[3];
+    const int8_t *top = (const int8_t *)row_at(image, n, row.index[0]), *bottom = (const int8_t *)row_at(image, n, row.index[1]);
+    const int32_t *row_weight = row.weight, *weight = all.weight, *index = all.index;
+    for (int32_t o = 0; o < plan->columns.out; o++, y += c, index += 2, weight += 2) {
+        const int64_t a = index[0] * c, b = index[1] * c;
+        const int32_t w00 = row_weight[0] * weight[0], w01 = row_weight[0] * weight[1];
+        const int32_t w10 = row_weight[1] * weight[0], w11 = row_weight[1] * weight[1];
         for (int64_t k = 0; k < c; k++)
             y[k] = (int8_t)((w00 * top[a + k] + w01 * top[b + k] + w10 * bottom[a + k] + w11 * bottom[b + k] + (1 << 21)) >> 22);
     }
 }
 
-static void resize_rows(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
+/* Items are rows of the output. */
+static void range_resize(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
     const wisp_Resize_params *p = WISP_PARAMS(call, Resize);
+    const resize_plan *plan = call->plan;
     const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
-    axis rows = make_axis(call, 0, y->dims[1]), columns = make_axis(call, 1, y->dims[2]);
-    tables t = make_tables(call, thread, &rows, &columns);
-    int64_t element = (int64_t)wisp_dtype_size(x->dtype), pixel = x->dims[3] * element;
-    int64_t image_size = (int64_t)rows.in * columns.in * pixel, row_size = columns.out * pixel;
-    const uint8_t *copied = NULL; /* the input row the previous output row was made of */
+    const wisp_image image = image_of(x), result = image_of(y);
+    const taps rows = row_taps(call), columns = column_taps(call);
+    const int32_t out_h = plan->rows.out, out_w = plan->columns.out;
+    const uint8_t *copied = NULL, *last = NULL; /* the input row that the output row before was made of, and that row */
+    (void)thread;
     for (int64_t r = begin; r < end; r++) {
-        const uint8_t *image = (const uint8_t *)x->data + r / rows.out * image_size;
-        uint8_t *out = (uint8_t *)y->data + r * row_size;
-        fill_taps(p, &rows, (int32_t)(r % rows.out), t.row_index, t.row_weight);
-        if (t.row_index[0] < 0) {
-            fill_pixels(call, (float *)(void *)out, (int64_t)columns.out * x->dims[3]);
-            copied = NULL;
-        } else if (p->mode == NEAREST) {
-            const uint8_t *from = image + t.row_index[0] * (int64_t)columns.in * pixel;
-            if (from == copied)
-                memcpy(out, out - row_size, (size_t)row_size);
-            else if (p->coordinate == TF_CROP_AND_RESIZE)
-                copy_or_fill(call, (float *)(void *)out, (const float *)(const void *)from, t.column_index, columns.out, x->dims[3]);
-            else
-                copy_pixels(out, from, t.column_index, columns.out, pixel);
-            copied = from;
-        } else if (x->dtype == WISP_S8) {
-            round_weights(t.row_weight);
-            blend_row_s8(call, (const int8_t *)image, (int8_t *)out, &columns, &t);
-        } else {
-            blend_row(call, (const float *)(const void *)image, (float *)(void *)out, &rows, &columns, &t);
-        }
+        const int64_t n = r / out_h, o = r % out_h * plan->rows.taps;
+        const taps row = {rows.index + o, (int32_t *)rows.weight + o};
+        uint8_t *out = row_at(&result, n, r % out_h);
+        const uint8_t *from = row.index[0] < 0 ? NULL : row_at(&image, n, row.index[0]);
+        if (!from)
+            fill_pixels(call, (float *)(void *)out, (int64_t)out_w * x->dims[3]);
+        else if (plan->linear_s8)
+            blend_row_s8(call, &image, n, (int8_t *)out, row, columns);
+        else if (p->mode != NEAREST)
+            blend_row(call, &image, n, (float *)(void *)out, row, columns);
+        else if (from == copied)
+            memcpy(out, last, (size_t)result.row_size);
+        else if (p->coordinate == TF_CROP_AND_RESIZE)
+            copy_or_fill(call, (float *)(void *)out, (const float *)(const void *)from, columns.index, out_w, x->dims[3]);
+        else
+            copy_pixels(out, from, columns.index, out_w, plan->pixel);
+        copied = from, last = out;
     }
 }
 
-static int run_resize(wisp_call *call) {
-    const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
-    if (y->count == 0) return WISP_OK;
-    int64_t row = (int64_t)y->dims[2] * y->dims[3] * (int64_t)wisp_dtype_size(x->dtype);
-    wisp_parallel(call, (int64_t)y->dims[0] * y->dims[1], row >= GRAIN_SIZE ? 1 : GRAIN_SIZE / row, resize_rows);
-    return WISP_OK;
-}
-
-/* ---- prepare */
+/* ---- plan */
 
 static int check_known(wisp_call *call, uint32_t i, bool is_float, uint64_t count) {
     const wisp_tensor *t = wisp_input(call, i);
@@ -283,7 +305,7 @@ static int check_known(wisp_call *call, uint32_t i, bool is_float, uint64_t coun
     bool fits = is_float ? t->dtype == WISP_F32 : t->dtype == WISP_S64 || t->dtype == WISP_S32;
     if (!fits || t->count != count || t->layout != WISP_LAYOUT_PLAIN)
         return wisp_call_fail_value(call, WISP_BAD_FILE, "wrong dtype or length: input", i);
-    if (!wisp_value(t)) return wisp_call_fail_value(call, WISP_UNSUPPORTED, "must be known at prepare: input", i);
+    if (!wisp_value(t)) return wisp_call_fail_value(call, WISP_UNSUPPORTED, "must be known when it is planned: input", i);
     return WISP_OK;
 }
 
@@ -310,27 +332,31 @@ static int check_resize(wisp_call *call) {
     return status;
 }
 
-int wisp_prepare_Resize(wisp_call *call) {
+static int plan_resize(wisp_call *call) {
+    resize_plan *plan = call->plan;
     int32_t dims[4];
     int status = wisp_check_operands(call, 1, 4, 1);
     if (status || (status = check_resize(call))) return status;
-    const wisp_tensor *x = wisp_input(call, 0);
+    const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
+    axis *axes[2] = {&plan->rows, &plan->columns};
     memcpy(dims, x->dims, sizeof dims);
-    axis axes[2];
     for (int i = 0; i < 2; i++) {
         float scale = axis_scale(call, i), extent = output_extent(call, i);
         if (!(extent >= 0 && extent < 16777216.0f)) return wisp_call_fail(call, WISP_BAD_SHAPE, "scales or sizes are out of range");
         dims[1 + i] = (int32_t)extent;
-        if (dims[1 + i] > 0 && (x->dims[1 + i] == 0 || !(scale > 0) || !(scale * (float)x->dims[1 + i] < 3.4e38f)))
+        if (dims[1 + i] == 0) continue; /* an empty output needs no taps, and its scale may be 0 */
+        if (x->dims[1 + i] == 0 || !(scale > 0) || !(scale * (float)x->dims[1 + i] < 3.4e38f))
             return wisp_call_fail(call, WISP_BAD_SHAPE, "scales or sizes are out of range");
-        /* An empty output needs no taps, and its scale may be 0. */
-        axes[i] = dims[1 + i] > 0 ? make_axis(call, i, dims[1 + i]) : (axis){.taps = 0};
-        if (axes[i].taps > MAX_TAPS) return wisp_call_fail(call, WISP_UNSUPPORTED, "shrinks too much at once");
+        *axes[i] = make_axis(call, i, dims[1 + i]);
+        if (axes[i]->taps > MAX_TAPS) return wisp_call_fail(call, WISP_UNSUPPORTED, "shrinks too much at once");
     }
-    if ((status = wisp_set_output(call, 0, x->dtype, 4, dims))) return status;
-    wisp_need_scratch(call, 0, 8 * ((uint64_t)dims[2] * (uint64_t)axes[1].taps + (uint64_t)axes[0].taps));
-    wisp_legacy_of(call)->run = run_resize;
+    if ((status = wisp_set_output(call, 0, x->dtype, 4, dims)) || !y->count) return status;
+    plan->pixel = x->dims[3] * (int64_t)wisp_dtype_size(x->dtype);
+    plan->linear_s8 = x->dtype == WISP_S8 && WISP_PARAMS(call, Resize)->mode == LINEAR;
+    const int64_t row = dims[2] * plan->pixel;
+    wisp_need_scratch(call, 8 * ((uint64_t)dims[1] * (uint64_t)plan->rows.taps + (uint64_t)dims[2] * (uint64_t)plan->columns.taps), 0);
+    wisp_set_work(call, (int64_t)dims[0] * dims[1], row >= GRAIN_SIZE ? 1 : GRAIN_SIZE / row, 1);
     return WISP_OK;
 }
 
-WISP_LEGACY(Resize)
+const wisp_operator wisp_op_Resize = {.plan = plan_resize, .begin = begin_resize, .range = range_resize, .plan_size = sizeof(resize_plan)};

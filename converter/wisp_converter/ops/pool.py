@@ -19,16 +19,10 @@ def _pool(emit: Emit, op: str, **attrs) -> None:
     leave_nhwc(emit, y)
 
 
-def _needs_known(emit: Emit, ceil_mode: int) -> None:
-    if ceil_mode and not all(isinstance(d, int) for d in emit.out.shape[2:]):
-        raise emit.unsupported("ceil_mode needs fixed spatial axes; bind them with shapes=")
-
-
 def MaxPool(emit: Emit, *, auto_pad: str = "NOTSET", ceil_mode: int = 0, dilations=None, kernel_shape, pads=None, storage_order: int = 0,
             strides=None) -> None:
     if len(emit.outputs) > 1 and emit.outputs[1] is not None:
         raise emit.unsupported("the output Indices is not supported")
-    _needs_known(emit, ceil_mode)
     _pool(emit, "MaxPool", ceil_mode=ceil_mode, **window_attrs(emit, emit.inputs[0], list(kernel_shape), strides, dilations, auto_pad, pads))
 
 
@@ -36,7 +30,6 @@ def AveragePool(emit: Emit, *, auto_pad: str = "NOTSET", ceil_mode: int = 0, cou
                 pads=None, strides=None) -> None:
     if any(d != 1 for d in dilations or ()):
         raise emit.unsupported("dilations other than 1")
-    _needs_known(emit, ceil_mode)
     attrs = window_attrs(emit, emit.inputs[0], list(kernel_shape), strides, None, auto_pad, pads)
     del attrs["dilation_h"], attrs["dilation_w"]
     _pool(emit, "AveragePool", count_include_pad=count_include_pad, ceil_mode=ceil_mode, **attrs)
@@ -69,23 +62,31 @@ def quantize_AveragePool(q, node: Node) -> None:
 
 
 def _overhangs(node: Node) -> bool:
-    """Does the last window reach past the image (ceil_mode)?"""
+    """May the last window reach past the image?"""
     x, y, a = node.inputs[0], node.outputs[0], node.attrs
-    return any((y.shape[d] - 1) * a[f"stride_{axis}"] + a[f"kernel_{axis}"] > x.shape[d] for d, axis in ((1, "h"), (2, "w")))
+    if not a.get("ceil_mode"):
+        return False
+    return any(not isinstance(x.shape[d], int) or (y.shape[d] - 1) * a[f"stride_{axis}"] + a[f"kernel_{axis}"] > x.shape[d]
+               for d, axis in ((1, "h"), (2, "w")))
 
 
-def _pool_scratch(kernel_h: int, kernel_w: int, columns: int, sums: int) -> int:
-    taps = kernel_h * kernel_w
-    return sum(round_up(p, 64) for p in (8 * kernel_h * columns, 8 * taps, 4 * taps, 4 * sums))
+def _taps(node: Node) -> int:
+    whole = node.attrs.get("global")
+    return node.inputs[0].shape[1] * node.inputs[0].shape[2] if whole else node.attrs["kernel_h"] * node.attrs["kernel_w"]
 
 
 def scratch_MaxPool(node: Node) -> int:
-    return _pool_scratch(node.attrs["kernel_h"], node.attrs["kernel_w"], window_columns(node), 0)
-
-
-def scratch_AveragePool(node: Node) -> int:
     x = node.inputs[0]
-    sums = x.shape[3] if x.dtype == np.int8 else 0
-    if node.attrs.get("global"):
-        return _pool_scratch(x.shape[1], x.shape[2], x.shape[2], sums)
-    return _pool_scratch(node.attrs["kernel_h"], node.attrs["kernel_w"], window_columns(node), sums)
+    height, columns = (x.shape[1], x.shape[2]) if node.attrs.get("global") else (node.attrs["kernel_h"], window_columns(node))
+    sums = x.shape[3] if node.op == "AveragePool" and x.dtype == np.int8 else 0
+    return sum(round_up(p, 64) for p in (8 * height * columns, 8 * _taps(node), 4 * sums))
+
+
+scratch_AveragePool = scratch_MaxPool
+
+
+def shared_MaxPool(node: Node) -> int:
+    return 4 * _taps(node)
+
+
+shared_AveragePool = shared_MaxPool

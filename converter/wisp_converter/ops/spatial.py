@@ -169,7 +169,8 @@ def _axis_scale(node: Node, x: Value, i: int) -> np.float32:
     return (both[i], min(both), max(both))[policy]
 
 
-def scratch_Resize(node: Node) -> int:
+def shared_Resize(node: Node) -> int:
     if all(v is None or v.data is None for v in node.inputs[1:3]):
-        return 0  # the runtime will refuse it: sizes must be known at prepare
-    return 8 * (node.outputs[0].shape[2] * _axis_taps(node, 1) + _axis_taps(node, 0))
+        return 0  # the runtime will refuse it: sizes must be known when it is planned
+    y = node.outputs[0]
+    return 8 * (y.shape[1] * _axis_taps(node, 0) + y.shape[2] * _axis_taps(node, 1))
