@@ -100,10 +100,13 @@ def check_model(model: onnx.ModelProto, inputs: dict[str, np.ndarray], *, rtol: 
     A difference may be `atol` plus `rtol` of the output's largest value. options: of `convert`. Returns the outputs.
     """
     import wisp
+    from wisp.file import read
     from wisp_converter import convert
 
     data = convert(model, shapes=shapes, **{"verify": False, **options})
-    got = wisp.load(data, threads=threads, cpu=cpu).run(inputs)
+    loaded, file = wisp.load(data, threads=threads, cpu=cpu), read(data)
+    assert file.is_dynamic or loaded.arena_bytes == file.arena_size(threads), "the file states another memory than the runtime needs"
+    got = loaded.run(inputs)
     oracles = {"ONNX Runtime": onnxruntime_outputs(model, inputs)}
     if trust_reference:
         oracles["reference"] = reference(model, inputs)

@@ -164,3 +164,10 @@ def test_what_moves_keeps_its_scale():
     model = make_model(nodes, {"x": x}, ["y"], {"s": np.float32(0.05), "z": np.int8(-7)}, opset=21)
     assert count(optimized(model), "Transpose") == 0
     check_model(model, {"x": x})
+    z = random(2, 8, 6, 3)
+    nodes[2:] = [("QuantizeLinear", ["z", "s", "z0"], ["r"]), ("Concat", ["q", "r"], ["c"], {"axis": 1}), ("DequantizeLinear", ["c", "s", "z0"], ["d"]),
+                 ("Transpose", ["d"], ["y"], {"perm": [0, 3, 1, 2]})]
+    nodes[1] = ("QuantizeLinear", ["t", "s", "z0"], ["q"])
+    model = make_model(nodes, {"x": x, "z": z}, ["y"], {"s": np.float32(0.05), "z0": np.int8(-7)}, opset=21)
+    assert all(v.scale == np.float32(0.05) for n in optimized(model).nodes for v in n.outputs if v.dtype == np.int8)
+    check_model(model, {"x": x, "z": z})

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import wisp
 from conftest import small_cnn
+from support import make_model
 from wisp.file import read
 from wisp.model import session_size
 
-GUARDED = ("float", "int8", "dynamic")
+GUARDED = ("float", "int8", "dynamic")  # of small_files
+TAIL = "tail"
 
 
 @pytest.mark.parametrize("kind", ["float", "int8"])
@@ -89,11 +91,23 @@ def run_guarded(path: str, threads: int, flush_end: bool) -> None:
     os._exit(0)  # pages that may not be touched are not worth unmapping
 
 
+def input_at_the_end() -> bytes:
+    """A convolution of few filters whose input is the last thing in the plan, and ends with it: pixels of 12 bytes, copied 16 at a time."""
+    from wisp_converter import convert
+
+    model = make_model([("Conv", ["x", "w"], ["y"], {"pads": [1] * 4})], {"x": [1, 3, 8, 8]}, ["y"], {"w": np.ones((1, 3, 3, 3), np.float32)})
+    data = convert(model, verify=False)
+    file = read(data)
+    conv = next(node for node in file.operators if len(node.inputs) > 1)
+    assert conv.inputs[0].offset + conv.inputs[0].size == file.plan_size
+    return data
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="uses mprotect")
-@pytest.mark.parametrize("kind", GUARDED)
+@pytest.mark.parametrize("kind", [*GUARDED, TAIL])
 @pytest.mark.parametrize("flush_end", [0, 1])
 def test_nothing_outside_is_touched(small_files, tmp_path, kind, flush_end):
-    (tmp_path / "m.wisp").write_bytes(small_files[kind])
+    (tmp_path / "m.wisp").write_bytes(input_at_the_end() if kind == TAIL else small_files[kind])
     for threads in (1, 2):
         code = f"from test_memory import run_guarded; run_guarded({str(tmp_path / 'm.wisp')!r}, {threads}, bool({flush_end}))"
         paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
