@@ -1,11 +1,13 @@
-"""Operators that move values, large enough to be cut across threads: against numpy, and the bits of one thread."""
+"""Operators that move values, large enough to be cut across threads: against numpy, the bits of one thread. Indices out of range."""
 # SPDX-License-Identifier: Apache-2.0
 import numpy as np
 import pytest
 
 import wisp
 from support import make_model, reference
-from wisp_converter import convert
+from wisp_converter import convert, format as fmt
+from wisp_converter.ir import Graph, Node, Value
+from wisp_converter.plan import plan_memory
 
 rng = np.random.default_rng(29)
 
@@ -143,3 +145,20 @@ def test_wrong_indices(op, wrong, dtype):
     closed = make_model([(op, names, ["y"], {})], inputs, ["y"], {"i": index}, opset=18)
     with pytest.raises(wisp.WispError, match=f"{op}.*index out of range: {wrong}"):  # known indices: before any run
         wisp.load(convert(closed, verify=False))
+
+
+@pytest.mark.parametrize("op", FORMS)
+@pytest.mark.parametrize("over", ["x", "i"])
+def test_plans_that_lay_results_over_operands(op, over):
+    """What begin checked could change before range reads it."""
+    inputs, shape = FORMS[op]
+    operands = [Value(n, a.dtype, a.shape) for n, a in {"x": inputs["x"], "i": np.zeros(shape, np.int64), **inputs}.items()]
+    y = Value("y", np.dtype(np.float32), inputs["x"].shape if op.startswith("Scatter") else (2, 4) if op != "GatherND" else (5, 4))
+    attrs = {"batch_dims": 0} if op == "GatherND" else {"reduction": 0} if op == "ScatterND" else {"axis": 0}
+    graph = Graph(operands, [y], [Node(op, operands, [y], {**attrs, "reduction": 0} if op == "ScatterElements" else attrs, op)])
+    plan = plan_memory(graph)
+    plan.plan_size += 1024  # the result may reach further than what it is laid over
+    wisp.load(fmt.write(graph, plan))
+    plan.offsets[y] = plan.offsets[next(v for v in operands if v.name == over)]
+    with pytest.raises(wisp.WispError, match="the plan lays an output over input"):
+        wisp.load(fmt.write(graph, plan))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import wisp
+from wisp.commands.inspect import describe
 from wisp.file import read
 from wisp_converter import format as fmt
 from wisp_converter.format import State, tensor_size
@@ -153,6 +154,7 @@ def test_states_stand_at_the_front_of_the_arena():
     file = read(data)
     assert [(s.tensor.name, s.next.name, s.initial) for s in file.states] == [("total", "following", None)]
     assert file.state_size == 64 and wisp.load(data).arena_bytes == file.arena_size(1)
+    assert describe(file, 0)["states"] == [{"name": "total", "dtype": "float32", "shape": [3]}]
 
 
 # ---- shared memory

@@ -54,8 +54,8 @@ int wisp_check_index_dtype(wisp_call *call, const wisp_tensor *t) {
 }
 
 int wisp_check_indices(wisp_call *call, const wisp_tensor *indices, const int32_t *extents, int depth) {
-    for (uint64_t i = 0; i < indices->count; i++) {
-        const int64_t at = wisp_integer_at(indices, i), extent = extents[i % (uint64_t)depth];
+    for (uint64_t i = 0, k = 0; i < indices->count; i++, k = k + 1 < (uint64_t)depth ? k + 1 : 0) {
+        const int64_t at = wisp_integer_at(indices, i), extent = extents[k];
         if (at < -extent || at >= extent) return wisp_call_fail_value(call, WISP_BAD_INDEX, "index out of range:", at);
     }
     return WISP_OK;

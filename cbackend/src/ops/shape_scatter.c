@@ -61,7 +61,7 @@ static void apply(uint8_t *y, const uint8_t *updates, int64_t count, int dtype, 
 enum { COPY, UPDATE, PHASES };
 
 static void set_work(wisp_call *call, int64_t items, int64_t grain) {
-    if (wisp_input(call, 0)->size) wisp_set_work(call, items > 0 ? items : 1, grain, PHASES);
+    if (wisp_input(call, 0)->size) wisp_set_work(call, items, grain, PHASES);
 }
 
 /* The share of items [begin, end) in the copy. */

@@ -47,6 +47,7 @@ def describe(file: reader.File, session_bytes: int) -> dict:
         "source_sha256": file.source_sha256,
         "inputs": [_tensor(t) for t in file.inputs],
         "outputs": [_tensor(t) for t in file.outputs],
+        "states": [_tensor(s.tensor) for s in file.states],
         "symbols": file.symbols,
         "dynamic": not file.is_static,
         "operators": dict(Counter(OPERATORS.get(o.code, f"code {o.code}") for o in file.operators).most_common()),
@@ -70,7 +71,7 @@ def _bound_arena(path: str, shapes: dict) -> dict[int, int]:
 def _print(report: dict) -> None:
     print(f"file       {_shared.size_text(report['file_bytes'])}, format {report['format']}")
     print(f"source     sha256 {report['source_sha256']}")
-    for side in ("inputs", "outputs"):
+    for side in ("inputs", "outputs", "states"):
         for t in report[side]:
             quantized = f"  scale {t['scale']:.6g} zero point {t['zero_point']}" if "scale" in t else ""
             print(f"{side[:-1]:<10} {t['name']}: {t['dtype']} {_shared.shape_text(t['shape'])}{quantized}")
