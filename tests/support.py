@@ -132,6 +132,38 @@ def check_close(got: np.ndarray, want: np.ndarray, what: str, *, rtol: float, at
     assert difference <= atol + rtol * largest, f"{what}: max difference {difference:.3g}, largest value {largest:.3g}"
 
 
+UNIT = 2.0**-24  # of f32: half the distance from 1 to the next number
+
+
+def check_products(model: onnx.ModelProto, inputs: dict[str, np.ndarray], terms: int, *, got: dict[str, np.ndarray] | None = None) -> None:
+    """A float model that sums `terms` products for each output element, against double precision: off by at most
+    (terms + 3) * UNIT * sum |products|, what rounding each product, each partial sum and a folded factor may cost in any order."""
+    import wisp
+    from wisp_converter import convert
+
+    got = got or wisp.load(convert(model, verify=False)).run(inputs)
+    want = reference(_in_double(model, lambda a: a), {n: a.astype(np.float64) for n, a in inputs.items()})
+    magnitude = reference(_in_double(model, np.abs), {n: np.abs(a).astype(np.float64) for n, a in inputs.items()})
+    for name, exact in want.items():
+        assert got[name].shape == exact.shape and got[name].dtype == np.float32
+        bound = (terms + 3) * UNIT * magnitude[name]
+        worst = np.max(np.abs(got[name] - exact) - bound, initial=-np.inf)
+        assert worst <= 0, f"{name}: {worst:.3g} more than {terms} roundings explain"
+
+
+def _in_double(model: onnx.ModelProto, change) -> onnx.ModelProto:
+    """The model in float64, its constants changed."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    for tensor in copy.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT:
+            tensor.CopyFrom(numpy_helper.from_array(change(numpy_helper.to_array(tensor)).astype(np.float64), tensor.name))
+    for value in (*copy.graph.input, *copy.graph.output, *copy.graph.value_info):
+        if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT:
+            value.type.tensor_type.elem_type = onnx.TensorProto.DOUBLE
+    return copy
+
+
 def check_int8_layer(model: onnx.ModelProto, inputs: dict[str, np.ndarray], *, off_by_one: float = 0.02) -> np.ndarray:
     """Quantize a model of one layer, calibrated on `inputs` themselves, and compare it with exact arithmetic on the same
     rounded inputs and weights: within half an output step, but at most one step for a share `off_by_one` of the values.

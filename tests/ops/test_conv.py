@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from support import check_int8_layer, check_model, make_model
+from support import check_int8_layer, check_model, check_products, make_model
 
 rng = np.random.default_rng(1)
 
@@ -47,13 +47,17 @@ def conv_model(n, c, h, w, m, kernel, attrs, bias=True, after=()):
 def test_float(case, bias):
     n, c, h, w = case[:4]
     # The reference of onnx 1.22 gets the output's width wrong for auto_pad with strides, and fails without a batch.
-    check_model(conv_model(*case, bias=bias), {"x": rng.standard_normal((n, c, h, w)).astype(np.float32)},
-                trust_reference="auto_pad" not in case[6] and n > 0)
+    trusted = "auto_pad" not in case[6] and n > 0
+    model, x = conv_model(*case, bias=bias), {"x": rng.standard_normal((n, c, h, w)).astype(np.float32)}
+    got = check_model(model, x, trust_reference=trusted)
+    if trusted:
+        check_products(model, x, int(np.prod(case[5])) * c // case[6].get("group", 1), got=got)
 
 
 @pytest.mark.parametrize("attrs", [{}, dict(pads=[3, 1], strides=[2], dilations=[3]), dict(group=6)], ids=str)
 def test_one_spatial_axis(attrs):
-    check_model(conv_model(2, 6, 0, 40, 12, (4,), attrs), {"x": rng.standard_normal((2, 6, 40)).astype(np.float32)})
+    model, x = conv_model(2, 6, 0, 40, 12, (4,), attrs), {"x": rng.standard_normal((2, 6, 40)).astype(np.float32)}
+    check_products(model, x, 4 * 6 // attrs.get("group", 1), got=check_model(model, x))
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])

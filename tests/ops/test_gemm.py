@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from support import check_int8_layer, check_model, make_model
+from support import check_int8_layer, check_model, check_products, make_model
 
 rng = np.random.default_rng(2)
 
@@ -26,7 +26,7 @@ def test_gemm(constant_b, attrs, c_shape):
         inputs["b"] = b
     names = ["a", "b"] + (["c"] if c_shape is not None else [])
     model = make_model([("Gemm", names, ["y"], attrs)], {k: list(v.shape) for k, v in inputs.items()}, ["y"], inits)
-    check_model(model, inputs)
+    check_products(model, inputs, 11, got=check_model(model, inputs))
 
 
 @pytest.mark.parametrize("a,b", [((4, 9), (9, 5)), ((9,), (9, 5)), ((4, 9), (9,)), ((9,), (9,)), ((2, 3, 4, 9), (9, 17)),
@@ -38,7 +38,19 @@ def test_matmul(a, b, constant_b):
     inits = {}
     (inits if constant_b else inputs)["b"] = random(*b)
     model = make_model([("MatMul", ["a", "b"], ["y"], {})], {k: list(v.shape) for k, v in inputs.items()}, ["y"], inits)
-    check_model(model, inputs)
+    check_products(model, inputs, a[-1], got=check_model(model, inputs))
+
+
+@pytest.mark.parametrize("constant_b", [True, False])
+@pytest.mark.parametrize("k", [1, 3, 64, 1000, 4096])
+def test_long_sums(k, constant_b):
+    """Of terms of very different size, some of which cancel."""
+    a = random(5, k) * np.exp(4 * random(5, k))
+    b = random(k, 17) * np.exp(4 * random(k, 17))
+    b[k // 2 :] = -b[: k - k // 2]
+    a[:, k // 2 :] = a[:, : k - k // 2]
+    inputs, inits = ({"a": a}, {"b": b}) if constant_b else ({"a": a, "b": b}, {})
+    check_products(make_model([("MatMul", ["a", "b"], ["y"])], {n: list(v.shape) for n, v in inputs.items()}, ["y"], inits), inputs, k)
 
 
 @pytest.mark.parametrize("m,k,n", [(1, 64, 10), (5, 33, 17), (20, 7, 48), (1, 1280, 100)])
