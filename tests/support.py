@@ -105,7 +105,7 @@ def check_model(model: onnx.ModelProto, inputs: dict[str, np.ndarray], *, rtol: 
 
     data = convert(model, shapes=shapes, **{"verify": False, **options})
     loaded, file = wisp.load(data, threads=threads, cpu=cpu), read(data)
-    assert file.is_dynamic or loaded.arena_bytes == file.arena_size(threads), "the file states another memory than the runtime needs"
+    assert not file.is_static or loaded.arena_bytes <= file.arena_size(threads), "the runtime needs more memory than the file states"
     got = loaded.run(inputs)
     oracles = {"ONNX Runtime": onnxruntime_outputs(model, inputs)}
     if trust_reference:
