@@ -87,6 +87,7 @@ static void range_wide(const wisp_call *call, wisp_wide_fn *fn, int64_t begin, i
     RANGE_F32(range_##Name, Name, expression) \
     const wisp_operator wisp_op_##Name = {.plan = plan_f32, .range = IF_FLOAT(range_##Name)};
 
+/* clang-format off: products in arguments look like pointers to it */
 UNARY(Sigmoid, sigmoid_f32(x))
 UNARY(Tanh, tanh_f32(x))
 UNARY(Erf, erf_f32(x))
@@ -104,17 +105,18 @@ UNARY(Atanh, atanhf(x))
 UNARY(Softplus, softplus_f32(x))
 UNARY(Softsign, x / (1.0f + fabsf(x)))
 UNARY(LeakyRelu, select_f32(x < 0, x * p->alpha, x))
-UNARY(Elu, select_f32(x > 0, p->scale * x, p->alpha * expm1_f32(p->rate * x)))
+UNARY(Elu, select_f32(x > 0, p->scale *x, p->alpha *expm1_f32(p->rate *x)))
 UNARY(ThresholdedRelu, x <= p->alpha ? 0.0f : x)
-UNARY(Swish, x * sigmoid_f32(p->alpha * x))
+UNARY(Swish, x *sigmoid_f32(p->alpha *x))
 UNARY(Shrink, x<-p->lambd ? x + p->bias : x> p->lambd ? x - p->bias : x - x)
-UNARY(HardSigmoid, clamp_unit_f32(p->alpha * x + p->beta))
-UNARY(HardSwish, x * clamp_unit_f32(x * (1.0f / 6) + 0.5f))
+UNARY(HardSigmoid, clamp_unit_f32(p->alpha *x + p->beta))
+UNARY(HardSwish, x *clamp_unit_f32(x * (1.0f / 6) + 0.5f))
 UNARY(Mish, mish_f32(x))
 
 RANGE_F32(range_gelu, Gelu, 0.5f * x * (1.0f + erf_f32(x * 0.70710678f)))
 /* (1 + tanh(t)) / 2 = sigmoid(2t), 2 * sqrt(2 / pi) = 1.5957691 */
-RANGE_F32(range_gelu_tanh, Gelu, x * sigmoid_f32(1.5957691f * (x + 0.044715f * x * x * x)))
+RANGE_F32(range_gelu_tanh, Gelu, x *sigmoid_f32(1.5957691f * (x + 0.044715f * x * x * x)))
+/* clang-format on */
 static void range_Gelu(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
     (WISP_PARAMS(call, Gelu)->tanh ? range_gelu_tanh : range_gelu)(call, thread, begin, end);
 }
