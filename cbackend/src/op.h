@@ -151,7 +151,8 @@ int wisp_set_output(wisp_call *call, uint32_t i, int dtype, int rank, const int3
 /* In plan: the extents of outputs that are not stated will be, by begin, from the data. */
 void wisp_size_later(wisp_call *call);
 
-/* In plan: work is `items` pieces, in each of `phases` rounds; a thread is worth waking for `grain` of them. */
+/* In plan, or in begin where only data tells: work is `items` pieces, in each of `phases` rounds; a thread is worth waking for `grain` of
+ * them. */
 void wisp_set_work(wisp_call *call, int64_t items, int64_t grain, int phases);
 
 /* In plan: bytes of scratch this plan uses, shared and for each thread. Not above the limits where the least algorithm is

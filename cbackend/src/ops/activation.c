@@ -1,261 +1,239 @@
-/* Unary operators: f32 through one loop for each, integers through the wide loops, s8 through the converter's tables. */
+/* Unary operators, a line for each: f32 through a loop of its own, other dtypes widened, s8 through the converter's tables. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "activation_math.h"
 
 enum { ACTIVATION_GRAIN = 4096 }; /* elements worth a thread: about 10 us of a library function */
 
-static void run_f32_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
-    const float *x = wisp_input(call, 0)->data;
-    float *y = wisp_output(call, 0)->data;
-    (void)thread;
-    wisp_activation_f32((int)wisp_legacy_of(call)->state[0], call->params, x + begin, y + begin, (size_t)(end - begin));
+/* A build without f32 does not link what only f32 calls. */
+#define IF_FLOAT(function) (WISP_FLOAT ? (function) : NULL)
+
+/* ---- plan */
+
+enum { F32_ONLY, FLOATS, NUMBERS };
+
+static bool accepts(int dtypes, int dtype) {
+    const int kind = wisp_wide_kind(dtype);
+    if (dtype == WISP_F32) return WISP_FLOAT;
+    if (dtype == WISP_BOOL || kind == WIDE_NONE) return false;
+    return dtypes == NUMBERS || (dtypes == FLOATS && kind == WIDE_FLOAT);
 }
 
-static int run_f32(wisp_call *call) {
-    wisp_parallel(call, (int64_t)wisp_output(call, 0)->count, ACTIVATION_GRAIN, run_f32_range);
-    return WISP_OK;
+static int check_unary(wisp_call *call, int dtypes) {
+    const int status = wisp_check_operands(call, 1, 1, 1);
+    if (status) return status;
+    const int dtype = wisp_input(call, 0)->dtype;
+    if (!accepts(dtypes, dtype)) return wisp_refuse_dtype(call, dtype);
+    return dtype == WISP_F32 ? WISP_OK : wisp_refuse_quantized(call, false);
 }
 
-static void run_clamp_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
-    static const wisp_Clip_params relu = {0, INFINITY};
-    const wisp_Clip_params *p = call->code == OP_Clip ? WISP_PARAMS(call, Clip) : &relu;
-    (void)thread;
-    call->kernels->clamp_f32((const float *)wisp_input(call, 0)->data + begin, p->min, p->max, (float *)wisp_output(call, 0)->data + begin,
-                             (size_t)(end - begin));
-}
-
-static int run_clamp(wisp_call *call) {
-    wisp_parallel(call, (int64_t)wisp_output(call, 0)->count, ELTWISE_GRAIN, run_clamp_range);
-    return WISP_OK;
-}
-
-static void run_lookup_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
-    (void)thread;
-    call->kernels->lookup_s8(wisp_input(call, 1)->data, (const int8_t *)wisp_input(call, 0)->data + begin,
-                             (int8_t *)wisp_output(call, 0)->data + begin, (size_t)(end - begin));
-}
-
-static int run_lookup(wisp_call *call) {
-    wisp_parallel(call, (int64_t)wisp_output(call, 0)->count, ELTWISE_GRAIN, run_lookup_range);
-    return WISP_OK;
-}
-
-static void run_class_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
-    const float *x = wisp_input(call, 0)->data;
-    uint8_t *y = wisp_output(call, 0)->data;
-    const bool is_nan = call->code == OP_IsNaN;
-    const wisp_IsInf_params *p = WISP_PARAMS(call, IsInf);
-    const float lo = !is_nan && p->detect_negative ? -INFINITY : NAN, hi = !is_nan && p->detect_positive ? INFINITY : NAN;
-    (void)thread;
-    for (int64_t i = begin; i < end; i++) y[i] = is_nan ? x[i] != x[i] : x[i] == lo || x[i] == hi;
-}
-
-static int run_class(wisp_call *call) {
-    wisp_parallel(call, (int64_t)wisp_output(call, 0)->count, ELTWISE_GRAIN, run_class_range);
-    return WISP_OK;
-}
-
-static int bind_f32(wisp_call *call, int dtype, wisp_run_fn *run) {
-    int status = check_operands(call, 1, 1);
-    if (status != WISP_OK) return status;
+static int set_output(wisp_call *call, int dtype, int64_t grain) {
     const wisp_tensor *x = wisp_input(call, 0);
-    if (x->dtype != WISP_F32 || !WISP_FLOAT) return wisp_refuse_dtype(call, x->dtype);
-    wisp_legacy_of(call)->run = run;
+    wisp_set_work(call, (int64_t)x->count, grain, 1);
     return wisp_set_output(call, 0, dtype, x->rank, x->dims);
 }
 
-static int prepare_f32(wisp_call *call) {
-    wisp_legacy_of(call)->state[0] = call->code;
-    return bind_f32(call, WISP_F32, run_f32);
+static int plan_f32(wisp_call *call) {
+    const int status = check_unary(call, F32_ONLY);
+    return status ? status : set_output(call, WISP_F32, ACTIVATION_GRAIN);
 }
 
-/* Operators that ONNX defines on integers as well. */
-static int prepare_any(wisp_call *call, wisp_run_fn *run) {
-    const int status = check_operands(call, 1, 1);
-    if (status != WISP_OK) return status;
+static int plan_wide(wisp_call *call, int dtypes) {
+    const int status = check_unary(call, dtypes), dtype = status ? 0 : wisp_input(call, 0)->dtype;
+    return status ? status : set_output(call, dtype, dtype == WISP_F32 ? ACTIVATION_GRAIN : ELTWISE_GRAIN);
+}
+static int plan_float(wisp_call *call) {
+    return plan_wide(call, FLOATS);
+}
+static int plan_number(wisp_call *call) {
+    return plan_wide(call, NUMBERS);
+}
+
+/* ---- range */
+
+enum { BLOCK = 16 };
+
+/* y = expression of x, where p are the parameters of Name. Through a local array of fixed size: then compilers vectorise at
+ * -O2, and y may be x. */
+#define RANGE_F32(range, Name, expression)                                                                    \
+    ALWAYS_INLINE void range##_block(const wisp_##Name##_params *p, const float *from, float *to, size_t n) { \
+        float block[BLOCK] = {0};                                                                             \
+        (void)p;                                                                                              \
+        memcpy(block, from, n * sizeof *from);                                                                \
+        for (int j = 0; j < BLOCK; j++) {                                                                     \
+            const float x = block[j];                                                                         \
+            block[j] = (expression);                                                                          \
+        }                                                                                                     \
+        memcpy(to, block, n * sizeof *to);                                                                    \
+    }                                                                                                         \
+    static void range(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {                   \
+        const wisp_##Name##_params *p = WISP_PARAMS(call, Name);                                              \
+        const float *from = wisp_input(call, 0)->data;                                                        \
+        float *to = wisp_output(call, 0)->data;                                                               \
+        (void)thread;                                                                                         \
+        for (; begin + BLOCK <= end; begin += BLOCK) range##_block(p, from + begin, to + begin, BLOCK);       \
+        if (begin < end) range##_block(p, from + begin, to + begin, (size_t)(end - begin));                   \
+    }
+
+static void range_wide(const wisp_call *call, wisp_wide_fn *fn, int64_t begin, int64_t end) {
+    const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
+    const size_t offset = (size_t)begin * wisp_dtype_size(x->dtype);
+    wisp_wide_loop(fn, x->dtype, y->dtype, (const uint8_t *)x->data + offset, 1, NULL, 0, (uint8_t *)y->data + offset,
+                   (size_t)(end - begin));
+}
+
+/* ---- f32 only. Comparisons are written so that NaN stays NaN */
+
+#define UNARY(Name, expression)               \
+    RANGE_F32(range_##Name, Name, expression) \
+    const wisp_operator wisp_op_##Name = {.plan = plan_f32, .range = IF_FLOAT(range_##Name)};
+
+/* clang-format off: products in arguments look like pointers to it */
+UNARY(Sigmoid, sigmoid_f32(x))
+UNARY(Tanh, tanh_f32(x))
+UNARY(Erf, erf_f32(x))
+UNARY(Sin, sinf(x))
+UNARY(Cos, cosf(x))
+UNARY(Tan, tanf(x))
+UNARY(Asin, asinf(x))
+UNARY(Acos, acosf(x))
+UNARY(Atan, atanf(x))
+UNARY(Sinh, sinhf(x))
+UNARY(Cosh, coshf(x))
+UNARY(Asinh, asinhf(x))
+UNARY(Acosh, acoshf(x))
+UNARY(Atanh, atanhf(x))
+UNARY(Softplus, softplus_f32(x))
+UNARY(Softsign, x / (1.0f + fabsf(x)))
+UNARY(LeakyRelu, select_f32(x < 0, x * p->alpha, x))
+UNARY(Elu, select_f32(x > 0, p->scale *x, p->alpha *expm1_f32(p->rate *x)))
+UNARY(ThresholdedRelu, x <= p->alpha ? 0.0f : x)
+UNARY(Swish, x *sigmoid_f32(p->alpha *x))
+UNARY(Shrink, x<-p->lambd ? x + p->bias : x> p->lambd ? x - p->bias : x - x)
+UNARY(HardSigmoid, clamp_unit_f32(p->alpha *x + p->beta))
+UNARY(HardSwish, x *clamp_unit_f32(x * (1.0f / 6) + 0.5f))
+UNARY(Mish, mish_f32(x))
+
+RANGE_F32(range_gelu, Gelu, 0.5f * x * (1.0f + erf_f32(x * 0.70710678f)))
+/* (1 + tanh(t)) / 2 = sigmoid(2t), 2 * sqrt(2 / pi) = 1.5957691 */
+RANGE_F32(range_gelu_tanh, Gelu, x *sigmoid_f32(1.5957691f * (x + 0.044715f * x * x * x)))
+/* clang-format on */
+static void range_Gelu(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
+    (WISP_PARAMS(call, Gelu)->tanh ? range_gelu_tanh : range_gelu)(call, thread, begin, end);
+}
+const wisp_operator wisp_op_Gelu = {.plan = plan_f32, .range = IF_FLOAT(range_Gelu)};
+
+/* ---- f32 and f64, or all numbers: values for signed, unsigned and floating elements `a` */
+
+#define UNARY_WIDE(Name, plan_function, expression, signed_value, unsigned_value, float_value)     \
+    RANGE_F32(range_f32_##Name, Name, expression)                                                  \
+    WIDE(wide_##Name, signed_value, unsigned_value, float_value)                                   \
+    static void range_##Name(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) { \
+        if (WISP_FLOAT && wisp_input(call, 0)->dtype == WISP_F32)                                  \
+            range_f32_##Name(call, thread, begin, end);                                            \
+        else                                                                                       \
+            range_wide(call, wide_##Name, begin, end);                                             \
+    }                                                                                              \
+    const wisp_operator wisp_op_##Name = {.plan = plan_function, .range = range_##Name};
+
+#define UNARY_FLOAT(Name, expression, double_value) UNARY_WIDE(Name, plan_float, expression, 0, 0, double_value)
+
+UNARY_FLOAT(Exp, exp_f32(x), exp(a.f))
+UNARY_FLOAT(Log, log_f32(x), log(a.f))
+UNARY_FLOAT(Sqrt, sqrtf(x), sqrt(a.f))
+UNARY_FLOAT(Floor, floor_f32(x), floor(a.f))
+UNARY_FLOAT(Ceil, -floor_f32(-x), ceil(a.f))
+UNARY_FLOAT(Round, round_f32(x), rint(a.f))
+UNARY_FLOAT(Reciprocal, 1.0f / x, 1 / a.f)
+UNARY_WIDE(Neg, plan_number, -x, (int64_t)(0 - a.u), 0 - a.u, -a.f)
+UNARY_WIDE(Abs, plan_number, fabsf(x), wide_absolute(kind, a, b).s, a.u, wide_absolute(kind, a, b).f)
+UNARY_WIDE(Sign, plan_number, x > 0 ? 1.0f : x < 0 ? -1.0f : x, (a.s > 0) - (a.s < 0), a.u > 0, a.f > 0 ? 1 : a.f < 0 ? -1 : a.f)
+
+/* ---- by kernels */
+
+typedef struct clamp_plan {
+    wisp_clamp_f32_fn *clamp; /* null: no f32 */
+    float lo, hi;
+} clamp_plan;
+
+WIDE(wide_relu, a.s < 0 ? 0 : a.s, a.u, a.f < 0 ? 0 : a.f)
+
+static void range_clamp(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
+    const clamp_plan *p = call->plan;
+    (void)thread;
+    p->clamp((const float *)wisp_input(call, 0)->data + begin, p->lo, p->hi, (float *)wisp_output(call, 0)->data + begin,
+             (size_t)(end - begin));
+}
+
+static void range_relu(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
+    if (((const clamp_plan *)call->plan)->clamp)
+        range_clamp(call, thread, begin, end);
+    else
+        range_wide(call, wide_relu, begin, end);
+}
+
+static int plan_clamp(wisp_call *call, int dtypes, float lo, float hi) {
+    clamp_plan *p = call->plan;
+    const int status = check_unary(call, dtypes);
+    if (status) return status;
     const int dtype = wisp_input(call, 0)->dtype;
-    if (dtype == WISP_BOOL) return wisp_refuse_dtype(call, dtype);
-    if (dtype != WISP_F32 && wisp_wide_kind(dtype) != WIDE_NONE) return wisp_prepare_wide_unary(call);
-    wisp_legacy_of(call)->state[0] = call->code;
-    return bind_f32(call, WISP_F32, run);
+    if (WISP_FLOAT && dtype == WISP_F32) *p = (clamp_plan){call->kernels->clamp_f32, lo, hi};
+    return set_output(call, dtype, ELTWISE_GRAIN);
 }
 
-/* Operators on f32 and f64. */
-static int prepare_double(wisp_call *call) {
-    const int status = check_operands(call, 1, 1);
-    if (status != WISP_OK) return status;
-    return wisp_input(call, 0)->dtype == WISP_F64 ? wisp_prepare_wide_unary(call) : prepare_f32(call);
+static int plan_clip(wisp_call *call) {
+    return plan_clamp(call, F32_ONLY, WISP_PARAMS(call, Clip)->min, WISP_PARAMS(call, Clip)->max);
+}
+static int plan_relu(wisp_call *call) {
+    return plan_clamp(call, NUMBERS, 0, INFINITY);
 }
 
-int wisp_prepare_Lookup(wisp_call *call) {
-    const int status = check_operands(call, 2, 2);
-    if (status != WISP_OK) return status;
+const wisp_operator wisp_op_Clip = {.plan = plan_clip, .range = range_clamp, .plan_size = sizeof(clamp_plan)};
+const wisp_operator wisp_op_Relu = {.plan = plan_relu, .range = range_relu, .plan_size = sizeof(clamp_plan)};
+
+typedef struct lookup_plan {
+    wisp_lookup_s8_fn *lookup;
+} lookup_plan;
+
+static void range_lookup(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
+    const lookup_plan *p = call->plan;
+    (void)thread;
+    p->lookup(wisp_input(call, 1)->data, (const int8_t *)wisp_input(call, 0)->data + begin, (int8_t *)wisp_output(call, 0)->data + begin,
+              (size_t)(end - begin));
+}
+
+static int plan_lookup(wisp_call *call) {
+    lookup_plan *p = call->plan;
+    const int status = wisp_check_operands(call, 2, 2, 1);
+    if (status) return status;
     const wisp_tensor *x = wisp_input(call, 0), *table = wisp_input(call, 1);
     if (x->dtype != WISP_S8) return wisp_refuse_dtype(call, x->dtype);
     if (table->dtype != WISP_S8 || table->count != 256 || table->kind != WISP_KIND_CONSTANT)
         return wisp_call_fail(call, WISP_BAD_FILE, "the table must be 256 constant s8 values");
-    wisp_legacy_of(call)->run = run_lookup;
-    return wisp_set_output(call, 0, WISP_S8, x->rank, x->dims);
+    p->lookup = call->kernels->lookup_s8;
+    return set_output(call, WISP_S8, ELTWISE_GRAIN);
 }
 
-int wisp_prepare_Clip(wisp_call *call) {
-    return bind_f32(call, WISP_F32, run_clamp);
-}
-int wisp_prepare_Relu(wisp_call *call) {
-    return prepare_any(call, run_clamp);
-}
-int wisp_prepare_Neg(wisp_call *call) {
-    return prepare_any(call, run_f32);
-}
-int wisp_prepare_Abs(wisp_call *call) {
-    return prepare_any(call, run_f32);
-}
-int wisp_prepare_Sign(wisp_call *call) {
-    return prepare_any(call, run_f32);
-}
-int wisp_prepare_IsNaN(wisp_call *call) {
-    return bind_f32(call, WISP_BOOL, run_class);
-}
-int wisp_prepare_IsInf(wisp_call *call) {
-    return bind_f32(call, WISP_BOOL, run_class);
+const wisp_operator wisp_op_Lookup = {.plan = plan_lookup, .range = range_lookup, .plan_size = sizeof(lookup_plan)};
+
+/* ---- to bool */
+
+#define CLASS(Name, expression)                                                                    \
+    static void range_##Name(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) { \
+        const wisp_##Name##_params *p = WISP_PARAMS(call, Name);                                   \
+        const float *from = wisp_input(call, 0)->data;                                             \
+        uint8_t *to = wisp_output(call, 0)->data;                                                  \
+        (void)thread, (void)p;                                                                     \
+        for (int64_t i = begin; i < end; i++) {                                                    \
+            const float x = from[i];                                                               \
+            to[i] = (expression);                                                                  \
+        }                                                                                          \
+    }                                                                                              \
+    const wisp_operator wisp_op_##Name = {.plan = plan_class, .range = range_##Name};
+
+static int plan_class(wisp_call *call) {
+    const int status = check_unary(call, F32_ONLY);
+    return status ? status : set_output(call, WISP_BOOL, ELTWISE_GRAIN);
 }
 
-int wisp_prepare_Gelu(wisp_call *call) {
-    wisp_legacy_of(call)->state[0] = WISP_PARAMS(call, Gelu)->tanh ? GELU_TANH : OP_Gelu;
-    return bind_f32(call, WISP_F32, run_f32);
-}
-
-int wisp_prepare_Sigmoid(wisp_call *call) {
-    return prepare_f32(call);
-}
-int wisp_prepare_Tanh(wisp_call *call) {
-    return prepare_f32(call);
-}
-int wisp_prepare_Exp(wisp_call *call) {
-    return prepare_double(call);
-}
-int wisp_prepare_Log(wisp_call *call) {
-    return prepare_double(call);
-}
-int wisp_prepare_Sqrt(wisp_call *call) {
-    return prepare_double(call);
-}
-int wisp_prepare_Erf(wisp_call *call) {
-    return prepare_f32(call);
-}
-int wisp_prepare_Floor(wisp_call *call) {
-    return prepare_double(call);
-}
-int wisp_prepare_Ceil(wisp_call *call) {
-    return prepare_double(call);
-}
-int wisp_prepare_Round(wisp_call *call) {
-    return prepare_double(call);
-}
-int wisp_prepare_Reciprocal(wisp_call *call) {
-    return prepare_double(call);
-}
-int wisp_prepare_Sin(wisp_call *call) {
-    return prepare_f32(call);
-}
-int wisp_prepare_Cos(wisp_call *call) {
-    return prepare_f32(call);
-}
-int wisp_prepare_Tan(wisp_call *call) {
-    return prepare_f32(call);
-}
-int wisp_prepare_Asin(wisp_call *call) {
-    return prepare_f32(call);
-}
-int wisp_prepare_Acos(wisp_call *call) {
-    return prepare_f32(call);
-}
-int wisp_prepare_Atan(wisp_call *call) {
-    return prepare_f32(call);
-}
-int wisp_prepare_Sinh(wisp_call *call) {
-    return prepare_f32(call);
-}
-int wisp_prepare_Cosh(wisp_call *call) {
-    return prepare_f32(call);
-}
-int wisp_prepare_Asinh(wisp_call *call) {
-    return prepare_f32(call);
-}
-int wisp_prepare_Acosh(wisp_call *call) {
-    return prepare_f32(call);
-}
-int wisp_prepare_Atanh(wisp_call *call) {
-    return prepare_f32(call);
-}
-int wisp_prepare_Softplus(wisp_call *call) {
-    return prepare_f32(call);
-}
-int wisp_prepare_Softsign(wisp_call *call) {
-    return prepare_f32(call);
-}
-int wisp_prepare_HardSigmoid(wisp_call *call) {
-    return prepare_f32(call);
-}
-int wisp_prepare_HardSwish(wisp_call *call) {
-    return prepare_f32(call);
-}
-int wisp_prepare_LeakyRelu(wisp_call *call) {
-    return prepare_f32(call);
-}
-int wisp_prepare_Elu(wisp_call *call) {
-    return prepare_f32(call);
-}
-int wisp_prepare_ThresholdedRelu(wisp_call *call) {
-    return prepare_f32(call);
-}
-int wisp_prepare_Mish(wisp_call *call) {
-    return prepare_f32(call);
-}
-int wisp_prepare_Swish(wisp_call *call) {
-    return prepare_f32(call);
-}
-int wisp_prepare_Shrink(wisp_call *call) {
-    return prepare_f32(call);
-}
-
-WISP_LEGACY(Lookup)
-WISP_LEGACY(Clip)
-WISP_LEGACY(Relu)
-WISP_LEGACY(Neg)
-WISP_LEGACY(Abs)
-WISP_LEGACY(Sign)
-WISP_LEGACY(IsNaN)
-WISP_LEGACY(IsInf)
-WISP_LEGACY(Gelu)
-WISP_LEGACY(Sigmoid)
-WISP_LEGACY(Tanh)
-WISP_LEGACY(Exp)
-WISP_LEGACY(Log)
-WISP_LEGACY(Sqrt)
-WISP_LEGACY(Erf)
-WISP_LEGACY(Floor)
-WISP_LEGACY(Ceil)
-WISP_LEGACY(Round)
-WISP_LEGACY(Reciprocal)
-WISP_LEGACY(Sin)
-WISP_LEGACY(Cos)
-WISP_LEGACY(Tan)
-WISP_LEGACY(Asin)
-WISP_LEGACY(Acos)
-WISP_LEGACY(Atan)
-WISP_LEGACY(Sinh)
-WISP_LEGACY(Cosh)
-WISP_LEGACY(Asinh)
-WISP_LEGACY(Acosh)
-WISP_LEGACY(Atanh)
-WISP_LEGACY(Softplus)
-WISP_LEGACY(Softsign)
-WISP_LEGACY(HardSigmoid)
-WISP_LEGACY(HardSwish)
-WISP_LEGACY(LeakyRelu)
-WISP_LEGACY(Elu)
-WISP_LEGACY(ThresholdedRelu)
-WISP_LEGACY(Mish)
-WISP_LEGACY(Swish)
-WISP_LEGACY(Shrink)
+CLASS(IsNaN, x != x)
+CLASS(IsInf, (p->detect_negative && x == -INFINITY) || (p->detect_positive && x == INFINITY))

@@ -134,9 +134,15 @@ ALWAYS_INLINE float erf_f32(float x) {
     return select_f32(a < 1.0f, near, far);
 }
 
-enum { GELU_TANH = OP_Gelu | ELTWISE_VARIANT };
+/* Between 0 and 1. */
+ALWAYS_INLINE float clamp_unit_f32(float x) {
+    return select_f32(x < 0, 0.0f, select_f32(x > 1, 1.0f, x));
+}
 
-/* y[i] = f(x[i]) for the operator `code` (Gelu with tanh: GELU_TANH); p: its parameter words. y may be x. */
-void wisp_activation_f32(int code, const float *p, const float *x, float *y, size_t n);
+/* x * tanh(log(1 + e)) with e = exp(x) is x * e * (e + 2) / (e * (e + 2) + 2); above 20 it rounds to x. */
+ALWAYS_INLINE float mish_f32(float x) {
+    const float e = exp_f32(select_f32(x > 20, 20.0f, x)), n = e * (e + 2);
+    return x * (n / (n + 2));
+}
 
 #endif

@@ -1,256 +1,200 @@
-/* Element-wise operators of one to three inputs with numpy's broadcasting. */
+/* Arithmetic on two inputs with numpy's broadcasting. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "eltwise.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "../quant.h"
 
-int wisp_refuse_dtype(wisp_call *call, int dtype) {
-    return wisp_call_fail_value(call, WISP_UNSUPPORTED, "dtype is not supported here:", dtype);
+/* ---- f32 by kernels, other dtypes widened */
+
+static void span_kernel_f32(const wisp_call *call, const uint8_t *const *x, const int *step, uint8_t *y, size_t n) {
+    const eltwise_plan *p = call->plan;
+    p->by.binary_f32((const float *)(const void *)x[0], step[0], (const float *)(const void *)x[1], step[1], (float *)(void *)y, n);
 }
 
-int wisp_refuse_quantized(wisp_call *call, bool same_scale) {
-    const wisp_tensor *first = NULL;
-    const uint32_t inputs = call->input_count, outputs = call->output_count;
-    for (uint32_t i = 0; i < inputs + outputs; i++) {
-        const wisp_tensor *t = i < inputs ? wisp_input(call, i) : wisp_output(call, i - inputs);
-        if (t == NULL || t->dtype == WISP_BOOL) continue;
-        if (t->scale == 0 && (t->dtype == WISP_S32 || t->dtype == WISP_S64)) continue; /* an index or a list of axes */
-        if (t->scale != 0 && !same_scale) return wisp_call_fail(call, WISP_UNSUPPORTED, "there is no quantized form of this operator");
-        if (first == NULL) first = t;
-        if (t->scale != first->scale || (t->scale != 0 && t->zero_point != first->zero_point))
-            return wisp_call_fail(call, WISP_UNSUPPORTED, "quantized operands must have the same scale and zero point");
-    }
-    return WISP_OK;
-}
-
-/* node->state[0] is the inner loop itself, not an index into a list of all: a build then links only those in use. */
-static void run_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
-    (void)thread;
-    wisp_eltwise_range(call, begin, end, (wisp_span_fn *)(uintptr_t)wisp_legacy_of(call)->state[0]);
-}
-
-static int run(wisp_call *call) {
-    wisp_parallel(call, (int64_t)wisp_output(call, 0)->count, ELTWISE_GRAIN, run_range);
-    return WISP_OK;
-}
-
-/* States the broadcast shape of all inputs with `dtype`, and the span that run uses. */
-static int bind(wisp_call *call, int dtype, wisp_span_fn *span) {
-    wisp_tensor y = *wisp_input(call, 0);
-    for (uint32_t i = 1; i < call->input_count; i++) {
-        int32_t dims[WISP_MAX_RANK];
-        const int rank = wisp_broadcast(&y, wisp_input(call, i), dims);
-        if (rank < 0) return wisp_call_fail(call, WISP_BAD_SHAPE, "the inputs' shapes do not broadcast");
-        y.rank = (uint8_t)rank;
-        memcpy(y.dims, dims, (size_t)rank * sizeof *dims);
-    }
-    wisp_legacy_of(call)->state[0] = (int64_t)(uintptr_t)span;
-    wisp_legacy_of(call)->run = run;
-    return wisp_set_output(call, 0, dtype, y.rank, y.dims);
-}
-
-/* Two inputs of one dtype, known to the wide loops. */
-static int check_binary(wisp_call *call) {
-    const int status = check_operands(call, 2, 2);
-    if (status != WISP_OK) return status;
-    const int a = wisp_input(call, 0)->dtype, b = wisp_input(call, 1)->dtype;
-    if (a != b) return wisp_call_fail(call, WISP_UNSUPPORTED, "the inputs' dtypes differ");
-    return wisp_wide_kind(a) == WIDE_NONE ? wisp_refuse_dtype(call, a) : WISP_OK;
-}
-
-/* f32 through `span`, other dtypes of `kinds` (a mask of 1 << WIDE_*) through the wide loops. bool has operators of its own. */
-static int prepare_arithmetic(wisp_call *call, int kinds, bool same_scale, wisp_span_fn *span) {
-    int status = check_binary(call);
-    if (status == WISP_OK) status = wisp_refuse_quantized(call, same_scale);
-    if (status != WISP_OK) return status;
+/* f32 through `span`, which calls `kernel`; other dtypes through `fn`. bool has operators of its own. */
+static int plan_arithmetic(wisp_call *call, bool same_scale, wisp_span_fn *span, wisp_binary_f32_fn *kernel, wisp_wide_fn *fn) {
+    int status = wisp_check_binary(call);
+    if (status || (status = wisp_refuse_quantized(call, same_scale))) return status;
     const int dtype = wisp_input(call, 0)->dtype;
-    if (dtype == WISP_F32) return WISP_FLOAT ? bind(call, dtype, span) : wisp_refuse_dtype(call, dtype);
-    if (dtype == WISP_BOOL || !(kinds >> wisp_wide_kind(dtype) & 1)) return wisp_refuse_dtype(call, dtype);
-    return bind(call, dtype, wisp_span_wide);
+    if (dtype == WISP_BOOL || (!WISP_FLOAT && dtype == WISP_F32)) return wisp_refuse_dtype(call, dtype);
+    if (dtype != WISP_F32) return wisp_plan_wide(call, dtype, fn);
+    ((eltwise_plan *)call->plan)->by.binary_f32 = kernel;
+    return wisp_plan_eltwise(call, dtype, span);
 }
 
-static bool is_s8(int32_t x) {
-    return x == clamp_s32(x, -128, 127);
+/* An operator with an f32 kernel and a function for elements of 64 bits. same_scale: on quantized values as well. */
+#define BINARY(Name, slot, fn, same_scale)                                                  \
+    static int plan_##Name(wisp_call *call) {                                               \
+        return plan_arithmetic(call, same_scale, span_kernel_f32, call->kernels->slot, fn); \
+    }                                                                                       \
+    ELTWISE(Name)
+
+WIDE(wide_subtract, (int64_t)(a.u - b.u), a.u - b.u, a.f - b.f)
+
+BINARY(Sub, sub_f32, wide_subtract, false)
+BINARY(Div, div_f32, wide_divide, false)
+BINARY(Min, minimum_f32, wide_minimum, true)
+BINARY(Max, maximum_f32, wide_maximum, true)
+
+/* ---- f32 by an expression in a and b */
+
+#define SPAN_F32(name, expression)                                                                             \
+    static void name(const wisp_call *call, const uint8_t *const *x, const int *step, uint8_t *to, size_t n) { \
+        const float *first = (const float *)(const void *)x[0], *second = (const float *)(const void *)x[1];   \
+        float *y = (float *)(void *)to;                                                                        \
+        (void)call;                                                                                            \
+        for (size_t i = 0; i < n; i++) {                                                                       \
+            const float a = first[step[0] ? i : 0], b = second[step[1] ? i : 0];                               \
+            y[i] = (expression);                                                                               \
+        }                                                                                                      \
+    }
+
+/* a^b modulo 2^64, b >= 0. */
+static uint64_t power_u64(uint64_t a, uint64_t b) {
+    uint64_t y = 1;
+    for (; b != 0; b >>= 1, a *= a) y *= b & 1 ? a : 1;
+    return y;
 }
 
-enum { INTEGERS = 1 << WIDE_SIGNED | 1 << WIDE_UNSIGNED, NUMBERS = INTEGERS | 1 << WIDE_FLOAT };
-
-static int prepare_quantized(wisp_call *call, wisp_span_fn *span, bool valid) {
-    const wisp_tensor *a = wisp_input(call, 0), *b = wisp_input(call, 1);
-    if (a->dtype != WISP_S8 || a->scale == 0 || b->scale == 0)
-        return wisp_call_fail(call, WISP_UNSUPPORTED, "all operands must be quantized to s8, or none");
-    valid = valid && is_s8(a->zero_point) && is_s8(b->zero_point);
-    if (!valid) return wisp_call_fail(call, WISP_BAD_FILE, "a requantization parameter is out of range");
-    return bind(call, WISP_S8, span);
+static int64_t power_s64(int64_t a, int64_t b) {
+    if (b >= 0) return (int64_t)power_u64((uint64_t)a, (uint64_t)b);
+    if (a == -1) return b & 1 ? -1 : 1;
+    return a == 1; /* 1/a^-b, truncated; 1/0 counts as 0 */
 }
 
-int wisp_prepare_Add(wisp_call *call) {
-    const wisp_Add_params *p = WISP_PARAMS(call, Add);
-    const int status = check_binary(call);
-    if (status != WISP_OK) return status;
-    if (WISP_FLOAT && wisp_output(call, 0)->scale == 0) return prepare_arithmetic(call, NUMBERS, false, wisp_span_add_f32);
-    const bool multipliers = p->multiplier_a == saturate_s16(p->multiplier_a) && p->multiplier_b == saturate_s16(p->multiplier_b);
-    return prepare_quantized(call, wisp_span_add_s8, multipliers && p->shift >= 0 && p->shift <= 31 && is_s8(p->lo) && is_s8(p->hi));
+SPAN_F32(span_power, powf(a, b))
+WIDE(wide_power, power_s64(a.s, b.s), power_u64(a.u, b.u), pow(a.f, b.f))
+
+/* Squares are common. */
+static void span_pow(const wisp_call *call, const uint8_t *const *x, const int *step, uint8_t *y, size_t n) {
+    const eltwise_plan *p = call->plan;
+    const float *a = (const float *)(const void *)x[0], *b = (const float *)(const void *)x[1];
+    if (step[1] == 0 && *b == 2)
+        p->by.binary_f32(a, step[0], a, step[0], (float *)(void *)y, n);
+    else
+        span_power(call, x, step, y, n);
 }
 
-int wisp_prepare_Mul(wisp_call *call) {
-    const wisp_Mul_params *p = WISP_PARAMS(call, Mul);
-    const int status = check_binary(call);
-    if (status != WISP_OK) return status;
-    if (WISP_FLOAT && wisp_output(call, 0)->scale == 0) return prepare_arithmetic(call, NUMBERS, false, wisp_span_f32);
-    const bool multiplier = p->multiplier >= 0 && p->multiplier <= 32767;
-    return prepare_quantized(call, wisp_span_mul_s8, multiplier && p->shift >= -15 && p->shift <= 31 && is_s8(p->lo) && is_s8(p->hi));
+static int plan_Pow(wisp_call *call) {
+    return plan_arithmetic(call, false, span_pow, call->kernels->mul_f32, wide_power);
+}
+ELTWISE(Pow)
+
+static int64_t remainder_s64(int64_t a, int64_t b, bool floor) {
+    if (b == 0 || b == -1) return 0;
+    int64_t r = a % b;
+    return floor && r != 0 && (r < 0) != (b < 0) ? r + b : r;
 }
 
-int wisp_prepare_Sub(wisp_call *call) {
-    return prepare_arithmetic(call, NUMBERS, false, wisp_span_f32);
-}
-int wisp_prepare_Div(wisp_call *call) {
-    return prepare_arithmetic(call, NUMBERS, false, wisp_span_f32);
-}
-int wisp_prepare_Min(wisp_call *call) {
-    return prepare_arithmetic(call, NUMBERS, true, wisp_span_f32);
-}
-int wisp_prepare_Max(wisp_call *call) {
-    return prepare_arithmetic(call, NUMBERS, true, wisp_span_f32);
-}
+SPAN_F32(span_remainder, fmodf(a, b))
+WIDE(wide_remainder, remainder_s64(a.s, b.s, false), b.u == 0 ? 0 : a.u % b.u, fmod(a.f, b.f))
+WIDE(wide_modulo, remainder_s64(a.s, b.s, true), b.u == 0 ? 0 : a.u % b.u, 0)
 
-int wisp_prepare_Pow(wisp_call *call) {
-    return prepare_arithmetic(call, NUMBERS, false, wisp_span_f32);
-}
-
-int wisp_prepare_Mod(wisp_call *call) {
-    const int status = check_binary(call);
-    if (status != WISP_OK) return status;
-    const int dtype = wisp_input(call, 0)->dtype;
-    if (wisp_wide_kind(dtype) == WIDE_FLOAT && !WISP_PARAMS(call, Mod)->fmod)
+static int plan_Mod(wisp_call *call) {
+    const int status = wisp_check_binary(call);
+    const bool fmod = WISP_PARAMS(call, Mod)->fmod != 0;
+    if (status) return status;
+    if (wisp_wide_kind(wisp_input(call, 0)->dtype) == WIDE_FLOAT && !fmod)
         return wisp_call_fail(call, WISP_UNSUPPORTED, "on floats needs fmod = 1");
-    return prepare_arithmetic(call, NUMBERS, false, wisp_span_f32);
+    return plan_arithmetic(call, false, span_remainder, NULL, fmod ? wide_remainder : wide_modulo);
+}
+ELTWISE(Mod)
+
+/* Two loops, so that the compiler vectorises both. x is never broadcast. */
+static void span_prelu(const wisp_call *call, const uint8_t *const *x, const int *step, uint8_t *to, size_t n) {
+    const float *a = (const float *)(const void *)x[0], *slope = (const float *)(const void *)x[1];
+    float *y = (float *)(void *)to;
+    (void)call;
+    if (step[1])
+        for (size_t i = 0; i < n; i++) y[i] = a[i] < 0 ? a[i] * slope[i] : a[i];
+    else
+        for (size_t i = 0; i < n; i++) y[i] = a[i] < 0 ? a[i] * slope[0] : a[i];
 }
 
-int wisp_prepare_PRelu(wisp_call *call) {
-    int status = prepare_arithmetic(call, NUMBERS, false, wisp_span_f32);
-    if (status != WISP_OK) return status;
+WIDE(wide_prelu, a.s < 0 ? (int64_t)(a.u * b.u) : a.s, a.u, a.f < 0 ? a.f * b.f : a.f)
+
+static int plan_PRelu(wisp_call *call) {
+    const int status = plan_arithmetic(call, false, span_prelu, NULL, wide_prelu);
+    if (status) return status;
     const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
     if (x->rank != y->rank || memcmp(x->dims, y->dims, x->rank * sizeof *x->dims) != 0)
         return wisp_call_fail(call, WISP_BAD_SHAPE, "the slope does not broadcast to the input");
     return WISP_OK;
 }
+ELTWISE(PRelu)
 
-static int prepare_integer(wisp_call *call) {
-    const int status = check_operands(call, 2, 2);
-    if (status != WISP_OK) return status;
-    if (wisp_input(call, 0)->dtype == WISP_F32) return wisp_refuse_dtype(call, WISP_F32);
-    return prepare_arithmetic(call, INTEGERS, false, wisp_span_wide);
-}
+/* ---- with a quantized form */
 
-int wisp_prepare_BitShift(wisp_call *call) {
-    return prepare_integer(call);
-}
-int wisp_prepare_BitwiseAnd(wisp_call *call) {
-    return prepare_integer(call);
-}
-int wisp_prepare_BitwiseOr(wisp_call *call) {
-    return prepare_integer(call);
-}
-int wisp_prepare_BitwiseXor(wisp_call *call) {
-    return prepare_integer(call);
+static bool is_s8(int32_t x) {
+    return x == clamp_s32(x, -128, 127);
 }
 
-int wisp_prepare_BitwiseNot(wisp_call *call) {
-    const int status = check_operands(call, 1, 1);
-    if (status != WISP_OK) return status;
-    const int dtype = wisp_input(call, 0)->dtype;
-    if (dtype == WISP_BOOL || !(INTEGERS >> wisp_wide_kind(dtype) & 1)) return wisp_refuse_dtype(call, dtype);
-    return wisp_prepare_wide_unary(call);
+/* valid: the operator's own parameters are in range. */
+static int plan_quantized(wisp_call *call, wisp_span_fn *span, bool valid) {
+    const wisp_tensor *a = wisp_input(call, 0), *b = wisp_input(call, 1);
+    if (a->dtype != WISP_S8 || a->scale == 0 || b->scale == 0)
+        return wisp_call_fail(call, WISP_UNSUPPORTED, "all operands must be quantized to s8, or none");
+    valid = valid && is_s8(a->zero_point) && is_s8(b->zero_point);
+    if (!valid) return wisp_call_fail(call, WISP_BAD_FILE, "a requantization parameter is out of range");
+    return wisp_plan_eltwise(call, WISP_S8, span);
 }
 
-static int prepare_compare(wisp_call *call) {
-    int status = check_binary(call);
-    if (status == WISP_OK) status = wisp_refuse_quantized(call, true);
-    if (status != WISP_OK) return status;
-    const int dtype = wisp_input(call, 0)->dtype;
-    return bind(call, WISP_BOOL, dtype == WISP_F32 ? wisp_span_compare_f32 : wisp_span_wide);
+/* In blocks, so that the clamp finds the sum in the first cache. */
+static void span_add_f32(const wisp_call *call, const uint8_t *const *x, const int *step, uint8_t *to, size_t n) {
+    enum { BLOCK = 2048 };
+    const eltwise_plan *plan = call->plan;
+    const wisp_Add_params *p = WISP_PARAMS(call, Add);
+    const float *a = (const float *)(const void *)x[0], *b = (const float *)(const void *)x[1];
+    float *y = (float *)(void *)to;
+    for (size_t i = 0; i < n; i += BLOCK) {
+        const size_t m = n - i < BLOCK ? n - i : BLOCK;
+        plan->by.binary_f32(step[0] ? a + i : a, step[0], step[1] ? b + i : b, step[1], y + i, m);
+        plan->clamp_f32(y + i, p->min, p->max, y + i, m);
+    }
 }
 
-int wisp_prepare_Equal(wisp_call *call) {
-    return prepare_compare(call);
-}
-int wisp_prepare_Less(wisp_call *call) {
-    return prepare_compare(call);
-}
-int wisp_prepare_LessOrEqual(wisp_call *call) {
-    return prepare_compare(call);
-}
-int wisp_prepare_Greater(wisp_call *call) {
-    return prepare_compare(call);
-}
-int wisp_prepare_GreaterOrEqual(wisp_call *call) {
-    return prepare_compare(call);
+static void span_add_s8(const wisp_call *call, const uint8_t *const *x, const int *step, uint8_t *y, size_t n) {
+    const eltwise_plan *plan = call->plan;
+    const wisp_Add_params *p = WISP_PARAMS(call, Add);
+    const wisp_add_s8 add = {p->multiplier_a, p->multiplier_b, p->bias, p->shift, (int8_t)p->lo, (int8_t)p->hi};
+    plan->by.add_s8(&add, (const int8_t *)x[0], step[0], (const int8_t *)x[1], step[1], (int8_t *)y, n);
 }
 
-static int prepare_logic(wisp_call *call, uint32_t inputs) {
-    const int status = check_operands(call, inputs, inputs);
-    if (status != WISP_OK) return status;
-    for (uint32_t i = 0; i < inputs; i++)
-        if (wisp_input(call, i)->dtype != WISP_BOOL) return wisp_refuse_dtype(call, wisp_input(call, i)->dtype);
-    return bind(call, WISP_BOOL, wisp_span_logic);
+static int plan_Add(wisp_call *call) {
+    const wisp_Add_params *p = WISP_PARAMS(call, Add);
+    eltwise_plan *plan = call->plan;
+    const int status = wisp_check_binary(call);
+    if (status) return status;
+    if (WISP_FLOAT && wisp_output(call, 0)->scale == 0) {
+        const bool clamp = p->min > -INFINITY || p->max < INFINITY;
+        if (clamp) plan->clamp_f32 = call->kernels->clamp_f32;
+        return plan_arithmetic(call, false, clamp ? span_add_f32 : span_kernel_f32, call->kernels->add_f32, wide_add);
+    }
+    const bool multipliers = p->multiplier_a == saturate_s16(p->multiplier_a) && p->multiplier_b == saturate_s16(p->multiplier_b);
+    plan->by.add_s8 = call->kernels->add_s8;
+    return plan_quantized(call, span_add_s8, multipliers && p->shift >= 0 && p->shift <= 31 && is_s8(p->lo) && is_s8(p->hi));
+}
+ELTWISE(Add)
+
+static void span_mul_s8(const wisp_call *call, const uint8_t *const *x, const int *step, uint8_t *y, size_t n) {
+    const eltwise_plan *plan = call->plan;
+    const wisp_Mul_params *p = WISP_PARAMS(call, Mul);
+    const wisp_mul_s8 mul = {
+        wisp_input(call, 0)->zero_point, wisp_input(call, 1)->zero_point, p->bias, p->shift, p->multiplier, (int8_t)p->lo, (int8_t)p->hi};
+    plan->by.mul_s8(&mul, (const int8_t *)x[0], step[0], (const int8_t *)x[1], step[1], (int8_t *)y, n);
 }
 
-int wisp_prepare_And(wisp_call *call) {
-    return prepare_logic(call, 2);
+static int plan_Mul(wisp_call *call) {
+    const wisp_Mul_params *p = WISP_PARAMS(call, Mul);
+    const int status = wisp_check_binary(call);
+    if (status) return status;
+    if (WISP_FLOAT && wisp_output(call, 0)->scale == 0)
+        return plan_arithmetic(call, false, span_kernel_f32, call->kernels->mul_f32, wide_multiply);
+    const bool multiplier = p->multiplier >= 0 && p->multiplier <= 32767;
+    ((eltwise_plan *)call->plan)->by.mul_s8 = call->kernels->mul_s8;
+    return plan_quantized(call, span_mul_s8, multiplier && p->shift >= -15 && p->shift <= 31 && is_s8(p->lo) && is_s8(p->hi));
 }
-int wisp_prepare_Or(wisp_call *call) {
-    return prepare_logic(call, 2);
-}
-int wisp_prepare_Xor(wisp_call *call) {
-    return prepare_logic(call, 2);
-}
-int wisp_prepare_Not(wisp_call *call) {
-    return prepare_logic(call, 1);
-}
-
-int wisp_prepare_Where(wisp_call *call) {
-    int status = check_operands(call, 3, 3);
-    if (status != WISP_OK) return status;
-    const int condition = wisp_input(call, 0)->dtype, dtype = wisp_input(call, 1)->dtype;
-    if (condition != WISP_BOOL) return wisp_refuse_dtype(call, condition);
-    if (wisp_dtype_size(dtype) == 0) return wisp_refuse_dtype(call, dtype);
-    if (dtype != wisp_input(call, 2)->dtype) return wisp_call_fail(call, WISP_UNSUPPORTED, "the inputs' dtypes differ");
-    status = wisp_refuse_quantized(call, true);
-    return status == WISP_OK ? bind(call, dtype, wisp_span_where) : status;
-}
-
-int wisp_prepare_wide_unary(wisp_call *call) {
-    const int status = wisp_refuse_quantized(call, false);
-    if (status != WISP_OK) return status;
-    return bind(call, wisp_input(call, 0)->dtype, wisp_span_wide);
-}
-
-WISP_LEGACY(Add)
-WISP_LEGACY(Mul)
-WISP_LEGACY(Sub)
-WISP_LEGACY(Div)
-WISP_LEGACY(Min)
-WISP_LEGACY(Max)
-WISP_LEGACY(Pow)
-WISP_LEGACY(Mod)
-WISP_LEGACY(PRelu)
-WISP_LEGACY(BitShift)
-WISP_LEGACY(BitwiseAnd)
-WISP_LEGACY(BitwiseOr)
-WISP_LEGACY(BitwiseXor)
-WISP_LEGACY(BitwiseNot)
-WISP_LEGACY(Equal)
-WISP_LEGACY(Less)
-WISP_LEGACY(LessOrEqual)
-WISP_LEGACY(Greater)
-WISP_LEGACY(GreaterOrEqual)
-WISP_LEGACY(And)
-WISP_LEGACY(Or)
-WISP_LEGACY(Xor)
-WISP_LEGACY(Not)
-WISP_LEGACY(Where)
-WISP_LEGACY(wide_unary)
+ELTWISE(Mul)

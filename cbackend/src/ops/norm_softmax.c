@@ -16,8 +16,10 @@
  * with output scale 1/256 and zero point -128. sum >= 2^23 > 0 because one x equals m. */
 enum { LANES = 8, BLOCK = 64 /* columns of a strided axis done together */, GRAIN = 4096, TABLE_ONE = 1 << 23 };
 
-/* node->state */
-enum { AXIS_EXTENT, INNER, IS_LOG };
+typedef struct softmax_plan {
+    int64_t n, inner; /* extent of the axis; elements from one along it to the next */
+    int64_t blocks;   /* f32: of columns; a row is one */
+} softmax_plan;
 
 static float max_of(const float *x, int64_t n) {
     float lane[LANES];
@@ -35,7 +37,8 @@ static void exp_block(const float *x, const float *max, float *e, int count) {
     for (int k = 0; k < count; k++) e[k] = x[k] - max[k];
     int whole = (count + 15) / 16 * 16;
     for (int k = count; k < whole; k++) e[k] = -INFINITY;
-    wisp_activation_f32(OP_Exp, NULL, e, e, (size_t)whole);
+    for (int k = 0; k < whole; k += 16)
+        for (int j = 0; j < 16; j++) e[k + j] = exp_f32(e[k + j]);
 }
 
 /* y = exp(x - max); returns the sum. y null: the sum only. */
@@ -52,7 +55,8 @@ static float exp_row(const float *x, float *y, float max, int64_t n) {
     return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
 }
 
-static void softmax_row(const float *x, float *y, int64_t n, bool is_log) {
+/* is_log is a constant: Softmax alone links no logarithm. */
+ALWAYS_INLINE void softmax_row(const float *x, float *y, int64_t n, bool is_log) {
     float max = max_of(x, n), sum = exp_row(x, is_log ? NULL : y, max, n);
     if (is_log) {
         float log_sum = logf(sum);
@@ -64,7 +68,7 @@ static void softmax_row(const float *x, float *y, int64_t n, bool is_log) {
 }
 
 /* `count` <= BLOCK neighbouring columns, elements of one column `step` apart. */
-static void softmax_columns(const float *x, float *y, int64_t n, int64_t step, int count, bool is_log) {
+ALWAYS_INLINE void softmax_columns(const float *x, float *y, int64_t n, int64_t step, int count, bool is_log) {
     float max[BLOCK], sum[BLOCK] = {0}, e[BLOCK];
     memcpy(max, x, (size_t)count * sizeof *max);
     for (int64_t i = 1; i < n; i++)
@@ -80,31 +84,24 @@ static void softmax_columns(const float *x, float *y, int64_t n, int64_t step, i
 }
 
 /* Items are rows when the axis is the innermost, else blocks of columns. */
-static int64_t blocks_of(int64_t inner) {
-    return (inner + BLOCK - 1) / BLOCK;
-}
-
-static void softmax_items(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
-    (void)thread;
-    const int64_t *state = wisp_legacy_of(call)->state;
+ALWAYS_INLINE void softmax_items(const wisp_call *call, bool is_log, int64_t begin, int64_t end) {
+    const softmax_plan *p = call->plan;
     const float *x = wisp_input(call, 0)->data;
     float *y = wisp_output(call, 0)->data;
-    int64_t n = state[AXIS_EXTENT], inner = state[INNER], blocks = blocks_of(inner);
     for (int64_t i = begin; i < end; i++) {
-        int64_t column = i % blocks * BLOCK, at = i / blocks * n * inner + column;
-        int count = (int)(inner - column < BLOCK ? inner - column : BLOCK);
-        if (inner == 1)
-            softmax_row(x + at, y + at, n, state[IS_LOG] != 0);
+        int64_t column = i % p->blocks * BLOCK, at = i / p->blocks * p->n * p->inner + column;
+        int count = (int)(p->inner - column < BLOCK ? p->inner - column : BLOCK);
+        if (p->inner == 1)
+            softmax_row(x + at, y + at, p->n, is_log);
         else
-            softmax_columns(x + at, y + at, n, inner, count, state[IS_LOG] != 0);
+            softmax_columns(x + at, y + at, p->n, p->inner, count, is_log);
     }
 }
 
-static void softmax_items_s8(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
-    (void)thread;
-    const int64_t *state = wisp_legacy_of(call)->state;
+static void softmax_items_s8(const wisp_call *call, int64_t begin, int64_t end) {
+    const softmax_plan *p = call->plan;
     const int32_t *table = wisp_input(call, 1)->data;
-    int64_t n = state[AXIS_EXTENT], inner = state[INNER];
+    const int64_t n = p->n, inner = p->inner;
     for (int64_t v = begin; v < end; v++) {
         int64_t at = v / inner * n * inner + v % inner;
         const int8_t *x = (const int8_t *)wisp_input(call, 0)->data + at;
@@ -121,18 +118,26 @@ static void softmax_items_s8(wisp_call *call, uint32_t thread, int64_t begin, in
     }
 }
 
-static int run_softmax(wisp_call *call) {
-    const wisp_tensor *x = wisp_input(call, 0);
-    int64_t n = wisp_legacy_of(call)->state[AXIS_EXTENT], inner = wisp_legacy_of(call)->state[INNER];
-    if (x->count == 0) return WISP_OK;
-    int64_t outer = (int64_t)x->count / n / inner, items = x->dtype == WISP_S8 ? inner : blocks_of(inner);
-    int64_t work = n * inner / items; /* elements of an item */
-    wisp_parallel(call, outer * items, work >= GRAIN ? 1 : GRAIN / work, wisp_is_s8(x) ? softmax_items_s8 : softmax_items);
-    return WISP_OK;
+static void range_softmax(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
+    (void)thread;
+    if (wisp_is_s8(wisp_input(call, 0)))
+        softmax_items_s8(call, begin, end);
+    else
+        softmax_items(call, false, begin, end);
 }
 
-static int check_table(wisp_call *call, const wisp_tensor *table, const wisp_tensor *y) {
-    if (!table || table->dtype != WISP_S32 || table->count != 256 || !wisp_value(table) || table->layout != WISP_LAYOUT_PLAIN)
+static void range_log_softmax(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
+    (void)thread;
+    softmax_items(call, true, begin, end);
+}
+
+/* The table of int8. */
+static int check_softmax(wisp_call *call) {
+    int status = wisp_check_operands(call, 1, 2, 1);
+    if (status || wisp_input(call, 0)->dtype != WISP_S8) return status;
+    const wisp_tensor *table = wisp_input(call, 1), *y = wisp_output(call, 0);
+    if (!table || table->kind != WISP_KIND_CONSTANT || table->dtype != WISP_S32 || table->count != 256 ||
+        table->layout != WISP_LAYOUT_PLAIN)
         return wisp_call_fail(call, WISP_BAD_FILE, "int8 needs a constant table of 256 s32 values");
     for (uint64_t i = 0; i < 256; i++) {
         int64_t v = wisp_integer_at(table, i);
@@ -144,33 +149,34 @@ static int check_table(wisp_call *call, const wisp_tensor *table, const wisp_ten
     return WISP_OK;
 }
 
-static int prepare_softmax(wisp_call *call, int32_t axis_param, bool is_log) {
-    int64_t *state = wisp_legacy_of(call)->state;
-    const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
-    int status = WISP_OK, axis = wisp_axis(axis_param, x->rank);
-    if (x->dtype == WISP_S8 && !is_log)
-        status = check_table(call, wisp_input(call, 1), y);
-    else if (!WISP_FLOAT || x->dtype != WISP_F32 || wisp_input(call, 1))
-        status = wisp_call_fail_value(call, WISP_UNSUPPORTED, "is not supported here: dtype", x->dtype);
-    if (status) return status;
+static int plan_any(wisp_call *call, int32_t axis_param, bool has_s8) {
+    softmax_plan *p = call->plan;
+    const wisp_tensor *x = wisp_input(call, 0);
+    const int axis = wisp_axis(axis_param, x->rank);
+    const bool is_s8 = x->dtype == WISP_S8;
+    if (is_s8 ? !has_s8 : !WISP_FLOAT || x->dtype != WISP_F32 || wisp_input(call, 1))
+        return wisp_call_fail_value(call, WISP_UNSUPPORTED, "is not supported here: dtype", x->dtype);
     if (x->layout != WISP_LAYOUT_PLAIN) return wisp_call_fail(call, WISP_BAD_FILE, "packed input");
     if (axis < 0) return wisp_call_fail_value(call, WISP_BAD_FILE, "no such axis:", axis_param);
-    state[AXIS_EXTENT] = x->dims[axis];
-    state[INNER] = (int64_t)wisp_extent(x->dims, axis + 1, x->rank);
-    state[IS_LOG] = is_log;
-    wisp_legacy_of(call)->run = run_softmax;
+    *p = (softmax_plan){.n = x->dims[axis], .inner = (int64_t)wisp_extent(x->dims, axis + 1, x->rank)};
+    p->blocks = (p->inner + BLOCK - 1) / BLOCK;
+    if (x->count) {
+        const int64_t outer = (int64_t)x->count / p->n / p->inner, items = is_s8 ? p->inner : p->blocks;
+        const int64_t work = p->n * p->inner / items; /* elements of an item */
+        wisp_set_work(call, outer * items, work >= GRAIN ? 1 : GRAIN / work, 1);
+    }
     return wisp_set_output(call, 0, x->dtype, x->rank, x->dims);
 }
 
-int wisp_prepare_Softmax(wisp_call *call) {
-    int status = wisp_check_operands(call, 1, 2, 1);
-    return status ? status : prepare_softmax(call, WISP_PARAMS(call, Softmax)->axis, false);
+static int plan_softmax(wisp_call *call) {
+    return plan_any(call, WISP_PARAMS(call, Softmax)->axis, true);
 }
 
-int wisp_prepare_LogSoftmax(wisp_call *call) {
+static int plan_log_softmax(wisp_call *call) {
     int status = wisp_check_operands(call, 1, 1, 1);
-    return status ? status : prepare_softmax(call, WISP_PARAMS(call, LogSoftmax)->axis, true);
+    return status ? status : plan_any(call, WISP_PARAMS(call, LogSoftmax)->axis, false);
 }
 
-WISP_LEGACY(Softmax)
-WISP_LEGACY(LogSoftmax)
+const wisp_operator wisp_op_Softmax = {
+    .check = check_softmax, .plan = plan_softmax, .range = range_softmax, .plan_size = sizeof(softmax_plan)};
+const wisp_operator wisp_op_LogSoftmax = {.plan = plan_log_softmax, .range = range_log_softmax, .plan_size = sizeof(softmax_plan)};

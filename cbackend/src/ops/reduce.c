@@ -1,9 +1,7 @@
 /* Reductions over any set of axes. Each output is made by one thread, in one order. */
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "activation_math.h"
 #include "reduce.h"
-
-#include <math.h>
-#include <string.h>
 
 /* ---- the plan */
 
@@ -26,17 +24,18 @@ void wisp_plan_reduction(const wisp_tensor *x, int64_t axes, reduction *r) {
     r->outer = r->rows = r->columns = r->run = 1;
     int innermost = 0;
     if (n > 0) *(kind[innermost++] ? &r->run : &r->columns) = extent[0];
-    for (int i = n - 1; i >= innermost; i--) {
-        if (kind[i]) {
-            r->reduced_extent[r->reduced] = extent[i];
-            r->reduced_stride[r->reduced++] = stride[i];
-            r->rows *= extent[i];
-        } else {
-            r->kept_extent[r->kept] = extent[i];
-            r->kept_stride[r->kept++] = stride[i];
+    for (int i = n - 1; i >= innermost; i--)
+        if (!kind[i]) {
+            r->extent[r->kept] = extent[i];
+            r->stride[r->kept++] = stride[i];
             r->outer *= extent[i];
         }
-    }
+    for (int i = n - 1; i >= innermost; i--)
+        if (kind[i]) {
+            r->extent[r->kept + r->reduced] = extent[i];
+            r->stride[r->kept + r->reduced++] = stride[i];
+            r->rows *= extent[i];
+        }
     r->count = r->rows * r->run;
 }
 
@@ -50,151 +49,114 @@ static int64_t offset_of(int rank, const int64_t *extent, const int64_t *stride,
 }
 
 int64_t wisp_outer_offset(const reduction *r, int64_t index) {
-    return offset_of(r->kept, r->kept_extent, r->kept_stride, index);
+    return offset_of(r->kept, r->extent, r->stride, index);
 }
 
 int64_t wisp_row_offset(const reduction *r, int64_t index) {
-    return offset_of(r->reduced, r->reduced_extent, r->reduced_stride, index);
+    return offset_of(r->reduced, r->extent + r->kept, r->stride + r->kept, index);
 }
 
-/* ---- run */
+/* ---- what one operator computes */
 
-static void run_f32_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
-    const wisp_tensor *x = wisp_input(call, 0);
-    float *y = wisp_output(call, 0)->data;
+typedef struct reducer {
+    uint8_t dtypes;
+    bool order_only; /* quantized values serve as they are */
+    bool shifted;    /* elements count from their output's maximum, which is added to the result */
+    wisp_reduce_f32_fn *f32;
+    float (*finish_f32)(float y, float count); /* null: the result as it is */
+    wide (*identity)(int dtype);               /* the value of an empty reduction */
+    wisp_wide_fn *join;                        /* total = join(total, map(x, shift)) */
+    wisp_wide_fn *map;                         /* null: x */
+    wisp_wide_fn *finish;                      /* of total and count; null: the total */
+} reducer;
+
+enum { ANY_DTYPE, NUMBERS, FLOATS };
+
+typedef struct reduce_plan {
     reduction r;
-    (void)thread;
-    wisp_plan_reduction(x, wisp_legacy_of(call)->state[0], &r);
-    const int64_t blocks = (r.columns + REDUCE_COLUMNS - 1) / REDUCE_COLUMNS;
+    const reducer *how;
+    wisp_sum_f32_fn *kernel; /* f32 */
+    bool late;               /* r is found by begin: another node computes the axes during the run */
+} reduce_plan;
+
+/* ---- range */
+
+static void range_f32(const reduce_plan *p, const float *x, int64_t begin, int64_t end, float *y) {
+    const reduction *r = &p->r;
+    const int64_t blocks = (r->columns + REDUCE_COLUMNS - 1) / REDUCE_COLUMNS;
     for (int64_t i = begin; i < end; i++) {
-        const int64_t outer = i / blocks, column = i % blocks * REDUCE_COLUMNS, left = r.columns - column;
-        wisp_reduce_f32(call->kernels, &r, call->code, x->data, outer, column, left < REDUCE_COLUMNS ? left : REDUCE_COLUMNS,
-                        y + outer * r.columns + column);
+        const int64_t outer = i / blocks, column = i % blocks * REDUCE_COLUMNS, rest = r->columns - column;
+        const int64_t columns = rest < REDUCE_COLUMNS ? rest : REDUCE_COLUMNS;
+        float *to = y + outer * r->columns + column;
+        p->how->f32(r, p->kernel, x + wisp_outer_offset(r, outer) + column, columns, to);
+        for (int64_t j = 0; p->how->finish_f32 && j < columns; j++) to[j] = p->how->finish_f32(to[j], (float)r->count);
     }
 }
 
-static int run_f32(wisp_call *call) {
-    reduction r;
-    if (wisp_output(call, 0)->count == 0) return WISP_OK;
-    wisp_plan_reduction(wisp_input(call, 0), wisp_legacy_of(call)->state[0], &r);
-    const int64_t blocks = (r.columns + REDUCE_COLUMNS - 1) / REDUCE_COLUMNS;
-    wisp_parallel(call, r.outer * blocks, reduce_grain(r.count * (r.columns < REDUCE_COLUMNS ? r.columns : REDUCE_COLUMNS)), run_f32_range);
-    return WISP_OK;
-}
-
-/* The value of an empty reduction. */
-static wide identity(int code, int dtype) {
-    const int kind = wisp_wide_kind(dtype);
-    const size_t bits = 8 * wisp_dtype_size(dtype);
-    const uint64_t ones = dtype == WISP_BOOL ? 1 : UINT64_MAX >> (64 - bits);
-    const bool lowest = code == OP_ReduceMax;
-    if (code != OP_ReduceMax && code != OP_ReduceMin) {
-        const int64_t one = code == OP_ReduceProd;
-        return kind == WIDE_FLOAT ? (wide){.f = (double)one} : (wide){.s = one};
-    }
-    if (kind == WIDE_FLOAT) return (wide){.f = lowest ? -(double)INFINITY : (double)INFINITY};
-    if (kind == WIDE_UNSIGNED) return (wide){.u = lowest ? 0 : ones};
-    return (wide){.s = lowest ? -(int64_t)(ones >> 1) - 1 : (int64_t)(ones >> 1)};
-}
-
-/* How an element joins: acc = apply(acc, map(x)). */
-static int joining_code(int code) {
-    switch (code) {
-        case OP_ReduceMax: return OP_Max;
-        case OP_ReduceMin: return OP_Min;
-        case OP_ReduceProd: return OP_Mul;
-        default: return OP_Add;
-    }
-}
-
-/* What an element contributes. shift: its output's maximum, for ReduceLogSumExp. */
-static wide contribution(int code, int kind, wide x, double shift) {
-    switch (code) {
-        case OP_ReduceL1: return wisp_wide_apply(kind, OP_Abs, x, x);
-        case OP_ReduceL2:
-        case OP_ReduceSumSquare: return wisp_wide_apply(kind, OP_Mul, x, x);
-        case OP_ReduceLogSumExp: return (wide){.f = exp(x.f - shift)};
-        default: return x;
-    }
-}
-
-static wide fold(int code, int dtype, const reduction *r, const uint8_t *x, double shift) {
+static wide fold(const reducer *how, int dtype, const reduction *r, const uint8_t *x, wide shift) {
     enum { BLOCK = 64 };
-    wide block[BLOCK], total = identity(code, dtype);
-    const int kind = wisp_wide_kind(dtype), join = joining_code(code);
+    wide block[BLOCK], total = how->identity(dtype);
+    const int kind = wisp_wide_kind(dtype);
     const int64_t size = (int64_t)wisp_dtype_size(dtype);
     for (int64_t row = 0; row < r->rows; row++) {
         const uint8_t *at = x + wisp_row_offset(r, row) * size;
         for (int64_t i = 0; i < r->run; i += BLOCK) {
             const size_t n = r->run - i < BLOCK ? (size_t)(r->run - i) : BLOCK;
             wisp_wide_load(dtype, at + i * size, 1, n, block);
-            for (size_t j = 0; j < n; j++) total = wisp_wide_apply(kind, join, total, contribution(code, kind, block[j], shift));
+            for (size_t j = 0; j < n; j++) total = how->join(kind, total, how->map ? how->map(kind, block[j], shift) : block[j]);
         }
     }
     return total;
 }
 
-static wide reduce_wide(int code, int dtype, const reduction *r, const uint8_t *x) {
+static double shift_of(int dtype, const reduction *r, const uint8_t *x);
+
+static wide reduce_wide(const reducer *how, int dtype, const reduction *r, const uint8_t *x) {
     const int kind = wisp_wide_kind(dtype);
-    double shift = 0;
-    if (code == OP_ReduceLogSumExp) {
-        const double max = fold(OP_ReduceMax, dtype, r, x, 0).f;
-        shift = fabs(max) < (double)INFINITY ? max : 0; /* else inf - inf */
-    }
-    const wide total = fold(code, dtype, r, x, shift);
-    switch (code) {
-        case OP_ReduceMean:
-            return wisp_wide_apply(kind, OP_Div, total, kind == WIDE_FLOAT ? (wide){.f = (double)r->count} : (wide){.s = r->count});
-        case OP_ReduceL2: return (wide){.f = sqrt(total.f)}; /* this and the next: floats only */
-        case OP_ReduceLogSum:
-        case OP_ReduceLogSumExp: return (wide){.f = log(total.f) + shift};
-        default: return total;
-    }
+    const wide shift = {.f = how->shifted ? shift_of(dtype, r, x) : 0};
+    wide total = fold(how, dtype, r, x, shift);
+    if (how->finish) total = how->finish(kind, total, kind == WIDE_FLOAT ? (wide){.f = (double)r->count} : (wide){.s = r->count});
+    if (how->shifted) total.f += shift.f;
+    return total;
 }
 
-static void run_wide_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
+static void range_reduce(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
+    const reduce_plan *p = call->plan;
     const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
     const int64_t size = (int64_t)wisp_dtype_size(x->dtype);
-    reduction r;
     (void)thread;
-    wisp_plan_reduction(x, wisp_legacy_of(call)->state[0], &r);
+    if (WISP_FLOAT && x->dtype == WISP_F32) {
+        range_f32(p, x->data, begin, end, y->data);
+        return;
+    }
     for (int64_t i = begin; i < end; i++) {
-        const int64_t offset = wisp_outer_offset(&r, i / r.columns) + i % r.columns;
-        const wide result = reduce_wide(call->code, x->dtype, &r, (const uint8_t *)x->data + offset * size);
+        const int64_t offset = wisp_outer_offset(&p->r, i / p->r.columns) + i % p->r.columns;
+        const wide result = reduce_wide(p->how, x->dtype, &p->r, (const uint8_t *)x->data + offset * size);
         wisp_wide_store(x->dtype, &result, 1, (uint8_t *)y->data + i * size);
     }
 }
 
-static int run_wide(wisp_call *call) {
-    reduction r;
-    wisp_plan_reduction(wisp_input(call, 0), wisp_legacy_of(call)->state[0], &r);
-    wisp_parallel(call, (int64_t)wisp_output(call, 0)->count, reduce_grain(4 * r.count), run_wide_range);
-    return WISP_OK;
-}
+/* ---- axes. All reductions have the parameters of ReduceSum */
 
-/* ---- axes */
-
-/* The bit mask of reduced axes to state[0]. `status`: of a wrong axis. */
-static int read_axes(wisp_call *call, int status) {
+/* The bit mask of reduced axes. `status`: of a wrong axis. */
+static int read_axes(wisp_call *call, int status, int64_t *mask) {
     const wisp_tensor *x = wisp_input(call, 0), *axes = wisp_input(call, 1);
     const uint64_t count = axes == NULL ? 0 : axes->count;
-    int64_t mask = 0;
+    *mask = 0;
     for (uint64_t i = 0; i < count; i++) {
         const int axis = wisp_axis(wisp_integer_at(axes, i), x->rank);
-        if (axis < 0 || mask >> axis & 1) return wisp_call_fail_value(call, status, "wrong axis", wisp_integer_at(axes, i));
-        mask |= (int64_t)1 << axis;
+        if (axis < 0 || *mask >> axis & 1) return wisp_call_fail_value(call, status, "wrong axis", wisp_integer_at(axes, i));
+        *mask |= (int64_t)1 << axis;
     }
-    if (count == 0 && !WISP_PARAMS(call, ReduceSum)->noop_with_empty_axes) mask = ((int64_t)1 << x->rank) - 1;
-    wisp_legacy_of(call)->state[0] = mask;
+    if (count == 0 && !WISP_PARAMS(call, ReduceSum)->noop_with_empty_axes) *mask = ((int64_t)1 << x->rank) - 1;
     return WISP_OK;
 }
 
-/* The output's rank and dims for the axes in state[0]. */
-static int shape_output(const wisp_call *call, int32_t *dims) {
+static int shape_output(const wisp_call *call, int64_t mask, int32_t *dims) {
     const wisp_tensor *x = wisp_input(call, 0);
     int rank = 0;
     for (int axis = 0; axis < x->rank; axis++) {
-        if (!(wisp_legacy_of(call)->state[0] >> axis & 1))
+        if (!(mask >> axis & 1))
             dims[rank++] = x->dims[axis];
         else if (WISP_PARAMS(call, ReduceSum)->keepdims)
             dims[rank++] = 1;
@@ -202,90 +164,161 @@ static int shape_output(const wisp_call *call, int32_t *dims) {
     return rank;
 }
 
-/* Axes that another node computes during the run: they must give the shape the file states. */
-static int run_late(wisp_call *call) {
-    const wisp_tensor *y = wisp_output(call, 0);
-    int32_t dims[WISP_MAX_RANK];
-    const int status = read_axes(call, WISP_BAD_INDEX);
-    if (status != WISP_OK) return status;
-    const int rank = shape_output(call, dims);
-    if (rank != y->rank || memcmp(dims, y->dims, (size_t)rank * sizeof *dims) != 0)
-        return wisp_call_fail(call, WISP_BAD_INDEX, "the axes do not give the output's shape");
-    return wisp_input(call, 0)->dtype == WISP_F32 ? run_f32(call) : run_wide(call);
-}
-
-/* ---- prepare */
-
-static int prepare_late(wisp_call *call) {
-    const wisp_tensor *y = wisp_output(call, 0);
-    int32_t dims[WISP_MAX_RANK];
-    for (int i = 0; i < y->rank; i++) {
-        if (y->dims[i] < 0) return wisp_call_fail(call, WISP_UNSUPPORTED, "axes unknown before the run need a known output shape");
-        dims[i] = y->dims[i];
+static void set_reduction(wisp_call *call, int64_t mask) {
+    reduce_plan *p = call->plan;
+    reduction *r = &p->r;
+    wisp_plan_reduction(wisp_input(call, 0), mask, r);
+    if (wisp_input(call, 0)->dtype == WISP_F32) {
+        const int64_t blocks = (r->columns + REDUCE_COLUMNS - 1) / REDUCE_COLUMNS;
+        wisp_set_work(call, r->outer * blocks, reduce_grain(r->count * (r->columns < REDUCE_COLUMNS ? r->columns : REDUCE_COLUMNS)), 1);
+    } else {
+        wisp_set_work(call, r->outer * r->columns, reduce_grain(4 * r->count), 1);
     }
-    wisp_legacy_of(call)->run = run_late;
-    return wisp_set_output(call, 0, wisp_input(call, 0)->dtype, y->rank, dims);
 }
 
-enum { ANY_DTYPE, NUMBERS, FLOATS };
+/* An output whose extents the file states keeps them: then the axes must fit. */
+static int begin_reduce(wisp_call *call) {
+    const reduce_plan *p = call->plan;
+    const wisp_tensor *y = wisp_output(call, 0);
+    int32_t dims[WISP_MAX_RANK];
+    int64_t mask;
+    if (!p->late) return WISP_OK;
+    int status = read_axes(call, WISP_BAD_INDEX, &mask);
+    if (status) return status;
+    const int rank = shape_output(call, mask, dims);
+    if (rank != y->rank) return wisp_call_fail(call, WISP_BAD_INDEX, "the axes do not give the output's rank");
+    if (!(y->flags & WISP_TENSOR_KNOWN))
+        status = wisp_set_output(call, 0, y->dtype, rank, dims);
+    else if (memcmp(dims, y->dims, (size_t)rank * sizeof *dims) != 0)
+        status = wisp_call_fail(call, WISP_BAD_INDEX, "the axes do not give the output's shape");
+    if (!status) set_reduction(call, mask);
+    return status;
+}
 
-/* All reductions have the parameters of ReduceSum. */
-static int prepare(wisp_call *call, int dtypes, bool order_only) {
-    int status = check_operands(call, 1, 2);
-    if (status == WISP_OK) status = wisp_refuse_quantized(call, order_only);
-    if (status != WISP_OK) return status;
+static int plan_late(wisp_call *call) {
+    reduce_plan *p = call->plan;
+    const wisp_tensor *y = wisp_output(call, 0);
+    const int dtype = wisp_input(call, 0)->dtype;
+    int32_t dims[WISP_MAX_RANK];
+    bool stated = true;
+    p->late = true;
+    for (int i = 0; i < y->rank; i++) stated = (dims[i] = y->dims[i]) >= 0 && stated;
+    if (stated) return wisp_set_output(call, 0, dtype, y->rank, dims);
+    if (y->dtype != dtype) return wisp_call_fail_value(call, WISP_BAD_FILE, "dtype in the file does not fit output", 0);
+    wisp_size_later(call);
+    return WISP_OK;
+}
+
+/* ---- plan */
+
+static int plan_reduce(wisp_call *call, const reducer *how, wisp_sum_f32_fn *kernel) {
+    reduce_plan *p = call->plan;
+    int status = wisp_check_operands(call, 1, 2, 1);
+    if (status || (status = wisp_refuse_quantized(call, how->order_only))) return status;
     const wisp_tensor *x = wisp_input(call, 0), *axes = wisp_input(call, 1);
-    const bool number = wisp_wide_kind(x->dtype) != WIDE_NONE && (x->dtype != WISP_BOOL || dtypes == ANY_DTYPE);
-    if (!number || (!WISP_FLOAT && x->dtype == WISP_F32) || (dtypes == FLOATS && wisp_wide_kind(x->dtype) != WIDE_FLOAT))
+    const bool number = wisp_wide_kind(x->dtype) != WIDE_NONE && (x->dtype != WISP_BOOL || how->dtypes == ANY_DTYPE);
+    if (!number || (!WISP_FLOAT && x->dtype == WISP_F32) || (how->dtypes == FLOATS && wisp_wide_kind(x->dtype) != WIDE_FLOAT))
         return wisp_refuse_dtype(call, x->dtype);
     if (axes != NULL && axes->dtype != WISP_S32 && axes->dtype != WISP_S64) return wisp_refuse_dtype(call, axes->dtype);
-    if (axes != NULL && wisp_value(axes) == NULL && axes->count > 0) return prepare_late(call);
-    status = read_axes(call, WISP_BAD_SHAPE);
-    if (status != WISP_OK) return status;
+    p->how = how;
+    p->kernel = kernel;
+    if (axes != NULL && wisp_value(axes) == NULL && axes->count > 0) return plan_late(call);
     int32_t dims[WISP_MAX_RANK];
-    const int rank = shape_output(call, dims);
-    wisp_legacy_of(call)->run = x->dtype == WISP_F32 ? run_f32 : run_wide;
-    return wisp_set_output(call, 0, x->dtype, rank, dims);
+    int64_t mask;
+    if ((status = read_axes(call, WISP_BAD_SHAPE, &mask))) return status;
+    const int rank = shape_output(call, mask, dims);
+    if ((status = wisp_set_output(call, 0, x->dtype, rank, dims))) return status;
+    set_reduction(call, mask);
+    return WISP_OK;
 }
 
-int wisp_prepare_ReduceSum(wisp_call *call) {
-    return prepare(call, NUMBERS, false);
-}
-int wisp_prepare_ReduceMean(wisp_call *call) {
-    return prepare(call, NUMBERS, false);
-}
-int wisp_prepare_ReduceMax(wisp_call *call) {
-    return prepare(call, ANY_DTYPE, true);
-}
-int wisp_prepare_ReduceMin(wisp_call *call) {
-    return prepare(call, ANY_DTYPE, true);
-}
-int wisp_prepare_ReduceProd(wisp_call *call) {
-    return prepare(call, NUMBERS, false);
-}
-int wisp_prepare_ReduceL1(wisp_call *call) {
-    return prepare(call, NUMBERS, false);
-}
-int wisp_prepare_ReduceSumSquare(wisp_call *call) {
-    return prepare(call, NUMBERS, false);
-}
-int wisp_prepare_ReduceL2(wisp_call *call) {
-    return prepare(call, FLOATS, false);
-}
-int wisp_prepare_ReduceLogSum(wisp_call *call) {
-    return prepare(call, FLOATS, false);
-}
-int wisp_prepare_ReduceLogSumExp(wisp_call *call) {
-    return prepare(call, FLOATS, false);
+/* ---- the operators */
+
+static wide zero(int dtype) {
+    (void)dtype;
+    return (wide){.u = 0}; /* 0.0 has the same bits */
 }
 
-WISP_LEGACY(ReduceSum)
-WISP_LEGACY(ReduceMean)
-WISP_LEGACY(ReduceMax)
-WISP_LEGACY(ReduceMin)
-WISP_LEGACY(ReduceProd)
-WISP_LEGACY(ReduceL1)
-WISP_LEGACY(ReduceSumSquare)
-WISP_LEGACY(ReduceL2)
-WISP_LEGACY(ReduceLogSum)
-WISP_LEGACY(ReduceLogSumExp)
+static wide one(int dtype) {
+    return wisp_wide_kind(dtype) == WIDE_FLOAT ? (wide){.f = 1} : (wide){.u = 1};
+}
+
+/* All bits an unsigned element of dtype can have. */
+static uint64_t ones(int dtype) {
+    return dtype == WISP_BOOL ? 1 : UINT64_MAX >> (64 - 8 * wisp_dtype_size(dtype));
+}
+
+static wide lowest(int dtype) {
+    const int kind = wisp_wide_kind(dtype);
+    if (kind == WIDE_FLOAT) return (wide){.f = -(double)INFINITY};
+    return kind == WIDE_UNSIGNED ? (wide){.u = 0} : (wide){.s = -(int64_t)(ones(dtype) >> 1) - 1};
+}
+
+static wide highest(int dtype) {
+    const int kind = wisp_wide_kind(dtype);
+    if (kind == WIDE_FLOAT) return (wide){.f = (double)INFINITY};
+    return kind == WIDE_UNSIGNED ? (wide){.u = ones(dtype)} : (wide){.s = (int64_t)(ones(dtype) >> 1)};
+}
+
+static wide square(int kind, wide a, wide b) {
+    (void)b;
+    return wide_multiply(kind, a, a);
+}
+
+/* Of floats. */
+static wide exponential(int kind, wide a, wide shift) {
+    (void)kind;
+    return (wide){.f = exp(a.f - shift.f)};
+}
+static wide root(int kind, wide a, wide b) {
+    (void)kind, (void)b;
+    return (wide){.f = sqrt(a.f)};
+}
+static wide logarithm(int kind, wide a, wide b) {
+    (void)kind, (void)b;
+    return (wide){.f = log(a.f)};
+}
+
+static float mean_f32(float y, float count) {
+    return y / count;
+}
+static float root_f32(float y, float count) {
+    (void)count;
+    return sqrtf(y);
+}
+static float logarithm_f32(float y, float count) {
+    (void)count;
+    return log_f32(y);
+}
+
+/* A reducer, and the f32 kernel it needs or NULL. */
+#define REDUCTION(Name, kernel, ...)                       \
+    static const reducer reducer_##Name = {__VA_ARGS__};   \
+    static int plan_##Name(wisp_call *call) {              \
+        return plan_reduce(call, &reducer_##Name, kernel); \
+    }                                                      \
+    const wisp_operator wisp_op_##Name = {                 \
+        .plan = plan_##Name, .begin = begin_reduce, .range = range_reduce, .plan_size = sizeof(reduce_plan)};
+
+#define KERNEL(slot) call->kernels->slot
+
+REDUCTION(ReduceSum, KERNEL(sum_f32), NUMBERS, .f32 = wisp_sum_columns_f32, .identity = zero, .join = wide_add)
+REDUCTION(ReduceMean, KERNEL(sum_f32), NUMBERS, .f32 = wisp_sum_columns_f32, .finish_f32 = mean_f32, .identity = zero, .join = wide_add,
+          .finish = wide_divide)
+REDUCTION(ReduceMax, KERNEL(max_f32), ANY_DTYPE, .order_only = true, .f32 = wisp_max_columns_f32, .identity = lowest, .join = wide_maximum)
+REDUCTION(ReduceMin, NULL, ANY_DTYPE, .order_only = true, .f32 = wisp_min_columns_f32, .identity = highest, .join = wide_minimum)
+REDUCTION(ReduceProd, NULL, NUMBERS, .f32 = wisp_product_columns_f32, .identity = one, .join = wide_multiply)
+REDUCTION(ReduceL1, NULL, NUMBERS, .f32 = wisp_absolute_sum_columns_f32, .identity = zero, .join = wide_add, .map = wide_absolute)
+REDUCTION(ReduceSumSquare, NULL, NUMBERS, .f32 = wisp_square_sum_columns_f32, .identity = zero, .join = wide_add, .map = square)
+REDUCTION(ReduceL2, NULL, FLOATS, .f32 = wisp_square_sum_columns_f32, .finish_f32 = root_f32, .identity = zero, .join = wide_add,
+          .map = square, .finish = root)
+REDUCTION(ReduceLogSum, KERNEL(sum_f32), FLOATS, .f32 = wisp_sum_columns_f32, .finish_f32 = logarithm_f32, .identity = zero,
+          .join = wide_add, .finish = logarithm)
+REDUCTION(ReduceLogSumExp, KERNEL(max_f32), FLOATS, .shifted = true, .f32 = wisp_log_sum_exp_columns_f32, .identity = zero,
+          .join = wide_add, .map = exponential, .finish = logarithm)
+
+/* The maximum, where it is finite: inf - inf would be NaN. */
+static double shift_of(int dtype, const reduction *r, const uint8_t *x) {
+    const double max = fold(&reducer_ReduceMax, dtype, r, x, zero(dtype)).f;
+    return fabs(max) < (double)INFINITY ? max : 0;
+}

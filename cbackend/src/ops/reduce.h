@@ -7,15 +7,14 @@
 
 /* Neighbouring axes of one kind are merged, axes of extent 1 dropped. When the innermost axis is kept, outputs come in
  * rows of `columns` neighbours reduced alike and run is 1; when it is reduced, columns is 1 and the innermost `run`
- * elements are contiguous. Outermost axes first, strides in elements of the input.
+ * elements are contiguous. Strides in elements of the input.
  *
  *   for each of `outer` positions of the kept axes, for each of `rows` positions of the reduced axes:
  *       columns x run elements, of which one is 1
  */
 typedef struct reduction {
-    int kept, reduced; /* axes besides columns and run */
-    int64_t kept_extent[WISP_MAX_RANK], kept_stride[WISP_MAX_RANK];
-    int64_t reduced_extent[WISP_MAX_RANK], reduced_stride[WISP_MAX_RANK];
+    int kept, reduced;                                    /* axes besides columns and run */
+    int64_t extent[WISP_MAX_RANK], stride[WISP_MAX_RANK]; /* of the kept axes, then the reduced; each outermost first */
     int64_t outer, rows, columns, run;
     int64_t count; /* elements that make one output: rows * run */
 } reduction;
@@ -27,10 +26,14 @@ void wisp_plan_reduction(const wisp_tensor *x, int64_t axes, reduction *r);
 int64_t wisp_outer_offset(const reduction *r, int64_t index);
 int64_t wisp_row_offset(const reduction *r, int64_t index);
 
-/* Outputs [column, column + columns) of outer position `outer`, columns <= REDUCE_COLUMNS, to y. */
+/* `columns` <= REDUCE_COLUMNS neighbouring outputs, whose first element is x, to y. kernel: max_f32 where the maximum is
+ * needed, sum_f32 for plain sums, else null. */
 enum { REDUCE_COLUMNS = 256 };
-void wisp_reduce_f32(const wisp_kernels *kernels, const reduction *r, int code, const float *x, int64_t outer, int64_t column,
-                     int64_t columns, float *y);
+typedef void wisp_reduce_f32_fn(const reduction *r, wisp_sum_f32_fn *kernel, const float *x, int64_t columns, float *y);
+wisp_reduce_f32_fn wisp_sum_columns_f32, wisp_max_columns_f32;                 /* by a kernel */
+wisp_reduce_f32_fn wisp_min_columns_f32, wisp_product_columns_f32;             /* without */
+wisp_reduce_f32_fn wisp_absolute_sum_columns_f32, wisp_square_sum_columns_f32; /* without */
+wisp_reduce_f32_fn wisp_log_sum_exp_columns_f32;                               /* max_f32 */
 
 /* outer x n x inner around one axis of a tensor. */
 typedef struct axis_view {

@@ -2,7 +2,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "reduce.h"
 
-enum { STATE_AXIS };
+typedef struct arg_plan {
+    reduction r;
+    axis_view axis;
+    wisp_reduce_f32_fn *extreme; /* f32: finds the values, which are then looked for */
+    wisp_sum_f32_fn *kernel;     /* that it calls */
+    bool max, last;              /* last: of equal ones */
+} arg_plan;
 
 /* Where the extreme, found before, lies among the n elements at x, x + stride, ... */
 static int64_t search_f32(const float *x, int64_t n, int64_t stride, float extreme, bool last) {
@@ -14,69 +20,69 @@ static int64_t search_f32(const float *x, int64_t n, int64_t stride, float extre
     return 0;
 }
 
-/* Extremes come through the reductions' kernels, a block of neighbouring outputs at once. */
-static void run_f32_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
-    const wisp_tensor *x = wisp_input(call, 0);
-    const axis_view v = view_axis(x, (int)wisp_legacy_of(call)->state[STATE_AXIS]);
-    const bool last = WISP_PARAMS(call, ArgMax)->select_last_index != 0;
-    const int code = call->code == OP_ArgMax ? OP_ReduceMax : OP_ReduceMin;
+static int64_t offset_of(const axis_view *v, int64_t i) {
+    return i / v->inner * v->n * v->inner + i % v->inner;
+}
+
+/* A block of neighbouring outputs at once. */
+static void range_f32(const arg_plan *p, const float *x, int64_t begin, int64_t end, int64_t *y) {
     float extreme[REDUCE_COLUMNS];
-    reduction r;
-    (void)thread;
-    wisp_plan_reduction(x, (int64_t)1 << wisp_legacy_of(call)->state[STATE_AXIS], &r);
     for (int64_t i = begin, n; i < end; i += n) {
-        const int64_t column = i % r.columns, left = r.columns - column;
-        n = left < end - i ? left : end - i;
+        const int64_t column = i % p->r.columns, rest = p->r.columns - column;
+        n = rest < end - i ? rest : end - i;
         if (n > REDUCE_COLUMNS) n = REDUCE_COLUMNS;
-        wisp_reduce_f32(call->kernels, &r, code, x->data, i / r.columns, column, n, extreme);
-        for (int64_t j = 0; j < n; j++) {
-            const int64_t offset = (i + j) / v.inner * v.n * v.inner + (i + j) % v.inner;
-            ((int64_t *)wisp_output(call, 0)->data)[i + j] = search_f32((const float *)x->data + offset, v.n, v.inner, extreme[j], last);
-        }
+        p->extreme(&p->r, p->kernel, x + wisp_outer_offset(&p->r, i / p->r.columns) + column, n, extreme);
+        for (int64_t j = 0; j < n; j++)
+            y[i + j] = search_f32(x + offset_of(&p->axis, i + j), p->axis.n, p->axis.inner, extreme[j], p->last);
     }
 }
 
-static int64_t arg_wide(bool max, bool last, int dtype, const uint8_t *x, const axis_view *v) {
-    const ptrdiff_t stride = (ptrdiff_t)v->inner * (ptrdiff_t)wisp_dtype_size(dtype);
+static int compare(int kind, wide a, wide b) {
+    if (kind == WIDE_FLOAT) return (a.f > b.f) - (a.f < b.f);
+    return kind == WIDE_SIGNED ? (a.s > b.s) - (a.s < b.s) : (a.u > b.u) - (a.u < b.u);
+}
+
+/* Whether `candidate` takes the place of `best`, which stands before it. */
+static bool beats(const arg_plan *p, int kind, wide candidate, wide best) {
+    if (kind == WIDE_FLOAT && best.f != best.f) return p->last && candidate.f != candidate.f;
+    if (kind == WIDE_FLOAT && candidate.f != candidate.f) return true;
+    const int order = p->max ? compare(kind, candidate, best) : compare(kind, best, candidate);
+    return order > 0 || (p->last && order == 0);
+}
+
+static int64_t arg_wide(const arg_plan *p, int dtype, const uint8_t *x) {
+    const ptrdiff_t stride = (ptrdiff_t)p->axis.inner * (ptrdiff_t)wisp_dtype_size(dtype);
     const int kind = wisp_wide_kind(dtype);
-    const int code = max ? (last ? OP_GreaterOrEqual : OP_Greater) : (last ? OP_LessOrEqual : OP_Less);
     int64_t at = 0;
     wide best, candidate;
     wisp_wide_load(dtype, x, 1, 1, &best);
-    for (int64_t i = 1; i < v->n; i++) {
+    for (int64_t i = 1; i < p->axis.n; i++) {
         wisp_wide_load(dtype, x + i * stride, 1, 1, &candidate);
-        if (kind == WIDE_FLOAT && candidate.f != candidate.f ? !last && best.f != best.f : !wisp_wide_apply(kind, code, candidate, best).u)
-            continue;
+        if (!beats(p, kind, candidate, best)) continue;
         best = candidate;
         at = i;
     }
     return at;
 }
 
-static void run_wide_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
+static void range_arg(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
+    const arg_plan *p = call->plan;
     const wisp_tensor *x = wisp_input(call, 0);
-    const bool max = call->code == OP_ArgMax, last = WISP_PARAMS(call, ArgMax)->select_last_index != 0;
-    const axis_view v = view_axis(x, (int)wisp_legacy_of(call)->state[STATE_AXIS]);
-    const size_t size = wisp_dtype_size(x->dtype);
+    int64_t *y = wisp_output(call, 0)->data;
+    const int64_t size = (int64_t)wisp_dtype_size(x->dtype);
     (void)thread;
-    for (int64_t i = begin; i < end; i++) {
-        const int64_t offset = i / v.inner * v.n * v.inner + i % v.inner;
-        ((int64_t *)wisp_output(call, 0)->data)[i] = arg_wide(max, last, x->dtype, (const uint8_t *)x->data + (size_t)offset * size, &v);
-    }
+    if (WISP_FLOAT && x->dtype == WISP_F32)
+        range_f32(p, x->data, begin, end, y);
+    else
+        for (int64_t i = begin; i < end; i++) y[i] = arg_wide(p, x->dtype, (const uint8_t *)x->data + offset_of(&p->axis, i) * size);
 }
 
-static int run(wisp_call *call) {
-    const wisp_tensor *x = wisp_input(call, 0);
-    wisp_parallel(call, (int64_t)wisp_output(call, 0)->count, reduce_grain(4 * (int64_t)x->dims[wisp_legacy_of(call)->state[STATE_AXIS]]),
-                  x->dtype == WISP_F32 ? run_f32_range : run_wide_range);
-    return WISP_OK;
-}
-
-/* Quantized inputs keep their order, so their stored values serve. */
-static int prepare(wisp_call *call) {
+/* Quantized inputs keep their order, so their stored values serve. Both operators have the parameters of ArgMax. */
+static int plan_arg(wisp_call *call, bool max, wisp_reduce_f32_fn *extreme, wisp_sum_f32_fn *kernel) {
     const wisp_ArgMax_params *p = WISP_PARAMS(call, ArgMax);
-    const int status = check_operands(call, 1, 1);
-    if (status != WISP_OK) return status;
+    arg_plan *plan = call->plan;
+    const int status = wisp_check_operands(call, 1, 1, 1);
+    if (status) return status;
     const wisp_tensor *x = wisp_input(call, 0);
     if (wisp_wide_kind(x->dtype) == WIDE_NONE || x->dtype == WISP_BOOL) return wisp_refuse_dtype(call, x->dtype);
     if (x->scale < 0) return wisp_call_fail(call, WISP_BAD_FILE, "the scale is negative");
@@ -90,18 +96,20 @@ static int prepare(wisp_call *call) {
         else if (p->keepdims)
             dims[rank++] = 1;
     }
-    if (x->dims[axis] == 0 && wisp_extent(dims, 0, rank) != 0) return wisp_call_fail(call, WISP_BAD_SHAPE, "the axis is empty");
-    wisp_legacy_of(call)->state[STATE_AXIS] = axis;
-    wisp_legacy_of(call)->run = run;
+    const int64_t count = (int64_t)wisp_extent(dims, 0, rank);
+    if (x->dims[axis] == 0 && count) return wisp_call_fail(call, WISP_BAD_SHAPE, "the axis is empty");
+    *plan = (arg_plan){.axis = view_axis(x, axis), .extreme = extreme, .kernel = kernel, .max = max, .last = p->select_last_index != 0};
+    wisp_plan_reduction(x, (int64_t)1 << axis, &plan->r);
+    wisp_set_work(call, count, reduce_grain(4 * (int64_t)x->dims[axis]), 1);
     return wisp_set_output(call, 0, WISP_S64, rank, dims);
 }
 
-int wisp_prepare_ArgMax(wisp_call *call) {
-    return prepare(call);
+static int plan_max(wisp_call *call) {
+    return plan_arg(call, true, wisp_max_columns_f32, call->kernels->max_f32);
 }
-int wisp_prepare_ArgMin(wisp_call *call) {
-    return prepare(call);
+static int plan_min(wisp_call *call) {
+    return plan_arg(call, false, wisp_min_columns_f32, NULL);
 }
 
-WISP_LEGACY(ArgMax)
-WISP_LEGACY(ArgMin)
+const wisp_operator wisp_op_ArgMax = {.plan = plan_max, .range = range_arg, .plan_size = sizeof(arg_plan)};
+const wisp_operator wisp_op_ArgMin = {.plan = plan_min, .range = range_arg, .plan_size = sizeof(arg_plan)};
