@@ -116,10 +116,10 @@ void wisp_size_later(wisp_call *call) {
     call->node->flags |= WISP_NODE_SIZED_IN_RUN;
 }
 
-void wisp_set_work(wisp_call *call, int64_t items, int64_t grain, int phases) {
+void wisp_set_work(wisp_call *call, int64_t items, int64_t grain, uint32_t phases) {
     call->node->items = items;
-    call->node->grain = grain > 0 ? grain : 1;
-    call->node->phases = (uint8_t)phases;
+    call->node->grain = grain < 1 ? 1 : grain < UINT32_MAX ? (uint32_t)grain : UINT32_MAX;
+    call->node->phases = phases;
 }
 
 void wisp_need_scratch(wisp_call *call, uint64_t shared, uint64_t each) {

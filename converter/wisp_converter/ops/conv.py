@@ -144,14 +144,15 @@ def _pad_groups(array: np.ndarray, group: int) -> np.ndarray:
     return filled.reshape(-1, *array.shape[1:])
 
 
-# ---- scratch, the formulas of matrix.c and conv.c
+# ---- scratch, the formulas of matrix/loop.c and ops/conv.c
 
 
 def matrix_scratch(x: Value, k: int, taps: int, group_k: int, *, pointwise: bool, patch: bool) -> int:
     """Bytes of scratch of a packed product, per thread."""
     unit = x.dtype.itemsize
-    kernel = 2 * MAX_MR * taps * round_up(k, 4) if x.dtype == np.int8 else 0
-    pieces = (kernel, 8 * MAX_MR * taps, 0 if pointwise else group_k * unit, MAX_MR * k * unit + 16 if patch else 0)
+    kernel = 64 + 2 * MAX_MR * taps * round_up(k, 4) if x.dtype == np.int8 else 0
+    values = round_up(k, 4) if x.dtype == np.int8 else k
+    pieces = (kernel, 8 * MAX_MR * taps, 0 if pointwise else group_k * unit, MAX_MR * values * unit + 16 if patch else 0)
     return sum(round_up(p, 64) for p in pieces)
 
 
@@ -165,9 +166,15 @@ def scratch_Conv(node: Node) -> int:
     x, weights, a = node.inputs[0], node.inputs[1], node.attrs
     kernel = a["kernel_h"] * a["kernel_w"]
     if len(weights.dims) == 2:
-        pieces = (8 * a["kernel_h"] * window_columns(node), 4 * kernel, x.shape[3] * x.dtype.itemsize)
-        return sum(round_up(p, 64) for p in pieces)
+        return 8 * a["kernel_h"] * window_columns(node)
     _, taps, k = weights.dims
     pads = any(a[p] for p in ("pad_top", "pad_left", "pad_bottom", "pad_right"))
     pointwise = kernel == 1 and a["stride_h"] == a["stride_w"] == 1 and not pads
     return matrix_scratch(x, k, taps, x.shape[3] // a["group"], pointwise=pointwise, patch=taps == 1 < kernel)
+
+
+def shared_Conv(node: Node) -> int:
+    x, a = node.inputs[0], node.attrs
+    if len(node.inputs[1].dims) != 2:
+        return 0
+    return round_up(4 * a["kernel_h"] * a["kernel_w"], 64) + x.shape[3] * x.dtype.itemsize

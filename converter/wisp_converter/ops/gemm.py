@@ -6,6 +6,7 @@ import numpy as np
 
 from .. import qmath
 from ..emit import Emit
+from ..format import round_up
 from ..ir import Graph, Node, constant
 from ..layouts import packed_bias, packed_channels, packed_gemm
 from .conv import matrix_scratch
@@ -84,4 +85,19 @@ def scratch_Gemm(node: Node) -> int:
 
 
 def scratch_MatMul(node: Node) -> int:
-    return 64 * node.inputs[0].shape[-1]
+    a = node.inputs[0]
+    return matrix_scratch(a, a.shape[-1], 1, a.shape[-1], pointwise=True, patch=False)
+
+
+def shared_MatMul(node: Node) -> int:
+    """The second operand packed in panels of 16 columns; s8: sums of columns and of the first operand's rows. As in matmul.c."""
+    a, b = node.inputs[:2]
+    k, n = a.shape[-1], b.shape[-1] if len(b.shape) > 1 else 1
+    panels = round_up(n, 16) // 16
+    count = int(np.prod(b.shape[:-2], dtype=np.int64)) * panels
+    if a.dtype == np.int8:
+        rows = int(np.prod(a.shape[:-1], dtype=np.int64))
+        pieces = (count * 16 * round_up(k, 4), count * 256, panels * 64, count, rows * 4)
+    else:
+        pieces = (count * 64 * k, count * 64)
+    return sum(round_up(p, 64) for p in pieces)

@@ -8,6 +8,7 @@ from ..emit import Emit
 from ..format import round_up
 from ..ir import Graph, Node, Value
 from ..layouts import PANEL, packed_gemm
+from .conv import matrix_scratch
 
 GATES = {"GRU": 3, "LSTM": 4, "RNN": 1}
 DEFAULT_ACTIVATIONS = {"GRU": ["Sigmoid", "Tanh"], "LSTM": ["Sigmoid", "Tanh", "Tanh"], "RNN": ["Tanh"]}
@@ -137,6 +138,11 @@ def _pack(graph: Graph, node: Node) -> None:
 
 
 def _scratch(node: Node) -> int:
+    hidden = node.inputs[1].dims[2]
+    return matrix_scratch(node.inputs[0], hidden, 1, hidden, pointwise=True, patch=False)
+
+
+def _shared(node: Node) -> int:
     """Products of all gates, h before and after a step, and one more state: the formula of rnn.c."""
     n, _, hidden = node.inputs[1].dims
     return 4 * node.inputs[0].shape[1] * (n + 3 * round_up(hidden, PANEL))
@@ -164,3 +170,15 @@ def scratch_LSTM(node: Node) -> int:
 
 def scratch_RNN(node: Node) -> int:
     return _scratch(node)
+
+
+def shared_GRU(node: Node) -> int:
+    return _shared(node)
+
+
+def shared_LSTM(node: Node) -> int:
+    return _shared(node)
+
+
+def shared_RNN(node: Node) -> int:
+    return _shared(node)
