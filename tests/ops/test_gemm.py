@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 import numpy as np
 import pytest
-
+import wisp
 from support import check_int8_layer, check_model, check_products, make_model
+from wisp_converter import convert
 
 rng = np.random.default_rng(2)
 
@@ -51,6 +52,20 @@ def test_long_sums(k, constant_b):
     a[:, k // 2 :] = a[:, : k - k // 2]
     inputs, inits = ({"a": a}, {"b": b}) if constant_b else ({"a": a, "b": b}, {})
     check_products(make_model([("MatMul", ["a", "b"], ["y"])], {n: list(v.shape) for n, v in inputs.items()}, ["y"], inits), inputs, k)
+
+
+def test_products_in_shape_arithmetic():
+    """Shape values do not go through matrix kernels: refused with the node's name if the shape is needed before the run, and never a crash."""
+    nodes = [("Shape", ["x"], ["s"]), ("Cast", ["s"], ["f"], {"to": 1}), ("MatMul", ["f", "w"], ["g"]), ("Cast", ["g"], ["t"], {"to": 7}),
+             ("Reshape", ["x", "t"], ["y"])]
+    model = make_model(nodes, {"x": ["n", 4]}, {"y": ["a", "b"]}, {"w": np.float32([[0, 1], [1, 0]])})
+    data, x = convert(model, verify=False), random(3, 4)
+    try:
+        got = wisp.load(data).run({"x": x})["y"]
+    except wisp.UnsupportedError as error:
+        assert "Reshape_y" in str(error)
+    else:
+        assert np.array_equal(got, x.reshape(4, 3))
 
 
 @pytest.mark.parametrize("m,k,n", [(1, 64, 10), (5, 33, 17), (20, 7, 48), (1, 1280, 100)])
