@@ -4,7 +4,6 @@ _wisp_cffi.py: the declarations between cffi-begin and cffi-end of wisp.h. _wisp
 usage: emit_cffi.py CBACKEND_FOLDER OUTPUT_FOLDER
 """
 # SPDX-License-Identifier: Apache-2.0
-import re
 import runpy
 import sys
 from pathlib import Path

@@ -93,8 +93,8 @@ def shape_values(graph: Graph, keep: list[Value] | tuple[Value, ...] | None = No
         inputs = [v for v in node.inputs if v is not None]
         from_shape = any(v in known for v in inputs) and all(v in known or v.data is not None for v in inputs)
         small = all(v.is_static and tensor_size(v) <= MAX_SHAPE_VALUE and v not in outputs for v in results)
-        needs_scratch = any(ops.find(f"{kind}_{node.op}") for kind in ("scratch", "shared"))
-        if (has_trait(node.op, "DIMS") or from_shape) and small and not bodies(node) and not needs_scratch:
+        no_scratch = not ops.find(f"scratch_{node.op}") and not ops.find(f"shared_{node.op}")
+        if (has_trait(node.op, "DIMS") or from_shape) and small and no_scratch and not bodies(node):
             known.update(dict.fromkeys(results))
     return list(known)
 
