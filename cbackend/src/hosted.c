@@ -34,60 +34,45 @@ uint64_t wisp_clock(void) {
 #endif
 
 /*  memory:  0 +------------------+
- *             | weights    24576 |  s8: 64 outputs x 384, f32: 32 outputs x 192
+ *             | weights    24576 |  s8: 64 columns x 384, f32: 32 columns x 192
  *       24576 +------------------+
- *             | channels    1024 |  or bias; zero
+ *             | columns     1024 |  zero
  *       25600 +------------------+
- *             | rows         768 |  all rows of a tile are the same one
+ *             | row          768 |  all rows of a tile are the same one
  *       26368 +------------------+
- *             | scratch     6144 |  8 rows of 384 in 16 bits
- *       32512 +------------------+ */
-enum { ROOF_CHANNELS = 24576, ROOF_ROWS = 25600, ROOF_SCRATCH = 26368 };
+ *             | packed      6208 |  8 rows of 384 in 16 bits
+ *       32576 +------------------+ */
+enum { ROOF_COLUMNS = 24576, ROOF_ROW = 25600, ROOF_PACKED = 26368 };
 
 uint64_t wisp_roof(uint32_t cpu_mask, int32_t dtype, void *memory, uint32_t repeats) {
-    uint8_t *base = memory;
     const uint32_t mask = cpu_mask & wisp_cpu_flags();
-    uint64_t macs = 0;
-    memset(base, 0, ROOF_SCRATCH);
-    if (dtype == WISP_S8) {
-        const wisp_gemm_s8_kernel *kernel = WISP_FIND_KERNEL(mask, gemm_s8);
-        const int8_t *rows[WISP_MAX_MR];
-        int8_t out[WISP_MAX_MR * 64];
-        for (int i = 0; i < WISP_MAX_MR; i++) rows[i] = (const int8_t *)base + ROOF_ROWS;
-        const wisp_gemm_s8 g = {.m = kernel->rows,
-                                .n = 64,
-                                .k = 384,
-                                .taps = 1,
-                                .rows = rows,
-                                .weights = (const int8_t *)base,
-                                .channels = (const void *)(base + ROOF_CHANNELS),
-                                .out = out,
-                                .out_stride = 64,
-                                .lo = -128,
-                                .hi = 127,
-                                .scratch = base + ROOF_SCRATCH};
-        for (uint32_t i = 0; i < repeats; i++) kernel->multiply(&g);
-        macs = (uint64_t)g.m * 64 * 384 * repeats;
-    } else if (dtype == WISP_F32) {
-        const wisp_gemm_f32_kernel *kernel = WISP_FIND_KERNEL(mask, gemm_f32);
-        const float *rows[WISP_MAX_MR];
-        float out[WISP_MAX_MR * 32];
-        for (int i = 0; i < WISP_MAX_MR; i++) rows[i] = (const void *)(base + ROOF_ROWS);
-        const wisp_gemm_f32 g = {.m = kernel->rows,
-                                 .n = 32,
-                                 .k = 192,
-                                 .taps = 1,
-                                 .rows = rows,
-                                 .weights = (const void *)base,
-                                 .bias = (const void *)(base + ROOF_CHANNELS),
-                                 .out = out,
-                                 .out_stride = 32,
-                                 .lo = -INFINITY,
-                                 .hi = INFINITY};
-        for (uint32_t i = 0; i < repeats; i++) kernel->multiply(&g);
-        macs = (uint64_t)g.m * 32 * 192 * repeats;
+    const bool s8 = dtype == WISP_S8;
+    const wisp_gemm_kernel *kernel = s8 ? WISP_FIND_KERNEL(mask, gemm_s8) : WISP_FIND_KERNEL(mask, gemm_f32);
+    uint8_t *base = memory;
+    const void *rows[WISP_MAX_MR];
+    float out[WISP_MAX_MR * 32];
+    if ((!s8 && dtype != WISP_F32) || !kernel) return 0;
+    memset(base, 0, ROOF_PACKED);
+    for (int i = 0; i < WISP_MAX_MR; i++) rows[i] = base + ROOF_ROW;
+    wisp_gemm g = {.m = kernel->rows,
+                   .n = s8 ? 64 : 32,
+                   .k = s8 ? 384 : 192,
+                   .taps = 1,
+                   .rows = rows,
+                   .packed = base + ROOF_PACKED,
+                   .weights = base,
+                   .columns = base + ROOF_COLUMNS,
+                   .out = out,
+                   .out_stride = s8 ? 64 : 32};
+    if (s8)
+        g.lo = -128, g.hi = 127;
+    else
+        g.min = -INFINITY, g.max = INFINITY;
+    for (uint32_t i = 0; i < repeats; i++) {
+        if (kernel->pack_rows) kernel->pack_rows(&g, base + ROOF_PACKED);
+        kernel->multiply(&g);
     }
-    return macs;
+    return (uint64_t)g.m * (uint64_t)g.n * (uint64_t)g.k * repeats;
 }
 
 const char *wisp_slot_name(uint32_t slot) {

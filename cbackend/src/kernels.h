@@ -10,61 +10,68 @@
 #include "format.h"
 
 /* Common to all kernels:
- * - No read or write outside the ranges named here, not even of one byte. No alignment may be assumed except for
- *   weights and channel blocks (64 bytes) and scratch (64 bytes).
+ * - No write outside the ranges named here, not even of one byte, and no read, with one exception: HVX reads the aligned lines of
+ *   128 bytes that hold part of a range, which never leaves the range's pages. No alignment may be assumed except for weights
+ *   and channel blocks (64 bytes) and packed rows (64 bytes).
  * - Outputs do not overlap inputs unless said otherwise.
  * - int8 results equal those of the scalar kernel bit for bit. f32 results may differ between instruction sets, but
  *   the result of an element depends on its own inputs only, never on its place in a tile or on m and n.
- * - Accumulation is modulo 2^32 (add_wrap). Weights are in -127..127. */
+ * - Accumulation is modulo 2^32 (add_wrap). Where a call does not say full_range, s8 weights are in -127..127: two products then
+ *   fit 16 bits, 2 * 128 * 127 < 2^15. With a weight of -128 all the same, results are other numbers, nothing worse. */
 
 enum {
     WISP_MAX_MR = 8,   /* rows of a matrix tile, at most */
+    WISP_MAX_UNIT = 2, /* bytes of a packed value, at most */
     WISP_CHANNELS = 16 /* channels of a packed panel */
 };
 
-/* out[i][j] = requantize(sum over t, c of rows[t*m+i][c] * weights[j][t][c]), 0 <= i < m, 0 <= j < n. */
-typedef struct wisp_gemm_s8 {
-    int32_t m;                        /* 1..the descriptor's rows */
-    int32_t n;                        /* >= 1; need not be a multiple of 16 */
-    int32_t k;                        /* >= 1, values per tap; need not be a multiple of 4 */
-    int32_t taps;                     /* >= 1 */
-    const int8_t *const *rows;        /* taps x m pointers, each to k values */
-    const int8_t *weights;            /* WISP_LAYOUT_GEMM_S8 panels of these n outputs */
-    const wisp_channels_s8 *channels; /* blocks of these n outputs */
-    int8_t *out;                      /* row i at out + i * out_stride */
-    ptrdiff_t out_stride;             /* elements */
-    int8_t lo, hi;
-    uint8_t left;  /* 0: no shift of any channel is negative */
-    void *scratch; /* wisp_gemm_s8_scratch bytes */
-} wisp_gemm_s8;
-typedef void wisp_gemm_s8_fn(const wisp_gemm_s8 *g);
-typedef struct wisp_gemm_s8_kernel {
-    wisp_gemm_s8_fn *multiply;
-    const char *name; /* for reports */
-    uint8_t rows;     /* of a tile that suits the kernel, 1..WISP_MAX_MR */
-} wisp_gemm_s8_kernel;
+/* A matrix product: m rows by n columns, found by (dtype of x, layout of the weights, dtype of y).
+ *
+ *   acc[i][j] = sum over t, c of rows[t * m + i][c] * weights[j][t][c]  +  row_term[i] * column_term[j]
+ *
+ * x s8, GEMM_S8, y s8:   columns are wisp_channels_s8 blocks; out[i][j] = requantize(acc + bias[j]), clamped to lo..hi
+ * x f32, GEMM_F32, y f32: columns are a bias, n rounded up to 16 values; out[i][j] = clamp(bias[j] + acc, min, max), summed in
+ *                         order of t, then c; no terms. -inf, inf: no clamp. A NaN stays NaN. */
+typedef struct wisp_gemm {
+    int32_t m;                             /* 1..the descriptor's rows */
+    int32_t n;                             /* >= 1; need not be a multiple of 16 */
+    int32_t k;                             /* >= 1, values per tap; need not be a multiple of 4 */
+    int32_t taps;                          /* >= 1 */
+    const void *const *rows;               /* taps x m pointers, each to k values */
+    const void *packed;                    /* what the descriptor's pack_rows made of them; unused where it has none */
+    const void *weights;                   /* panels of these n columns */
+    const void *columns;                   /* see above */
+    const int32_t *row_term, *column_term; /* both null, or m values, and n rounded up to 16 */
+    void *out;                             /* row i at out + i * out_stride */
+    ptrdiff_t out_stride;                  /* elements */
+    union {
+        struct {
+            int32_t lo, hi; /* within -128..127 */
+        };
+        struct {
+            float min, max;
+        };
+    };
+    uint8_t any_left_shift; /* 0: no shift of any column is negative */
+    uint8_t full_range;     /* 0: no weight is -128 */
+} wisp_gemm;
+typedef void wisp_gemm_fn(const wisp_gemm *g);
+/* Brings the rows of g (m, k, taps and rows are read) into the form that `multiply` of the same descriptor reads as g->packed.
+ * It may keep pointers to them. `packed`: wisp_packed_size bytes, aligned to 64. */
+typedef void wisp_pack_fn(const wisp_gemm *g, void *packed);
 
-/* Scratch of one gemm_s8 call: a tile of rows widened to 16 bits, k of each tap rounded up to 4. */
-static inline uint64_t wisp_gemm_s8_scratch(int32_t k, int32_t taps) {
-    return 2ull * WISP_MAX_MR * (uint64_t)taps * (((uint64_t)k + 3) & ~3ull);
+typedef struct wisp_gemm_kernel {
+    wisp_gemm_fn *multiply;
+    wisp_pack_fn *pack_rows; /* null: multiply reads the rows where they are */
+    const char *name;        /* for reports */
+    uint8_t rows;            /* of a tile that suits it, 1..WISP_MAX_MR */
+    uint8_t unit;            /* bytes that pack_rows makes of a value, 0..WISP_MAX_UNIT */
+} wisp_gemm_kernel;
+
+/* Bytes that `rows` rows take when packed: 64 for the kernel's own use, and the values, k of each tap rounded up to 4. */
+static inline uint64_t wisp_packed_size(int32_t rows, int32_t unit, int32_t k, int32_t taps) {
+    return unit ? 64 + (uint64_t)rows * (uint64_t)unit * (uint64_t)taps * (((uint64_t)k + 3) & ~3ull) : 0;
 }
-
-/* out[i][j] = clamp(bias[j] + sum over t, c of rows[t*m+i][c] * weights[j][t][c]); sums run in order of t, then c. */
-typedef struct wisp_gemm_f32 {
-    int32_t m, n, k, taps; /* m: 1..the descriptor's rows */
-    const float *const *rows;
-    const float *weights; /* WISP_LAYOUT_GEMM_F32 */
-    const float *bias;    /* n rounded up to 16 values */
-    float *out;
-    ptrdiff_t out_stride;
-    float lo, hi; /* -inf, inf: no clamp. A NaN stays NaN. */
-} wisp_gemm_f32;
-typedef void wisp_gemm_f32_fn(const wisp_gemm_f32 *g);
-typedef struct wisp_gemm_f32_kernel {
-    wisp_gemm_f32_fn *multiply;
-    const char *name;
-    uint8_t rows;
-} wisp_gemm_f32_kernel;
 
 /* Depthwise convolution of n output pixels: channel c of pixel i reads tap t at rows[tap_offset[t] + i * row_step][c]. */
 typedef struct wisp_dwconv_s8 {
@@ -77,7 +84,7 @@ typedef struct wisp_dwconv_s8 {
     int8_t *out;
     ptrdiff_t out_stride; /* elements between pixels, >= c */
     int8_t lo, hi;
-    uint8_t left;
+    uint8_t any_left_shift, full_range; /* as in wisp_gemm */
 } wisp_dwconv_s8;
 typedef void wisp_dwconv_s8_fn(const wisp_dwconv_s8 *d);
 typedef struct wisp_dwconv_s8_kernel {

@@ -34,5 +34,8 @@ static inline int8_t requantize_s8(int32_t acc, int32_t shift, int32_t multiplie
 static inline int32_t add_wrap(int32_t a, int32_t b) {
     return (int32_t)((uint32_t)a + (uint32_t)b);
 }
+static inline int32_t multiply_wrap(int32_t a, int32_t b) {
+    return (int32_t)((uint32_t)a * (uint32_t)b);
+}
 
 #endif

@@ -41,28 +41,28 @@ static window new_window(int32_t n, int32_t taps) {
 }
 
 /* DW_S8 layout; taps and channels that do not exist are 0. */
-static int8_t *new_weights_s8(int32_t taps, int32_t c) {
+static int8_t *new_weights_s8(int32_t taps, int32_t c, bool full_range) {
     size_t pairs = (size_t)(taps + 1) / 2, size = (size_t)(c + 15) / 16 * pairs * 32;
     int8_t *weights = new_buffer((size + 63) / 64 * 64);
     random_s8(weights, size);
     for (size_t i = 0; i < size; i++) {
         size_t tap = i / 32 % pairs * 2 + i % 2, channel = i / (32 * pairs) * 16 + i % 32 / 2;
-        if (weights[i] == -128) weights[i] = -127;
+        if (weights[i] == -128 && !full_range) weights[i] = -127;
         if (tap >= (size_t)taps || channel >= (size_t)c) weights[i] = 0;
     }
     return weights;
 }
 
 static void check_case_s8(const wisp_kernels *scalar, const wisp_kernels *tested, int32_t n, int32_t c, int32_t taps) {
-    begin_case("n=%d c=%d taps=%d", n, c, taps);
-    wisp_dwconv_s8 d = {.n = n, .c = c, .taps = taps};
+    wisp_dwconv_s8 d = {.n = n, .c = c, .taps = taps, .full_range = random_between(0, 2) == 0};
+    begin_case("n=%d c=%d taps=%d%s", n, c, taps, d.full_range ? " full range" : "");
     int32_t blocks = (c + 15) / 16;
     window w = new_window(n, taps);
     d.tap_offset = w.tap_offset, d.row_step = w.row_step;
     wisp_channels_s8 *channels = new_buffer((size_t)blocks * sizeof *channels);
-    d.left = random_channels(channels, blocks, 3000.0 * sqrt((double)taps)) || random_between(0, 7) == 0;
+    d.any_left_shift = random_channels(channels, blocks, 3000.0 * sqrt((double)taps)) || random_between(0, 7) == 0;
     d.channels = channels;
-    d.weights = new_weights_s8(taps, c);
+    d.weights = new_weights_s8(taps, c, d.full_range);
     void *x;
     size_t x_size;
     d.rows = (const int8_t *const *)new_rows(w.count, (size_t)c, &x, &x_size);
@@ -200,19 +200,18 @@ static void bench_all(const wisp_kernels *tested, bool is_s8) {
         wisp_channels_s8 *channels = bench_buffer(c16 / 16 * sizeof *channels);
         for (size_t b = 0; b < c16 / 16; b++)
             for (int j = 0; j < 16; j++) channels[b].shift[j] = 5, channels[b].multiplier[j] = 20000;
-        p.s8 = (wisp_dwconv_s8){out_size,
-                                c,
-                                taps,
-                                (const int8_t *const *)rows,
-                                tap_offset,
-                                stride,
-                                bench_buffer(c16 * (size_t)(taps + 1)),
-                                channels,
-                                bench_buffer((size_t)(out_size * out_size * c)),
-                                c,
-                                -128,
-                                127,
-                                0};
+        p.s8 = (wisp_dwconv_s8){.n = out_size,
+                                .c = c,
+                                .taps = taps,
+                                .rows = (const int8_t *const *)rows,
+                                .tap_offset = tap_offset,
+                                .row_step = stride,
+                                .weights = bench_buffer(c16 * (size_t)(taps + 1)),
+                                .channels = channels,
+                                .out = bench_buffer((size_t)(out_size * out_size * c)),
+                                .out_stride = c,
+                                .lo = -128,
+                                .hi = 127};
         float *weights = bench_buffer(c16 * (size_t)taps * sizeof(float)), *bias = bench_buffer(c16 * sizeof(float));
         random_floats(weights, c16 * (size_t)taps, -1, 1);
         random_floats(bias, c16, -1, 1);

@@ -78,12 +78,11 @@ static void run_depthwise_range(wisp_call *call, uint32_t thread, int64_t begin,
     const int unit = s8 ? 1 : 4;
     wisp_window w;
     known_window(call, &w);
-    const wisp_image image = image_of(x);
     pieces p = cut_scratch(&w, wisp_scratch(call, thread), (uint64_t)unit);
     window_tap_offsets(&w, p.offsets);
     memset(p.outside, s8 ? x->zero_point : 0, (size_t)w.channels * (size_t)unit);
     for (int64_t row = begin; row < end; row++) {
-        window_rows(&w, &image, unit, row / w.out_h, row % w.out_h, p.outside, p.rows);
+        window_rows(&w, x->data, unit, row / w.out_h, row % w.out_h, p.outside, p.rows);
         int64_t out = row * w.out_w * w.channels;
         if (s8) {
             wisp_dwconv_s8 d = {.n = w.out_w,
@@ -98,7 +97,7 @@ static void run_depthwise_range(wisp_call *call, uint32_t thread, int64_t begin,
                                 .out_stride = w.channels,
                                 .lo = (int8_t)params->lo,
                                 .hi = (int8_t)params->hi,
-                                .left = wisp_legacy_of(call)->state[0] != 0};
+                                .any_left_shift = wisp_legacy_of(call)->state[0] != 0};
             call->kernels->dwconv_s8->convolve(&d);
         } else {
             wisp_dwconv_f32 d = {.n = w.out_w,
@@ -135,12 +134,12 @@ static int prepare_depthwise(wisp_call *call, const wisp_window *w) {
         weights->dims[1] != w->channels || p->group != w->channels)
         return wisp_call_fail(call, WISP_BAD_SHAPE, "weights do not fit input, kernel or groups");
     if (window_columns(w) * w->kernel_h > INT32_MAX) return wisp_call_fail(call, WISP_BAD_SHAPE, "input too wide");
-    bool left = false;
-    int status =
-        s8 ? wisp_check_channels(call, wisp_input(call, 2), w->channels, &left) : wisp_check_bias(call, wisp_input(call, 2), w->channels);
+    bool any_left_shift = false;
+    int status = s8 ? wisp_check_channels(call, wisp_input(call, 2), w->channels, &any_left_shift)
+                    : wisp_check_bias(call, wisp_input(call, 2), w->channels);
     if (!status && s8) status = wisp_check_clamp(call, p->lo, p->hi);
     if (status) return status;
-    wisp_legacy_of(call)->state[0] = left;
+    wisp_legacy_of(call)->state[0] = any_left_shift;
     call->node->kernel = s8 ? call->kernels->dwconv_s8->name : call->kernels->dwconv_f32->name;
     wisp_need_scratch(call, 0, cut_scratch(w, NULL, s8 ? 1 : 4).size);
     wisp_legacy_of(call)->run = run_depthwise;

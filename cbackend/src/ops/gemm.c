@@ -103,13 +103,24 @@ static void run_matmul_range(wisp_call *call, uint32_t thread, int64_t begin, in
             for (int32_t j = 0; j < n; j++) panel[k * 16 + j] = from[k * p.n + j];
             for (int32_t j = n; j < 16; j++) panel[k * 16 + j] = 0;
         }
-        const int32_t mr = call->kernels->gemm_f32->rows;
+        const wisp_gemm_kernel *kernel = WISP_KERNEL(call, gemm_f32);
+        const int32_t mr = kernel->rows;
         for (int32_t r = 0; r < p.m; r += mr) {
-            const float *rows[WISP_MAX_MR];
+            const void *rows[WISP_MAX_MR];
             int32_t count = p.m - r < mr ? p.m - r : mr;
             for (int32_t i = 0; i < count; i++) rows[i] = x + (int64_t)(r + i) * p.k;
-            wisp_gemm_f32 g = {count, n, p.k, 1, rows, panel, no_bias, to + (int64_t)r * p.n, p.n, -__builtin_inff(), __builtin_inff()};
-            call->kernels->gemm_f32->multiply(&g);
+            wisp_gemm g = {.m = count,
+                           .n = n,
+                           .k = p.k,
+                           .taps = 1,
+                           .rows = rows,
+                           .weights = panel,
+                           .columns = no_bias,
+                           .out = to + (int64_t)r * p.n,
+                           .out_stride = p.n,
+                           .min = -__builtin_inff(),
+                           .max = __builtin_inff()};
+            kernel->multiply(&g);
         }
     }
 }
@@ -140,7 +151,7 @@ int wisp_prepare_MatMul(wisp_call *call) {
     if (b->rank > 1) p.dims[p.rank++] = p.n;
     if ((status = wisp_set_output(call, 0, WISP_F32, p.rank, p.dims))) return status;
     wisp_legacy_of(call)->run = run_matmul;
-    call->node->kernel = call->kernels->gemm_f32->name;
+    call->node->kernel = WISP_KERNEL(call, gemm_f32)->name;
     wisp_need_scratch(call, 0, 64ull * (uint64_t)p.k);
     call->node->macs = wisp_output(call, 0)->count * (uint64_t)p.k;
     return WISP_OK;

@@ -14,8 +14,12 @@ static bool is_s8(const wisp_call *call) {
     return wisp_is_s8(wisp_input(call, 0));
 }
 
+static const wisp_gemm_kernel *kernel_of(const wisp_call *call) {
+    return is_s8(call) ? WISP_KERNEL(call, gemm_s8) : WISP_KERNEL(call, gemm_f32);
+}
+
 static int32_t tile_rows(const wisp_call *call) {
-    return is_s8(call) ? call->kernels->gemm_s8->rows : call->kernels->gemm_f32->rows;
+    return kernel_of(call)->rows;
 }
 
 static int64_t panel_bytes(const wisp_call *call, const wisp_matrix *m) {
@@ -24,8 +28,8 @@ static int64_t panel_bytes(const wisp_call *call, const wisp_matrix *m) {
 
 /* ---- checks */
 
-int wisp_check_channels(wisp_call *call, const wisp_tensor *t, int64_t n, bool *left) {
-    *left = false;
+int wisp_check_channels(wisp_call *call, const wisp_tensor *t, int64_t n, bool *any_left_shift) {
+    *any_left_shift = false;
     if (!t || t->layout != WISP_LAYOUT_CHANNELS || !wisp_value(t) || (int64_t)t->count < n)
         return wisp_call_fail(call, WISP_BAD_FILE, "needs the requantization of every output channel");
     for (int64_t i = 0; i < n; i++) {
@@ -33,7 +37,7 @@ int wisp_check_channels(wisp_call *call, const wisp_tensor *t, int64_t n, bool *
         int32_t shift = block->shift[i % 16], multiplier = block->multiplier[i % 16];
         if (shift < -15 || shift > 31 || multiplier < 0 || multiplier > 32767)
             return wisp_call_fail_value(call, WISP_BAD_FILE, "shift or multiplier out of range in channel", i);
-        if (shift < 0) *left = true;
+        if (shift < 0) *any_left_shift = true;
     }
     /* The rest of the last block is computed too, and thrown away: it must be harmless. */
     for (int64_t i = n; i % 16; i++) {
@@ -74,10 +78,10 @@ void wisp_matrix_complete(const wisp_call *call, wisp_matrix *m) {
     m->patch = m->taps == 1 && m->window.kernel_h * m->window.kernel_w > 1;
 }
 
-/* ---- scratch: | kernel's | row pointers | row outside the image | copied patches | */
+/* ---- scratch: | packed rows | row pointers | row outside the image | copied patches | */
 
 typedef struct pieces {
-    void *kernel;
+    void *packed;
     const void **rows;
     char *outside, *patches;
     uint64_t size;
@@ -86,7 +90,7 @@ typedef struct pieces {
 static pieces cut_scratch(const wisp_call *call, const wisp_matrix *m, char *base) {
     uint64_t unit = is_s8(call) ? 1 : 4, k_bytes = (uint64_t)m->k * unit;
     pieces p = {0};
-    p.kernel = take(&base, &p.size, is_s8(call) ? wisp_gemm_s8_scratch(m->k, m->taps) : 0);
+    p.packed = take(&base, &p.size, is_s8(call) ? wisp_packed_size(WISP_MAX_MR, WISP_MAX_UNIT, m->k, m->taps) : 0);
     p.rows = take(&base, &p.size, 8ull * WISP_MAX_MR * (uint64_t)m->taps);
     p.outside = take(&base, &p.size, m->pointwise ? 0 : (uint64_t)m->group_k * unit);
     p.patches = take(&base, &p.size, m->patch ? WISP_MAX_MR * k_bytes + 16 : 0);
@@ -106,16 +110,15 @@ int wisp_matrix_prepare(wisp_call *call, wisp_matrix *m) {
     wisp_matrix_complete(call, m);
     wisp_node *node = call->node;
     if (is_s8(call)) {
-        bool left;
-        status = wisp_check_channels(call, wisp_input(call, 2), m->groups == 1 ? m->n : (int64_t)m->groups * m->panels_n, &left);
+        bool any_left_shift;
+        status = wisp_check_channels(call, wisp_input(call, 2), m->groups == 1 ? m->n : (int64_t)m->groups * m->panels_n, &any_left_shift);
         if (!status) status = wisp_check_clamp(call, m->lo, m->hi);
-        wisp_legacy_of(call)->state[0] = left;
-        node->kernel = call->kernels->gemm_s8->name;
+        wisp_legacy_of(call)->state[0] = any_left_shift;
     } else {
         status = wisp_check_bias(call, wisp_input(call, 2), m->groups == 1 ? m->n : (int64_t)m->groups * m->panels_n);
-        node->kernel = call->kernels->gemm_f32->name;
     }
     if (status) return status;
+    node->kernel = kernel_of(call)->name;
     wisp_need_scratch(call, 0, cut_scratch(call, m, NULL).size);
     node->macs = (uint64_t)m->rows * (uint64_t)m->groups * (uint64_t)m->n * (uint64_t)m->group_k * (uint64_t)m->window.kernel_h *
                  (uint64_t)m->window.kernel_w;
@@ -207,37 +210,26 @@ static void copy_patches(const wisp_matrix *m, const char *x, const char *end, i
 static void multiply_tile(wisp_call *call, const wisp_matrix *m, const pieces *p, int32_t k, int32_t group, int64_t row, int32_t rows,
                           int32_t n_begin, int32_t n_count) {
     const wisp_tensor *w = wisp_input(call, 1), *c = wisp_input(call, 2), *y = wisp_output(call, 0);
+    const wisp_gemm_kernel *kernel = kernel_of(call);
     int64_t panel = (int64_t)group * (m->panels_n / 16) + n_begin / 16;
     int64_t out = row * m->out_stride + (int64_t)group * m->n + n_begin;
-    if (is_s8(call)) {
-        wisp_gemm_s8 g = {.m = rows,
-                          .n = n_count,
-                          .k = k,
-                          .taps = m->taps,
-                          .rows = (const int8_t *const *)p->rows,
-                          .weights = (const int8_t *)w->data + panel * panel_bytes(call, m),
-                          .channels = (const wisp_channels_s8 *)c->data + panel,
-                          .out = (int8_t *)y->data + out,
-                          .out_stride = (ptrdiff_t)m->out_stride,
-                          .lo = (int8_t)m->lo,
-                          .hi = (int8_t)m->hi,
-                          .left = wisp_legacy_of(call)->state[0] != 0,
-                          .scratch = p->kernel};
-        call->kernels->gemm_s8->multiply(&g);
-    } else {
-        wisp_gemm_f32 g = {.m = rows,
-                           .n = n_count,
-                           .k = k,
-                           .taps = m->taps,
-                           .rows = (const float *const *)p->rows,
-                           .weights = (const float *)(const void *)((const char *)w->data + panel * panel_bytes(call, m)),
-                           .bias = (const float *)c->data + panel * 16,
-                           .out = (float *)y->data + out,
-                           .out_stride = (ptrdiff_t)m->out_stride,
-                           .lo = m->min,
-                           .hi = m->max};
-        call->kernels->gemm_f32->multiply(&g);
-    }
+    wisp_gemm g = {.m = rows,
+                   .n = n_count,
+                   .k = k,
+                   .taps = m->taps,
+                   .rows = p->rows,
+                   .packed = p->packed,
+                   .weights = (const char *)w->data + panel * panel_bytes(call, m),
+                   .columns = (const char *)c->data + panel * (is_s8(call) ? (int64_t)sizeof(wisp_channels_s8) : 64),
+                   .out = (char *)y->data + out * (is_s8(call) ? 1 : 4),
+                   .out_stride = (ptrdiff_t)m->out_stride,
+                   .any_left_shift = wisp_legacy_of(call)->state[0] != 0};
+    if (is_s8(call))
+        g.lo = m->lo, g.hi = m->hi;
+    else
+        g.min = m->min, g.max = m->max;
+    if (kernel->pack_rows) kernel->pack_rows(&g, p->packed);
+    kernel->multiply(&g);
 }
 
 static void tile(wisp_call *call, const wisp_matrix *m, const pieces *p, int32_t group, int64_t row, int32_t n_begin, int32_t n_count) {

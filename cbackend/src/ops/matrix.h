@@ -30,8 +30,8 @@ int64_t wisp_matrix_items(const wisp_call *call, const wisp_matrix *m);
 int64_t wisp_matrix_grain(const wisp_call *call, const wisp_matrix *m); /* fewest items worth a thread */
 void wisp_matrix_range(wisp_call *call, const wisp_matrix *m, uint32_t thread, int64_t begin, int64_t end);
 
-/* Checks a CHANNELS tensor of at least n channels: shifts and multipliers in range. *left: some shift is negative. */
-int wisp_check_channels(wisp_call *call, const wisp_tensor *t, int64_t n, bool *left);
+/* Checks a CHANNELS tensor of at least n channels: shifts and multipliers in range. *any_left_shift: some shift is negative. */
+int wisp_check_channels(wisp_call *call, const wisp_tensor *t, int64_t n, bool *any_left_shift);
 /* Checks a plain f32 bias of n rounded up to 16 values. */
 int wisp_check_bias(wisp_call *call, const wisp_tensor *t, int64_t n);
 /* Checks the clamp of an s8 operator. */

@@ -57,22 +57,23 @@ static int64_t time_of(const wisp_call *call, const view *v, int64_t b) {
 
 /* Products of `rows` (batch x hidden) with n weights from `first` on, counted over all gates, into v->gate. */
 static void multiply(const wisp_call *call, const view *v, const float *rows, int64_t first, int64_t n) {
-    const float *pointers[WISP_MAX_MR];
-    int64_t mr = call->kernels->gemm_f32->rows, wide = v->gates * v->hidden16;
+    const wisp_gemm_kernel *kernel = WISP_KERNEL(call, gemm_f32);
+    const void *pointers[WISP_MAX_MR];
+    int64_t mr = kernel->rows, wide = v->gates * v->hidden16;
     for (int64_t b = 0; b < v->batch; b += mr) {
-        wisp_gemm_f32 g = {.m = (int32_t)(v->batch - b < mr ? v->batch - b : mr),
-                           .n = (int32_t)n,
-                           .k = (int32_t)v->hidden,
-                           .taps = 1,
-                           .rows = pointers,
-                           .weights = data_of(call, 1) + first * v->hidden,
-                           .bias = data_of(call, 2) + first,
-                           .out = v->gate + b * wide + first,
-                           .out_stride = (ptrdiff_t)wide,
-                           .lo = -INFINITY,
-                           .hi = INFINITY};
+        wisp_gemm g = {.m = (int32_t)(v->batch - b < mr ? v->batch - b : mr),
+                       .n = (int32_t)n,
+                       .k = (int32_t)v->hidden,
+                       .taps = 1,
+                       .rows = pointers,
+                       .weights = data_of(call, 1) + first * v->hidden,
+                       .columns = data_of(call, 2) + first,
+                       .out = v->gate + b * wide + first,
+                       .out_stride = (ptrdiff_t)wide,
+                       .min = -INFINITY,
+                       .max = INFINITY};
         for (int i = 0; i < g.m; i++) pointers[i] = rows + (b + i) * v->hidden16;
-        call->kernels->gemm_f32->multiply(&g);
+        kernel->multiply(&g);
     }
 }
 
@@ -185,7 +186,7 @@ static bool resets_first(const wisp_call *call) {
 static float get_clip(const wisp_call *call) {
     float clip = call->code == OP_GRU    ? WISP_PARAMS(call, GRU)->clip
                  : call->code == OP_LSTM ? WISP_PARAMS(call, LSTM)->clip
-                                         : WISP_PARAMS(call, RNN)->clip;
+                                               : WISP_PARAMS(call, RNN)->clip;
     return clip > 0 ? clip : INFINITY;
 }
 
@@ -311,7 +312,7 @@ static int prepare_recurrent(wisp_call *call, int64_t gates, int32_t reverse, ui
     if (peep && (status = check_state(call, peep, 3 * state[HIDDEN16]))) return status;
     wisp_need_scratch(call, 0, 4 * (uint64_t)batch * (uint64_t)state[HIDDEN16] * (uint64_t)(gates + 3));
     call->node->macs = (uint64_t)steps * (uint64_t)batch * (uint64_t)gates * (uint64_t)hidden * (uint64_t)hidden;
-    call->node->kernel = call->kernels->gemm_f32->name;
+    call->node->kernel = WISP_KERNEL(call, gemm_f32)->name;
     wisp_legacy_of(call)->run = run_steps;
     const int32_t y[4] = {steps, 1, batch, hidden}, last[3] = {1, batch, hidden};
     if ((status = wisp_set_output(call, 0, WISP_F32, 4, y))) return status;

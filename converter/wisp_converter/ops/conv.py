@@ -150,7 +150,7 @@ def _pad_groups(array: np.ndarray, group: int) -> np.ndarray:
 def matrix_scratch(x: Value, k: int, taps: int, group_k: int, *, pointwise: bool, patch: bool) -> int:
     """Bytes of scratch of a packed product, per thread."""
     unit = x.dtype.itemsize
-    kernel = 2 * MAX_MR * taps * round_up(k, 4) if x.dtype == np.int8 else 0
+    kernel = 64 + 2 * MAX_MR * taps * round_up(k, 4) if x.dtype == np.int8 else 0
     pieces = (kernel, 8 * MAX_MR * taps, 0 if pointwise else group_k * unit, MAX_MR * k * unit + 16 if patch else 0)
     return sum(round_up(p, 64) for p in pieces)
 

@@ -9,7 +9,7 @@ enum { M = 64, N = 64, K = 256 };
 static int8_t x[M * K], y[M * N];
 static _Alignas(64) int8_t weights[N * K];
 static _Alignas(64) wisp_channels_s8 channels[N / WISP_CHANNELS];
-static _Alignas(64) uint8_t scratch[2 * WISP_MAX_MR * K];
+static _Alignas(64) uint8_t scratch[64 + WISP_MAX_UNIT * WISP_MAX_MR * K];
 
 static uint32_t seed = 1;
 static int32_t random_byte(void) {
@@ -17,29 +17,30 @@ static int32_t random_byte(void) {
     return (int32_t)(seed >> 24) - 128;
 }
 
-static void multiply(const wisp_gemm_s8_kernel *kernel) {
-    const int8_t *rows[WISP_MAX_MR];
+static void multiply(const wisp_gemm_kernel *kernel) {
+    const void *rows[WISP_MAX_MR];
     for (int32_t i = 0; i < M; i += kernel->rows) {
         const int32_t m = M - i < kernel->rows ? M - i : kernel->rows;
         for (int32_t r = 0; r < m; r++) rows[r] = x + (i + r) * K;
-        const wisp_gemm_s8 g = {.m = m,
-                                .n = N,
-                                .k = K,
-                                .taps = 1,
-                                .rows = rows,
-                                .weights = weights,
-                                .channels = channels,
-                                .out = y + i * N,
-                                .out_stride = N,
-                                .lo = -128,
-                                .hi = 127,
-                                .scratch = scratch};
+        const wisp_gemm g = {.m = m,
+                             .n = N,
+                             .k = K,
+                             .taps = 1,
+                             .rows = rows,
+                             .weights = weights,
+                             .columns = channels,
+                             .out = y + i * N,
+                             .out_stride = N,
+                             .lo = -128,
+                             .hi = 127,
+                             .packed = scratch};
+        if (kernel->pack_rows) kernel->pack_rows(&g, scratch);
         kernel->multiply(&g);
     }
 }
 
 int main(void) {
-    const wisp_gemm_s8_kernel *kernel = WISP_FIND_KERNEL(wisp_cpu_flags(), gemm_s8);
+    const wisp_gemm_kernel *kernel = WISP_FIND_KERNEL(wisp_cpu_flags(), gemm_s8);
     for (int i = 0; i < M * K; i++) x[i] = (int8_t)random_byte();
     for (int i = 0; i < N * K; i++) weights[i] = (int8_t)(random_byte() | 1);
     for (int i = 0; i < N; i++) channels[i / 16].shift[i % 16] = 4, channels[i / 16].multiplier[i % 16] = 20000;

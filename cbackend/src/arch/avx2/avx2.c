@@ -3,8 +3,8 @@
 #include "avx2.h"
 
 const wisp_kernels wisp_kernels_avx2 = {
-    WISP_BRINGS(gemm_s8, &(const wisp_gemm_s8_kernel){wisp_gemm_s8_avx2, "gemm_s8_avx2", 6}),
-    WISP_BRINGS(gemm_f32, &(const wisp_gemm_f32_kernel){wisp_gemm_f32_avx2, "gemm_f32_avx2", 6}),
+    WISP_BRINGS(gemm_s8, &wisp_gemm_s8_avx2),
+    WISP_BRINGS(gemm_f32, &wisp_gemm_f32_avx2),
     WISP_BRINGS(dwconv_s8, &(const wisp_dwconv_s8_kernel){wisp_dwconv_s8_avx2, "dwconv_s8_avx2"}),
     WISP_BRINGS(dwconv_f32, &(const wisp_dwconv_f32_kernel){wisp_dwconv_f32_avx2, "dwconv_f32_avx2"}),
     WISP_BRINGS(max_s8, wisp_max_s8_avx2),

@@ -11,8 +11,7 @@
 
 extern const wisp_kernels wisp_kernels_avx2;
 
-wisp_gemm_s8_fn wisp_gemm_s8_avx2;
-wisp_gemm_f32_fn wisp_gemm_f32_avx2;
+extern const wisp_gemm_kernel wisp_gemm_s8_avx2, wisp_gemm_f32_avx2;
 wisp_dwconv_s8_fn wisp_dwconv_s8_avx2;
 wisp_dwconv_f32_fn wisp_dwconv_f32_avx2;
 wisp_max_s8_fn wisp_max_s8_avx2;
@@ -109,9 +108,9 @@ ALWAYS_INLINE __m256i clamp_to_s16(__m256i x) {
     return _mm256_min_epi32(_mm256_max_epi32(x, _mm256_set1_epi32(-32768)), _mm256_set1_epi32(32767));
 }
 
-/* First step of requantize_s8, saturation left to the pack that follows. `left`: some shifts may be negative. */
-ALWAYS_INLINE __m256i shift_s32(__m256i acc, __m256i shift, int left) {
-    if (!left) return _mm256_srav_epi32(acc, shift);
+/* First step of requantize_s8, saturation left to the pack that follows. `any_left_shift`: some shifts may be negative. */
+ALWAYS_INLINE __m256i shift_s32(__m256i acc, __m256i shift, int any_left_shift) {
+    if (!any_left_shift) return _mm256_srav_epi32(acc, shift);
     __m256i zero = _mm256_setzero_si256();
     __m256i t = clamp_to_s16(_mm256_srav_epi32(acc, _mm256_max_epi32(shift, zero)));
     return _mm256_sllv_epi32(t, _mm256_max_epi32(_mm256_sub_epi32(zero, shift), zero));

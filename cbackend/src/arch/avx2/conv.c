@@ -46,8 +46,8 @@ ALWAYS_INLINE halves load_field(const int32_t *field) {
 }
 
 /* Shift and scale 16 channels, in order. */
-ALWAYS_INLINE __m256i requantize_block(__m256i lo, __m256i hi, halves shift, __m256i multiplier, int left) {
-    return scale_s16(_mm256_packs_epi32(shift_s32(lo, shift.lo, left), shift_s32(hi, shift.hi, left)), multiplier);
+ALWAYS_INLINE __m256i requantize_block(__m256i lo, __m256i hi, halves shift, __m256i multiplier, int any_left_shift) {
+    return scale_s16(_mm256_packs_epi32(shift_s32(lo, shift.lo, any_left_shift), shift_s32(hi, shift.hi, any_left_shift)), multiplier);
 }
 
 /* Two pixels of 16 channels, clamped, in the two halves. */
@@ -64,7 +64,7 @@ ALWAYS_INLINE void store_channels(int8_t *out, __m128i x, size_t width, int kind
 }
 
 /* Pixels i..i+3 of one block. */
-ALWAYS_INLINE void convolve_pixels(const wisp_dwconv_s8 *d, const block *b, int32_t i, int kind, int left) {
+ALWAYS_INLINE void convolve_pixels(const wisp_dwconv_s8 *d, const block *b, int32_t i, int kind, int any_left_shift) {
     const wisp_channels_s8 *ch = b->channels;
     const int8_t *w = b->weights;
     halves bias = load_field(ch->bias);
@@ -90,7 +90,7 @@ ALWAYS_INLINE void convolve_pixels(const wisp_dwconv_s8 *d, const block *b, int3
     }
     halves shift = load_field(ch->shift), m = load_field(ch->multiplier);
     __m256i multiplier = _mm256_packs_epi32(m.lo, m.hi);
-#define SCALE(p) __m256i t##p = requantize_block(lo##p, hi##p, shift, multiplier, left);
+#define SCALE(p) __m256i t##p = requantize_block(lo##p, hi##p, shift, multiplier, any_left_shift);
     EACH_PIXEL(SCALE)
 #undef SCALE
     __m256i q01 = pack_pixels(t0, t1, d->lo, d->hi), q23 = pack_pixels(t2, t3, d->lo, d->hi);
@@ -102,7 +102,7 @@ ALWAYS_INLINE void convolve_pixels(const wisp_dwconv_s8 *d, const block *b, int3
 }
 
 ALWAYS_INLINE void convolve_block(const wisp_dwconv_s8 *d, const block *b, int kind) {
-    if (d->left)
+    if (d->any_left_shift)
         for (int32_t i = 0; i < d->n; i += PIXELS) convolve_pixels(d, b, i, kind, 1);
     else
         for (int32_t i = 0; i < d->n; i += PIXELS) convolve_pixels(d, b, i, kind, 0);

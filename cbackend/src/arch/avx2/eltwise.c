@@ -71,13 +71,13 @@ void wisp_add_s8_avx2(const wisp_add_s8 *p, const int8_t *a, int step_a, const i
 
 /* 16 products as s16, before the clamp: the 32-bit product is put together from its halves. */
 ALWAYS_INLINE __m256i mul_16(const wisp_mul_s8 *p, __m128i a, __m128i b) {
-    int left = p->shift < 0;
+    int any_left_shift = p->shift < 0;
     __m256i wide_a = _mm256_sub_epi16(widen_s8(a), _mm256_set1_epi16((int16_t)p->zero_a));
     __m256i wide_b = _mm256_sub_epi16(widen_s8(b), _mm256_set1_epi16((int16_t)p->zero_b));
     __m256i low = _mm256_mullo_epi16(wide_a, wide_b), high = _mm256_mulhi_epi16(wide_a, wide_b);
     __m256i bias = _mm256_set1_epi32(p->bias), shift = _mm256_set1_epi32(p->shift);
-    __m256i first = shift_s32(_mm256_add_epi32(_mm256_unpacklo_epi16(low, high), bias), shift, left);
-    __m256i second = shift_s32(_mm256_add_epi32(_mm256_unpackhi_epi16(low, high), bias), shift, left);
+    __m256i first = shift_s32(_mm256_add_epi32(_mm256_unpacklo_epi16(low, high), bias), shift, any_left_shift);
+    __m256i second = shift_s32(_mm256_add_epi32(_mm256_unpackhi_epi16(low, high), bias), shift, any_left_shift);
     return scale_s16(_mm256_packs_epi32(first, second), _mm256_set1_epi16((int16_t)p->multiplier));
 }
 

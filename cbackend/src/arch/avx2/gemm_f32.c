@@ -19,15 +19,15 @@ ALWAYS_INLINE void store_panel(float *out, __m256 a, __m256 b, int32_t width, __
 }
 
 /* Rows beyond m are copies of the last one and land on it. */
-ALWAYS_INLINE void multiply_tile(const wisp_gemm_f32 *g, int32_t j, int rows) {
-    const float *w = g->weights + (ptrdiff_t)j * g->taps * g->k;
-    __m256 bias_a = _mm256_loadu_ps(g->bias + j), bias_b = _mm256_loadu_ps(g->bias + j + 8);
+ALWAYS_INLINE void multiply_tile(const wisp_gemm *g, int32_t j, int rows) {
+    const float *w = (const float *)g->weights + (ptrdiff_t)j * g->taps * g->k;
+    __m256 bias_a = _mm256_loadu_ps((const float *)g->columns + j), bias_b = _mm256_loadu_ps((const float *)g->columns + j + 8);
     int32_t last = g->m - 1;
 #define DECLARE(r) __m256 a##r = bias_a, b##r = bias_b;
     EACH_ROW(DECLARE)
 #undef DECLARE
     for (int32_t t = 0; t < g->taps; t++) {
-        const float *const *x = g->rows + (ptrdiff_t)t * g->m;
+        const float *const *x = (const float *const *)g->rows + (ptrdiff_t)t * g->m;
 #define POINT(r) const float *x##r = x[r < last ? r : last];
         EACH_ROW(POINT)
 #undef POINT
@@ -43,21 +43,21 @@ ALWAYS_INLINE void multiply_tile(const wisp_gemm_f32 *g, int32_t j, int rows) {
 #undef STEP
         }
     }
-    __m256 lo = _mm256_set1_ps(g->lo), hi = _mm256_set1_ps(g->hi);
+    __m256 lo = _mm256_set1_ps(g->min), hi = _mm256_set1_ps(g->max);
 #define STORE(r) \
-    if (r < rows) store_panel(g->out + (r < last ? r : last) * g->out_stride + j, a##r, b##r, g->n - j, lo, hi);
+    if (r < rows) store_panel((float *)g->out + (r < last ? r : last) * g->out_stride + j, a##r, b##r, g->n - j, lo, hi);
     EACH_ROW(STORE)
 #undef STORE
 }
 
 /* One row leaves the FMA's latency uncovered unless several panels advance together. Panels beyond n repeat the first. */
-static void multiply_row(const wisp_gemm_f32 *g, int32_t j) {
+static void multiply_row(const wisp_gemm *g, int32_t j) {
     ptrdiff_t panel_size = (ptrdiff_t)g->taps * g->k * WISP_CHANNELS;
-    const float *w0 = g->weights + j / WISP_CHANNELS * panel_size;
+    const float *w0 = (const float *)g->weights + j / WISP_CHANNELS * panel_size;
 #define DECLARE(p)                                                            \
     int32_t j##p = j + p * WISP_CHANNELS < g->n ? j + p * WISP_CHANNELS : j;  \
     const float *w##p##_panel = w0 + (j##p - j) / WISP_CHANNELS * panel_size; \
-    __m256 a##p = _mm256_loadu_ps(g->bias + j##p), b##p = _mm256_loadu_ps(g->bias + j##p + 8);
+    __m256 a##p = _mm256_loadu_ps((const float *)g->columns + j##p), b##p = _mm256_loadu_ps((const float *)g->columns + j##p + 8);
     EACH_PANEL(DECLARE)
 #undef DECLARE
     ptrdiff_t i = 0;
@@ -72,13 +72,13 @@ static void multiply_row(const wisp_gemm_f32 *g, int32_t j) {
 #undef STEP
         }
     }
-    __m256 lo = _mm256_set1_ps(g->lo), hi = _mm256_set1_ps(g->hi);
-#define STORE(p) store_panel(g->out + j##p, a##p, b##p, g->n - j##p, lo, hi);
+    __m256 lo = _mm256_set1_ps(g->min), hi = _mm256_set1_ps(g->max);
+#define STORE(p) store_panel((float *)g->out + j##p, a##p, b##p, g->n - j##p, lo, hi);
     EACH_PANEL(STORE)
 #undef STORE
 }
 
-void wisp_gemm_f32_avx2(const wisp_gemm_f32 *g) {
+static void multiply(const wisp_gemm *g) {
     if (g->m == 1) {
         for (int32_t j = 0; j < g->n; j += 4 * WISP_CHANNELS) multiply_row(g, j);
     } else if (g->m <= 4) {
@@ -87,3 +87,5 @@ void wisp_gemm_f32_avx2(const wisp_gemm_f32 *g) {
         for (int32_t j = 0; j < g->n; j += WISP_CHANNELS) multiply_tile(g, j, 6);
     }
 }
+
+const wisp_gemm_kernel wisp_gemm_f32_avx2 = {multiply, NULL, "gemm_f32_avx2", 6, 0};

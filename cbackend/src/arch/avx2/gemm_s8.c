@@ -4,7 +4,7 @@
 
 /* vpmaddwd: 16 products a cycle and port, each with one vpaddd; Zen 3 issues two of each: 32 MAC/cycle.
  *
- * Scratch, R rows of a tile:  [taps * k4/4 groups][R][4 x s16]    one vpbroadcastq feeds a row
+ * Packed, R rows of a tile:   [taps * k4/4 groups][R][4 x s16]    one vpbroadcastq feeds a row
  * Half a panel, one group:    8 outputs x 4 s8 = 32 bytes         two vpmovsxbw
  * Accumulators of row r:      lo##r  {o0 o0' o1 o1' | o2 o2' o3 o3'}, hi##r the same for o4..o7
  *
@@ -69,12 +69,11 @@ static void widen_single(int16_t *out, const int8_t *x, int32_t k) {
     if (c < k) store_single(out + c, GROUP, load_bytes(x + c, (size_t)(k - c)), (k - c + 3) / GROUP);
 }
 
-/* Fills the scratch; rows beyond m repeat the last one. */
-ALWAYS_INLINE void widen_rows(const wisp_gemm_s8 *g, int rows) {
-    int16_t *out = (int16_t *)g->scratch;
+/* Rows beyond m repeat the last one. */
+ALWAYS_INLINE void widen_rows(const wisp_gemm *g, int16_t *out, int rows) {
     ptrdiff_t k4 = (ptrdiff_t)((g->k + (int64_t)3) & ~(int64_t)3);
     for (int32_t t = 0; t < g->taps; t++, out += rows * k4) {
-        const int8_t *const *x = g->rows + (ptrdiff_t)t * g->m;
+        const int8_t *const *x = (const int8_t *const *)g->rows + (ptrdiff_t)t * g->m;
         if (rows == 1) widen_single(out, x[0], g->k);
         for (int r = 0; r + 1 < rows; r += 2) {
             int last = g->m - 1;
@@ -89,17 +88,19 @@ typedef struct half_panel {
     __m256i shift;            /* s32 */
     __m256i multiplier;       /* s16, twice */
     __m256i lo, hi;           /* s8 */
+    __m256i column_term;      /* s32 */
 } half_panel;
 
-ALWAYS_INLINE half_panel load_half_panel(const wisp_gemm_s8 *g, const wisp_channels_s8 *ch, int first) {
+ALWAYS_INLINE half_panel load_half_panel(const wisp_gemm *g, const wisp_channels_s8 *ch, int first, const int32_t *column_term) {
     __m256i multiplier = _mm256_permute4x64_epi64(load_256(ch->multiplier + first), 0xd8);
     return (half_panel){
         .bias_lo = _mm256_cvtepu32_epi64(load_128(ch->bias + first)),
         .bias_hi = _mm256_cvtepu32_epi64(load_128(ch->bias + first + 4)),
         .shift = _mm256_permute4x64_epi64(load_256(ch->shift + first), 0xd8),
         .multiplier = _mm256_packs_epi32(multiplier, multiplier),
-        .lo = _mm256_set1_epi8(g->lo),
-        .hi = _mm256_set1_epi8(g->hi),
+        .lo = _mm256_set1_epi8((char)g->lo),
+        .hi = _mm256_set1_epi8((char)g->hi),
+        .column_term = column_term ? _mm256_permute4x64_epi64(load_256(column_term), 0xd8) : _mm256_setzero_si256(),
     };
 }
 
@@ -110,13 +111,20 @@ ALWAYS_INLINE __m256i reduce(__m256i lo, __m256i hi) {
     return _mm256_add_epi32(_mm256_castps_si256(even), _mm256_castps_si256(odd));
 }
 
-ALWAYS_INLINE __m256i requantize_pair(__m256i a, __m256i b, const half_panel *h, int left) {
-    __m256i t = _mm256_packs_epi32(shift_s32(a, h->shift, left), shift_s32(b, h->shift, left));
+/* And its term. */
+ALWAYS_INLINE __m256i sum_row(const wisp_gemm *g, int r, __m256i lo, __m256i hi, const half_panel *h) {
+    __m256i sum = reduce(lo, hi);
+    if (!g->row_term) return sum;
+    return _mm256_add_epi32(sum, _mm256_mullo_epi32(h->column_term, _mm256_set1_epi32(g->row_term[r < g->m ? r : g->m - 1])));
+}
+
+ALWAYS_INLINE __m256i requantize_pair(__m256i a, __m256i b, const half_panel *h, int any_left_shift) {
+    __m256i t = _mm256_packs_epi32(shift_s32(a, h->shift, any_left_shift), shift_s32(b, h->shift, any_left_shift));
     return scale_s16(t, h->multiplier);
 }
 
 /* Stores the first `width` of 8 outputs to row r, if the tile has it; rows beyond m are copies of the last and land on it. */
-ALWAYS_INLINE void store_row(const wisp_gemm_s8 *g, int8_t *out, int r, __m128i x, int rows, int width) {
+ALWAYS_INLINE void store_row(const wisp_gemm *g, int8_t *out, int r, __m128i x, int rows, int width) {
     if (r >= rows) return;
     out += (r < g->m ? r : g->m - 1) * g->out_stride;
     if (width == 8)
@@ -126,7 +134,7 @@ ALWAYS_INLINE void store_row(const wisp_gemm_s8 *g, int8_t *out, int r, __m128i 
 }
 
 /* q: four rows, each {o0 o1 o4 o5 | o2 o3 o6 o7} as bytes. */
-ALWAYS_INLINE void store_four_rows(const wisp_gemm_s8 *g, int8_t *out, int r, __m256i q, int rows, int width) {
+ALWAYS_INLINE void store_four_rows(const wisp_gemm *g, int8_t *out, int r, __m256i q, int rows, int width) {
     __m128i even = _mm256_castsi256_si128(q), odd = _mm256_extracti128_si256(q, 1);
     __m128i first = _mm_unpacklo_epi16(even, odd), second = _mm_unpackhi_epi16(even, odd);
     store_row(g, out, r, first, rows, width);
@@ -135,10 +143,10 @@ ALWAYS_INLINE void store_four_rows(const wisp_gemm_s8 *g, int8_t *out, int r, __
     store_row(g, out, r + 3, _mm_unpackhi_epi64(second, second), rows, width);
 }
 
-/* One tile: `rows` rows by the half panel whose weights start at w; `left`: some shifts are negative. */
-ALWAYS_INLINE void multiply_tile(const wisp_gemm_s8 *g, const int8_t *w, ptrdiff_t groups, const half_panel *h, int8_t *out, int width,
-                                 int rows, int left) {
-    const int16_t *x = (const int16_t *)g->scratch;
+/* One tile: `rows` rows by the half panel whose weights start at w; `any_left_shift`: some shifts are negative. */
+ALWAYS_INLINE void multiply_tile(const wisp_gemm *g, const int8_t *w, ptrdiff_t groups, const half_panel *h, int8_t *out, int width,
+                                 int rows, int any_left_shift) {
+    const int16_t *x = (const int16_t *)g->packed;
 #define DECLARE(r) __m256i lo##r = h->bias_lo, hi##r = h->bias_hi;
     EACH_ROW(DECLARE)
 #undef DECLARE
@@ -153,45 +161,58 @@ ALWAYS_INLINE void multiply_tile(const wisp_gemm_s8 *g, const int8_t *w, ptrdiff
         EACH_ROW(STEP)
 #undef STEP
     }
-    __m256i q01 = requantize_pair(reduce(lo0, hi0), reduce(lo1, hi1), h, left);
-    __m256i q23 = requantize_pair(reduce(lo2, hi2), reduce(lo3, hi3), h, left);
+    __m256i q01 = requantize_pair(sum_row(g, 0, lo0, hi0, h), sum_row(g, 1, lo1, hi1, h), h, any_left_shift);
+    __m256i q23 = requantize_pair(sum_row(g, 2, lo2, hi2, h), sum_row(g, 3, lo3, hi3, h), h, any_left_shift);
     store_four_rows(g, out, 0, clamp_s8(_mm256_packs_epi16(q01, q23), h->lo, h->hi), rows, width);
     if (rows > 4) {
-        __m256i q45 = requantize_pair(reduce(lo4, hi4), reduce(lo5, hi5), h, left);
+        __m256i q45 = requantize_pair(sum_row(g, 4, lo4, hi4, h), sum_row(g, 5, lo5, hi5, h), h, any_left_shift);
         store_four_rows(g, out, 4, clamp_s8(_mm256_packs_epi16(q45, q45), h->lo, h->hi), rows, width);
     }
 }
 
-ALWAYS_INLINE void multiply_rows(const wisp_gemm_s8 *g, int rows, int left) {
+ALWAYS_INLINE void multiply_rows(const wisp_gemm *g, int rows, int any_left_shift) {
     ptrdiff_t groups = (ptrdiff_t)(g->taps * (((int64_t)g->k + 3) / GROUP));
-    widen_rows(g, rows);
     for (int32_t j = 0; j < g->n; j += 8) {
         int32_t panel = j / WISP_CHANNELS;
         int first = j % WISP_CHANNELS;
-        half_panel h = load_half_panel(g, g->channels + panel, first);
-        const int8_t *w = g->weights + panel * groups * 64 + first * GROUP;
+        half_panel h = load_half_panel(g, (const wisp_channels_s8 *)g->columns + panel, first, g->row_term ? g->column_term + j : NULL);
+        const int8_t *w = (const int8_t *)g->weights + panel * groups * 64 + first * GROUP;
+        int8_t *out = (int8_t *)g->out + j;
         if (g->n - j >= 8)
-            multiply_tile(g, w, groups, &h, g->out + j, 8, rows, left);
+            multiply_tile(g, w, groups, &h, out, 8, rows, any_left_shift);
         else
-            multiply_tile(g, w, groups, &h, g->out + j, g->n - j, rows, left);
+            multiply_tile(g, w, groups, &h, out, g->n - j, rows, any_left_shift);
     }
 }
 
-ALWAYS_INLINE void choose_rows(const wisp_gemm_s8 *g, int left) {
+ALWAYS_INLINE void choose_rows(const wisp_gemm *g, int any_left_shift) {
     if (g->m > 4)
-        multiply_rows(g, ROWS, left);
+        multiply_rows(g, ROWS, any_left_shift);
     else if (g->m > 2)
-        multiply_rows(g, 4, left);
+        multiply_rows(g, 4, any_left_shift);
     else if (g->m > 1)
-        multiply_rows(g, 2, left);
+        multiply_rows(g, 2, any_left_shift);
     else
-        multiply_rows(g, 1, left);
+        multiply_rows(g, 1, any_left_shift);
 }
 
-void wisp_gemm_s8_avx2(const wisp_gemm_s8 *g) {
-    const wisp_gemm_s8 local = *g; /* stores of int8 cannot change it, so what derives from it stays in registers */
-    if (local.left)
+static void multiply(const wisp_gemm *g) {
+    const wisp_gemm local = *g; /* stores of int8 cannot change it, so what derives from it stays in registers */
+    if (local.any_left_shift)
         choose_rows(&local, 1);
     else
         choose_rows(&local, 0);
 }
+
+static void pack_rows(const wisp_gemm *g, void *packed) {
+    if (g->m > 4)
+        widen_rows(g, packed, ROWS);
+    else if (g->m > 2)
+        widen_rows(g, packed, 4);
+    else if (g->m > 1)
+        widen_rows(g, packed, 2);
+    else
+        widen_rows(g, packed, 1);
+}
+
+const wisp_gemm_kernel wisp_gemm_s8_avx2 = {multiply, pack_rows, "gemm_s8_avx2", ROWS, 2};

@@ -10,8 +10,7 @@
 
 extern const wisp_kernels wisp_kernels_avx512vnni;
 
-wisp_gemm_s8_fn wisp_gemm_s8_avx512vnni;
-wisp_gemm_f32_fn wisp_gemm_f32_avx512vnni;
+extern const wisp_gemm_kernel wisp_gemm_s8_avx512vnni, wisp_gemm_f32_avx512vnni;
 wisp_dwconv_s8_fn wisp_dwconv_s8_avx512vnni;
 wisp_dwconv_f32_fn wisp_dwconv_f32_avx512vnni;
 
@@ -43,9 +42,9 @@ ALWAYS_INLINE __m512 clamp_ps(__m512 x, __m512 lo, __m512 hi) {
     return _mm512_min_ps(hi, _mm512_max_ps(lo, x));
 }
 
-/* First step of requantize_s8, saturation left to the pack that follows. `left`: some shifts may be negative. */
-ALWAYS_INLINE __m512i shift_s32(__m512i acc, __m512i shift, int left) {
-    if (!left) return _mm512_srav_epi32(acc, shift);
+/* First step of requantize_s8, saturation left to the pack that follows. `any_left_shift`: some shifts may be negative. */
+ALWAYS_INLINE __m512i shift_s32(__m512i acc, __m512i shift, int any_left_shift) {
+    if (!any_left_shift) return _mm512_srav_epi32(acc, shift);
     __m512i zero = _mm512_setzero_si512();
     __m512i t = _mm512_srav_epi32(acc, _mm512_max_epi32(shift, zero));
     t = _mm512_min_epi32(_mm512_max_epi32(t, _mm512_set1_epi32(-32768)), _mm512_set1_epi32(32767));

@@ -13,7 +13,7 @@ ALWAYS_INLINE __m512i load_pair(const int8_t *first, const int8_t *second, __mma
 }
 
 /* Pixels i..i+3 of the block of channels at c; pixels beyond n repeat the last one. */
-ALWAYS_INLINE void convolve_pixels(const wisp_dwconv_s8 *d, int32_t c, int32_t i, int left) {
+ALWAYS_INLINE void convolve_pixels(const wisp_dwconv_s8 *d, int32_t c, int32_t i, int any_left_shift) {
     ptrdiff_t pairs = (ptrdiff_t)(((int64_t)d->taps + 1) / 2);
     const wisp_channels_s8 *ch = d->channels + c / WISP_CHANNELS;
     const int8_t *w = d->weights + c / WISP_CHANNELS * pairs * 32;
@@ -35,8 +35,9 @@ ALWAYS_INLINE void convolve_pixels(const wisp_dwconv_s8 *d, int32_t c, int32_t i
     }
     __m512i shift = _mm512_loadu_si512(ch->shift), multiplier = _mm512_loadu_si512(ch->multiplier);
     multiplier = _mm512_packs_epi32(multiplier, multiplier);
-    __m512i q = requantize_64(shift_s32(acc0, shift, left), shift_s32(acc1, shift, left), shift_s32(acc2, shift, left),
-                              shift_s32(acc3, shift, left), multiplier, multiplier, d->lo, d->hi);
+    __m512i q =
+        requantize_64(shift_s32(acc0, shift, any_left_shift), shift_s32(acc1, shift, any_left_shift),
+                      shift_s32(acc2, shift, any_left_shift), shift_s32(acc3, shift, any_left_shift), multiplier, multiplier, d->lo, d->hi);
 #define STORE(p) _mm_mask_storeu_epi8(d->out + i##p * d->out_stride + c, mask, _mm512_extracti32x4_epi32(q, p));
     EACH_PIXEL(STORE)
 #undef STORE
@@ -44,7 +45,7 @@ ALWAYS_INLINE void convolve_pixels(const wisp_dwconv_s8 *d, int32_t c, int32_t i
 
 void wisp_dwconv_s8_avx512vnni(const wisp_dwconv_s8 *d) {
     for (int32_t c = 0; c < d->c; c += WISP_CHANNELS) {
-        if (d->left)
+        if (d->any_left_shift)
             for (int32_t i = 0; i < d->n; i += PIXELS) convolve_pixels(d, c, i, 1);
         else
             for (int32_t i = 0; i < d->n; i += PIXELS) convolve_pixels(d, c, i, 0);

@@ -3,6 +3,6 @@
 #include "dotprod.h"
 
 const wisp_kernels wisp_kernels_dotprod = {
-    WISP_BRINGS(gemm_s8, &(const wisp_gemm_s8_kernel){wisp_gemm_s8_dotprod, "gemm_s8_dotprod", 6}),
+    WISP_BRINGS(gemm_s8, &wisp_gemm_s8_dotprod),
     WISP_BRINGS(dwconv_s8, &(const wisp_dwconv_s8_kernel){wisp_dwconv_s8_dotprod, "dwconv_s8_dotprod"}),
 };

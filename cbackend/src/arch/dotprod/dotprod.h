@@ -7,7 +7,7 @@
 
 extern const wisp_kernels wisp_kernels_dotprod;
 
-wisp_gemm_s8_fn wisp_gemm_s8_dotprod;
+extern const wisp_gemm_kernel wisp_gemm_s8_dotprod;
 wisp_dwconv_s8_fn wisp_dwconv_s8_dotprod;
 
 #endif

@@ -7,9 +7,9 @@
 
 enum { TILE_ROWS = 6, PANEL_GROUP = 4 * WISP_CHANNELS };
 
-ALWAYS_INLINE void multiply_tile(const wisp_gemm_s8 *g, const rows_s8 *t, int32_t j, int rows) {
-    const wisp_channels_s8 *ch = g->channels + j / WISP_CHANNELS;
-    const int8_t *w = g->weights + j * t->groups * 4;
+ALWAYS_INLINE void multiply_tile(const wisp_gemm *g, const rows_s8 *t, int32_t j, int rows) {
+    const wisp_channels_s8 *ch = (const wisp_channels_s8 *)g->columns + j / WISP_CHANNELS;
+    const int8_t *w = (const int8_t *)g->weights + j * t->groups * 4;
 #define DECLARE(r)                                                        \
     const int8_t *x##r = t->x[r];                                         \
     int32x4_t a##r = vld1q_s32(ch->bias), b##r = vld1q_s32(ch->bias + 4); \
@@ -55,7 +55,18 @@ ALWAYS_INLINE void multiply_tile(const wisp_gemm_s8 *g, const rows_s8 *t, int32_
         EACH_ROW(LOAD)
         STEP_LANE(0)
     }
-    const requantize_s8x16 p = load_requantize_16(ch, g->lo, g->hi);
+    if (g->row_term) {
+        const int32_t *term = g->column_term + j;
+        const int32x4_t ta = vld1q_s32(term), tb = vld1q_s32(term + 4), tc = vld1q_s32(term + 8), td = vld1q_s32(term + 12);
+#define ADD_TERM(r)                                                                                 \
+    if (r < rows) {                                                                                 \
+        a##r = vmlaq_n_s32(a##r, ta, row_term(g, r)), b##r = vmlaq_n_s32(b##r, tb, row_term(g, r)); \
+        c##r = vmlaq_n_s32(c##r, tc, row_term(g, r)), d##r = vmlaq_n_s32(d##r, td, row_term(g, r)); \
+    }
+        EACH_ROW(ADD_TERM)
+#undef ADD_TERM
+    }
+    const requantize_s8x16 p = load_requantize_16(ch, (int8_t)g->lo, (int8_t)g->hi);
 #define STORE(r)                                                 \
     if (r < rows) {                                              \
         int8x16_t q = requantize_16(a##r, b##r, c##r, d##r, &p); \
@@ -73,11 +84,17 @@ ALWAYS_INLINE void multiply_tile(const wisp_gemm_s8 *g, const rows_s8 *t, int32_
     }
 }
 
-void wisp_gemm_s8_dotprod(const wisp_gemm_s8 *g) {
+static void multiply(const wisp_gemm *g) {
     rows_s8 t;
-    gather_rows_s8(g, &t);
+    point_rows_s8(g, &t);
     if (g->m == 1)
         for (int32_t j = 0; j < g->n; j += WISP_CHANNELS) multiply_tile(g, &t, j, 1);
     else
         for (int32_t j = 0; j < g->n; j += WISP_CHANNELS) multiply_tile(g, &t, j, TILE_ROWS);
 }
+
+static void pack_rows(const wisp_gemm *g, void *packed) {
+    pack_rows_s8(g, packed);
+}
+
+const wisp_gemm_kernel wisp_gemm_s8_dotprod = {multiply, pack_rows, "gemm_s8_dotprod", TILE_ROWS, 1};

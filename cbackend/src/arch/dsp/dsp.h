@@ -14,7 +14,7 @@
 
 extern const wisp_kernels wisp_kernels_dsp;
 
-wisp_gemm_s8_fn wisp_gemm_s8_dsp;
+extern const wisp_gemm_kernel wisp_gemm_s8_dsp;
 wisp_dwconv_s8_fn wisp_dwconv_s8_dsp;
 wisp_add_s8_fn wisp_add_s8_dsp;
 

@@ -2,12 +2,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dsp.h"
 
-/* Scratch: the rows widened to 16 bits, in the order the tile reads them. For each group of 4 values of k:
+/* Packed: the rows widened to 16 bits, in the order the tile reads them. For each group of 4 values of k:
  *
  *   rows = 4:  | e0 e1 e2 e3 | o0 o1 o2 o3 |    rows = 1:  | e o |
  *
  * e: {value 0, value 2} of a row, o: {value 1, value 3}, as sxtb16 leaves the weights. Beyond k: 0. */
-ALWAYS_INLINE void widen_row(const wisp_gemm_s8 *g, int32_t row, uint32_t *out, int rows) {
+ALWAYS_INLINE void widen_row(const wisp_gemm *g, int32_t row, uint32_t *out, int rows) {
     for (int32_t t = 0; t < g->taps; t++) {
         const int8_t *x = g->rows[(ptrdiff_t)t * g->m + row];
         int32_t c = 0;
@@ -126,44 +126,57 @@ static void store_column(const panel *p, int32_t i, int8_t *out, int32_t *acc) {
     for (int32_t r = 0; r < p->rows; r++, out += stride, four >>= 8) *out = (int8_t)four;
 }
 
-static void multiply_rows(const wisp_gemm_s8 *g, int32_t groups) {
-    panel p = {g->channels, g->out_stride, g->m, repeat(g->lo), repeat(g->hi)};
+static int32_t term(const wisp_gemm *g, int32_t row, int32_t j) {
+    return multiply_wrap(g->row_term[row < g->m ? row : g->m - 1], g->column_term[j]);
+}
+
+static void multiply_rows(const wisp_gemm *g, int32_t groups) {
+    panel p = {g->columns, g->out_stride, g->m, repeat((int8_t)g->lo), repeat((int8_t)g->hi)};
     const int8_t *w = g->weights;
     int8_t *out = g->out;
     for (int32_t left = g->n; left > 0; left -= WISP_CHANNELS, p.channels++, w += (ptrdiff_t)groups * 64, out += WISP_CHANNELS)
         for (int32_t i = 0; i < WISP_CHANNELS && i < left; i += 2) {
             const int32_t even = p.channels->bias[i], odd = p.channels->bias[i + 1];
             int32_t acc[8] = {even, odd, even, odd, even, odd, even, odd};
-            multiply_4x2(w + 4 * i, g->scratch, groups, acc);
+            for (int32_t a = 0; g->row_term && a < 8; a++) acc[a] = add_wrap(acc[a], term(g, a / 2, g->n - left + i + a % 2));
+            multiply_4x2(w + 4 * i, g->packed, groups, acc);
             store_column(&p, i, out + i, acc);
             if (i + 1 < left) store_column(&p, i + 1, out + i + 1, acc + 1);
         }
 }
 
-static void multiply_row(const wisp_gemm_s8 *g, int32_t groups) {
+static void multiply_row(const wisp_gemm *g, int32_t groups) {
     const ptrdiff_t panel = (ptrdiff_t)groups * 64;
+    int8_t *out = g->out;
     for (int32_t j = 0; j < g->n; j += 8) {
-        const wisp_channels_s8 *ch = g->channels + j / WISP_CHANNELS;
+        const wisp_channels_s8 *ch = (const wisp_channels_s8 *)g->columns + j / WISP_CHANNELS;
         const int32_t first = j % WISP_CHANNELS;
         int32_t acc[8];
         memcpy(acc, ch->bias + first, sizeof acc);
-        multiply_1x8(g->weights + j / WISP_CHANNELS * panel + 4 * first, g->scratch, groups, acc);
+        for (int32_t i = 0; g->row_term && i < 8; i++) acc[i] = add_wrap(acc[i], term(g, 0, j + i));
+        multiply_1x8((const int8_t *)g->weights + j / WISP_CHANNELS * panel + 4 * first, g->packed, groups, acc);
         for (int32_t i = 0; i < 8 && j + i < g->n; i++) {
             const int32_t shift = ch->shift[first + i];
             const uint32_t y = requantize(shift_left(acc[i], shift), shift < 0 ? 0 : shift, ch->multiplier[first + i]);
-            g->out[j + i] = (int8_t)clamp_s32((int32_t)y, g->lo, g->hi);
+            out[j + i] = (int8_t)clamp_s32((int32_t)y, g->lo, g->hi);
         }
     }
 }
 
-void wisp_gemm_s8_dsp(const wisp_gemm_s8 *g) {
+static void multiply(const wisp_gemm *g) {
     const int32_t groups = g->taps * ((g->k + 3) / 4);
-    uint32_t *x = g->scratch;
-    if (g->m == 1) {
-        widen_row(g, 0, x, 1);
+    if (g->m == 1)
         multiply_row(g, groups);
-        return;
-    }
-    for (int32_t r = 0; r < 4; r++) widen_row(g, r < g->m ? r : g->m - 1, x + r, 4);
-    multiply_rows(g, groups);
+    else
+        multiply_rows(g, groups);
 }
+
+static void pack_rows(const wisp_gemm *g, void *packed) {
+    uint32_t *x = packed;
+    if (g->m == 1)
+        widen_row(g, 0, x, 1);
+    else
+        for (int32_t r = 0; r < 4; r++) widen_row(g, r < g->m ? r : g->m - 1, x + r, 4);
+}
+
+const wisp_gemm_kernel wisp_gemm_s8_dsp = {multiply, pack_rows, "gemm_s8_dsp", 4, 2};

@@ -60,7 +60,7 @@ static void load_block(block *b, const wisp_dwconv_s8 *d, int32_t c0) {
             b->weights[g][2 * half + 1] = hi(w);
         }
     }
-    load_requantizer(&b->q, d->channels + c0 / WISP_CHANNELS, count, (count + 1) / 2, d->lo, d->hi, d->left);
+    load_requantizer(&b->q, d->channels + c0 / WISP_CHANNELS, count, (count + 1) / 2, d->lo, d->hi, d->any_left_shift);
 }
 
 /* How channels are read and how many vectors of 32 there are. */

@@ -52,18 +52,19 @@ typedef struct product {
 } product;
 
 /* 64 values of 9 bits: a * b + bias, shifted, saturated to 16 bits. */
-ALWAYS_INLINE vector multiply_half(vector a, vector b, const product *p, int left) {
+ALWAYS_INLINE vector multiply_half(vector a, vector b, const product *p, int any_left_shift) {
     vector_pair t = Q6_Ww_vmpyacc_WwVhVh(p->bias, Q6_Vh_vsub_VhVh(a, p->zero_a), Q6_Vh_vsub_VhVh(b, p->zero_b));
     vector even = Q6_Vw_vasr_VwVw(lo(t), p->right), odd = Q6_Vw_vasr_VwVw(hi(t), p->right);
-    return left ? Q6_Vh_vsat_VwVw(shift_left(odd, p->up), shift_left(even, p->up)) : Q6_Vh_vsat_VwVw(odd, even);
+    return any_left_shift ? Q6_Vh_vsat_VwVw(shift_left(odd, p->up), shift_left(even, p->up)) : Q6_Vh_vsat_VwVw(odd, even);
 }
 
-ALWAYS_INLINE void multiply(const product *p, const int8_t *a, int step_a, const int8_t *b, int step_b, int8_t *y, size_t n, int left) {
+ALWAYS_INLINE void multiply(const product *p, const int8_t *a, int step_a, const int8_t *b, int step_b, int8_t *y, size_t n,
+                            int any_left_shift) {
     const vector fixed_a = splat_s8(*a), fixed_b = splat_s8(*b);
     for (size_t i = 0; i < n; i += BYTES) {
         const size_t size = n - i < BYTES ? n - i : BYTES;
         vector_pair u = Q6_Wh_vsxt_Vb(operand(a, step_a, i, size, fixed_a)), v = Q6_Wh_vsxt_Vb(operand(b, step_b, i, size, fixed_b));
-        vector even = multiply_half(lo(u), lo(v), p, left), odd = multiply_half(hi(u), hi(v), p, left);
+        vector even = multiply_half(lo(u), lo(v), p, any_left_shift), odd = multiply_half(hi(u), hi(v), p, any_left_shift);
         store_result(y + i, scale_s16(even, odd, p->multiplier, p->multiplier, p->lowest, p->highest), size);
     }
 }

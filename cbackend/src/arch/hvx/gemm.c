@@ -15,15 +15,21 @@
  *
  * A tile is R rows by V such vectors, 8 x 1, 8 x 2, 4 x 1..4 or 1 x 1..4, so that accumulators and weights fit 32 registers.
  *
- * Scratch, for rows that cannot be read as words where they are (not aligned to 8, k not a multiple of 8, several taps):
+ * Packed: 8 pointers to rows, 128 sum x of each, and copies of rows that cannot be read as words where they are (not aligned to 8,
+ * k not a multiple of 8, several taps):
  *     [8 rows][taps * k4 bytes, rounded up to 8]        bytes between k and k4 meet zero weights
  */
 enum { ROWS = WISP_MAX_MR, GROUP = 4 };
 
-typedef struct tile {
+typedef struct packed_rows {
     const int8_t *row[ROWS]; /* aligned to 8; rows beyond m repeat the last */
-    vector surplus[ROWS];    /* 128 sum x in every lane */
-    ptrdiff_t groups;        /* of four inputs, all taps */
+    int32_t surplus[ROWS];   /* 128 sum x */
+} packed_rows;
+_Static_assert(sizeof(packed_rows) <= 64, "wisp_packed_size");
+
+typedef struct tile {
+    const packed_rows *rows;
+    ptrdiff_t groups; /* of four inputs, all taps */
 } tile;
 
 /* Copies k bytes; both sides may be unaligned. */
@@ -33,18 +39,17 @@ ALWAYS_INLINE void copy_row(int8_t *to, const int8_t *from, int32_t k) {
     if (c < k) store_bytes(to + c, load_bytes(from + c, (size_t)(k - c)), 0, (size_t)(k - c));
 }
 
-ALWAYS_INLINE void place_rows(tile *t, const wisp_gemm_s8 *g) {
+static void place_rows(const wisp_gemm *g, packed_rows *packed) {
     const int32_t k4 = (int32_t)(((int64_t)g->k + 3) & ~(int64_t)3);
     const ptrdiff_t stride = (g->taps * (ptrdiff_t)k4 + 7) & ~(ptrdiff_t)7;
-    t->groups = g->taps * (ptrdiff_t)(k4 / GROUP);
     for (int r = 0; r < g->m; r++) {
-        t->row[r] = g->rows[r];
+        packed->row[r] = g->rows[r];
         if (g->taps == 1 && g->k % 8 == 0 && (uintptr_t)g->rows[r] % 8 == 0) continue;
-        int8_t *to = (int8_t *)g->scratch + r * stride;
-        t->row[r] = to;
+        int8_t *to = (int8_t *)packed + 64 + r * stride;
+        packed->row[r] = to;
         for (int32_t tap = 0; tap < g->taps; tap++) copy_row(to + (ptrdiff_t)tap * k4, g->rows[(ptrdiff_t)tap * g->m + r], g->k);
     }
-    for (int r = g->m; r < ROWS; r++) t->row[r] = t->row[g->m - 1];
+    for (int r = g->m; r < ROWS; r++) packed->row[r] = packed->row[g->m - 1];
 }
 
 /* Two groups (8 bytes) of a row. */
@@ -55,24 +60,39 @@ ALWAYS_INLINE int32_t load_word(const int8_t *row, ptrdiff_t group) {
     return *(const int32_t *)(const void *)(row + group * GROUP);
 }
 
-ALWAYS_INLINE void sum_rows(tile *t, int rows) {
+ALWAYS_INLINE void sum_rows(packed_rows *packed, ptrdiff_t groups, int rows) {
     const vector weights = splat_s8(-128);
     vector sum[ROWS];
     ptrdiff_t i = 0;
     for (int r = 0; r < rows; r++) sum[r] = Q6_V_vzero();
-    for (; i + 2 <= t->groups; i += 2)
+    for (; i + 2 <= groups; i += 2)
         for (int r = 0; r < rows; r++) {
-            uint64_t x = load_words(t->row[r], i);
+            uint64_t x = load_words(packed->row[r], i);
             sum[r] = Q6_Vw_vrmpyacc_VwVubRb(sum[r], weights, (int32_t)x);
             sum[r] = Q6_Vw_vrmpyacc_VwVubRb(sum[r], weights, (int32_t)(x >> 32));
         }
-    for (; i < t->groups; i++)
-        for (int r = 0; r < rows; r++) sum[r] = Q6_Vw_vrmpyacc_VwVubRb(sum[r], weights, load_word(t->row[r], i));
-    for (int r = 0; r < rows; r++) t->surplus[r] = sum[r];
+    for (; i < groups; i++)
+        for (int r = 0; r < rows; r++) sum[r] = Q6_Vw_vrmpyacc_VwVubRb(sum[r], weights, load_word(packed->row[r], i));
+    for (int r = 0; r < rows; r++) store_bytes(&packed->surplus[r], sum[r], 0, sizeof packed->surplus[r]);
+}
+
+static void pack_rows(const wisp_gemm *g, void *memory) {
+    packed_rows *packed = memory;
+    place_rows(g, packed);
+    const ptrdiff_t groups = g->taps * (ptrdiff_t)(((int64_t)g->k + 3) / GROUP);
+    if (g->m == 1)
+        sum_rows(packed, groups, 1);
+    else
+        sum_rows(packed, groups, ROWS);
+}
+
+/* The low words of the products. */
+ALWAYS_INLINE vector multiply_words(vector a, vector b) {
+    return Q6_Vw_vmpyieacc_VwVwVuh(Q6_Vw_vmpyieo_VhVh(a, b), a, b);
 }
 
 /* Stores R rows of V vectors. Where V < 3, one vector of bytes holds several rows. */
-ALWAYS_INLINE void finish_tile(const wisp_gemm_s8 *g, vector acc[ROWS][4], const requantizer *q, int32_t first, int8_t *out, int32_t width,
+ALWAYS_INLINE void finish_tile(const wisp_gemm *g, vector acc[ROWS][4], const requantizer *q, int32_t first, int8_t *out, int32_t width,
                                int R, int V) {
     const int slots = V == 3 ? 4 : V, together = 4 / slots; /* vectors of a row, rows of a vector of bytes */
     const vector m01 = V == 1 ? lo(interleave(q->multiplier[0], q->multiplier[0], 64)) : q->multiplier[0];
@@ -97,16 +117,29 @@ ALWAYS_INLINE void finish_tile(const wisp_gemm_s8 *g, vector acc[ROWS][4], const
     }
 }
 
+/* Terms of rows first.. by the `panels` panels of outputs from j on. */
+ALWAYS_INLINE void add_terms(const wisp_gemm *g, vector acc[ROWS][4], int32_t j, int32_t first, int32_t panels, int R, int V) {
+    for (int v = 0; v < V; v++) {
+        const size_t size = panels - 2 * v > 1 ? BYTES : BYTES / 2;
+        const vector column = load_bytes(g->column_term + j + 32 * v, size);
+        for (int r = 0; r < R; r++) {
+            const int32_t row = first + r < g->m ? first + r : g->m - 1;
+            acc[r][v] = Q6_Vw_vadd_VwVw(acc[r][v], multiply_words(column, Q6_V_vsplat_R(g->row_term[row])));
+        }
+    }
+}
+
 /* Rows first..first + R - 1 by V vectors of outputs, whose `panels` panels start at w. */
-ALWAYS_INLINE void multiply_tile(const wisp_gemm_s8 *g, const tile *t, const requantizer *q, const int8_t *w, int32_t panels, int32_t first,
-                                 int8_t *out, int32_t width, int R, int V) {
+ALWAYS_INLINE void multiply_tile(const wisp_gemm *g, const tile *t, const requantizer *q, const int8_t *w, int32_t panels, int32_t j,
+                                 int32_t first, int8_t *out, int32_t width, int R, int V) {
     const vector flip = splat_s8(-128);
     const ptrdiff_t groups = t->groups;
     const int8_t *panel[8];
     vector acc[ROWS][4];
     for (int p = 0; p < 2 * V; p++) panel[p] = w + (p < panels ? p : panels - 1) * groups * 64;
     for (int r = 0; r < R; r++)
-        for (int v = 0; v < V; v++) acc[r][v] = Q6_Vw_vsub_VwVw(q->bias[v], t->surplus[first + r]);
+        for (int v = 0; v < V; v++) acc[r][v] = Q6_Vw_vsub_VwVw(q->bias[v], Q6_V_vsplat_R(t->rows->surplus[first + r]));
+    if (g->row_term) add_terms(g, acc, j, first, panels, R, V);
     ptrdiff_t i = 0;
     for (; i + 2 <= groups; i += 2) {
         vector even[4], odd[4];
@@ -116,7 +149,7 @@ ALWAYS_INLINE void multiply_tile(const wisp_gemm_s8 *g, const tile *t, const req
             odd[v] = Q6_V_vxor_VV(hi(both), flip);
         }
         for (int r = 0; r < R; r++) {
-            uint64_t x = load_words(t->row[first + r], i);
+            uint64_t x = load_words(t->rows->row[first + r], i);
             for (int v = 0; v < V; v++) {
                 acc[r][v] = Q6_Vw_vrmpyacc_VwVubRb(acc[r][v], even[v], (int32_t)x);
                 acc[r][v] = Q6_Vw_vrmpyacc_VwVubRb(acc[r][v], odd[v], (int32_t)(x >> 32));
@@ -127,20 +160,21 @@ ALWAYS_INLINE void multiply_tile(const wisp_gemm_s8 *g, const tile *t, const req
         for (int v = 0; v < V; v++) {
             vector a = load_bytes(panel[2 * v] + i * 64, 64), b = load_bytes(panel[2 * v + 1] + i * 64, 64);
             vector last = Q6_V_vxor_VV(lo(interleave(a, b, 64)), flip);
-            for (int r = 0; r < R; r++) acc[r][v] = Q6_Vw_vrmpyacc_VwVubRb(acc[r][v], last, load_word(t->row[first + r], i));
+            for (int r = 0; r < R; r++) acc[r][v] = Q6_Vw_vrmpyacc_VwVubRb(acc[r][v], last, load_word(t->rows->row[first + r], i));
         }
     finish_tile(g, acc, q, first, out, width, R, V);
 }
 
 /* All rows of the tile by one block of outputs. */
-static void multiply_block(const wisp_gemm_s8 *g, const tile *t, int32_t j) {
+static void multiply_block(const wisp_gemm *g, const tile *t, int32_t j) {
     const int32_t width = g->n - j < BYTES ? g->n - j : BYTES, panels = (width + WISP_CHANNELS - 1) / WISP_CHANNELS;
-    const int8_t *w = g->weights + j / WISP_CHANNELS * t->groups * 64;
-    int8_t *out = g->out + j;
+    const int8_t *w = (const int8_t *)g->weights + j / WISP_CHANNELS * t->groups * 64;
+    int8_t *out = (int8_t *)g->out + j;
     requantizer q;
-#define TILE(first, R, V) multiply_tile(g, t, &q, w, panels, first, out, width, R, V)
+#define TILE(first, R, V) multiply_tile(g, t, &q, w, panels, j, first, out, width, R, V)
     const int V = (panels + 1) / 2;
-    load_requantizer(&q, g->channels + j / WISP_CHANNELS, panels, V, g->lo, g->hi, g->left);
+    load_requantizer(&q, (const wisp_channels_s8 *)g->columns + j / WISP_CHANNELS, panels, V, (int8_t)g->lo, (int8_t)g->hi,
+                     g->any_left_shift);
     if (g->m == 1) {
         switch (V) {
             case 1: TILE(0, 1, 1); break;
@@ -163,13 +197,11 @@ static void multiply_block(const wisp_gemm_s8 *g, const tile *t, int32_t j) {
 #undef TILE
 }
 
-void wisp_gemm_s8_hvx(const wisp_gemm_s8 *g) {
-    const wisp_gemm_s8 local = *g;
-    tile t;
-    place_rows(&t, &local);
-    if (local.m == 1)
-        sum_rows(&t, 1);
-    else
-        sum_rows(&t, ROWS);
+static void multiply(const wisp_gemm *g) {
+    const wisp_gemm local = *g;
+    const tile t = {local.packed, local.taps * (ptrdiff_t)(((int64_t)local.k + 3) / GROUP)};
     for (int32_t j = 0; j < local.n; j += BYTES) multiply_block(&local, &t, j);
 }
+
+/* unit 2: copies of rows are rounded up to 8 bytes. */
+const wisp_gemm_kernel wisp_gemm_s8_hvx = {multiply, pack_rows, "gemm_s8_hvx", ROWS, 2};

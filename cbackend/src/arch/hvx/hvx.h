@@ -14,7 +14,7 @@
 
 extern const wisp_kernels wisp_kernels_hvx;
 
-wisp_gemm_s8_fn wisp_gemm_s8_hvx;
+extern const wisp_gemm_kernel wisp_gemm_s8_hvx;
 wisp_dwconv_s8_fn wisp_dwconv_s8_hvx;
 wisp_max_s8_fn wisp_max_s8_hvx;
 wisp_sum_s8_fn wisp_sum_s8_hvx;
@@ -81,14 +81,14 @@ ALWAYS_INLINE vector scale_s16(vector a, vector b, vector multiplier_a, vector m
 
 /* Channel fields of 128 outputs (8 panels), as requantization wants them: shifts in words, multipliers in halfwords. */
 typedef struct requantizer {
-    vector bias[4], right[4], up[4], multiplier[2]; /* shift = right - up, one of them 0; up only if `left` */
+    vector bias[4], right[4], up[4], multiplier[2]; /* shift = right - up, one of them 0; up only if any_left_shift */
     vector lowest, highest;
-    int left; /* some shifts may be negative */
+    int any_left_shift; /* some shifts may be negative */
 } requantizer;
 
 /* The first `panels` blocks (1..8) at `channels`, to V vectors; an odd one stands in for its missing neighbour. */
 ALWAYS_INLINE void load_requantizer(requantizer *q, const wisp_channels_s8 *channels, int32_t panels, int V, int8_t lowest, int8_t highest,
-                                    int left) {
+                                    int any_left_shift) {
     const vector zero = Q6_V_vzero();
     vector multiplier[4];
     for (int v = 0; v < 4; v++) {
@@ -98,7 +98,7 @@ ALWAYS_INLINE void load_requantizer(requantizer *q, const wisp_channels_s8 *chan
         q->bias[v] = lo(interleave(load(a->bias), load(b->bias), 64));
         vector_pair fields = interleave(load(a->shift), load(b->shift), 64);
         q->right[v] = lo(fields);
-        if (left) {
+        if (any_left_shift) {
             q->right[v] = Q6_Vw_vmax_VwVw(lo(fields), zero);
             q->up[v] = Q6_Vw_vsub_VwVw(q->right[v], lo(fields));
         }
@@ -108,7 +108,7 @@ ALWAYS_INLINE void load_requantizer(requantizer *q, const wisp_channels_s8 *chan
     q->multiplier[1] = Q6_Vh_vpacke_VwVw(multiplier[3], multiplier[2]);
     q->lowest = splat_s8(lowest);
     q->highest = splat_s8(highest);
-    q->left = left;
+    q->any_left_shift = any_left_shift;
 }
 
 /* A left shift of what was saturated to 16 bits, as in quant.h; a second saturation is left to the pack that follows. */
@@ -120,7 +120,7 @@ ALWAYS_INLINE vector shift_left(vector t, vector up) {
 /* First step of requantize_s8 for the channels of vector v. */
 ALWAYS_INLINE vector shift_s32(vector acc, const requantizer *q, int v) {
     vector t = Q6_Vw_vasr_VwVw(acc, q->right[v]);
-    return q->left ? shift_left(t, q->up[v]) : t;
+    return q->any_left_shift ? shift_left(t, q->up[v]) : t;
 }
 
 /* 4 x 32 accumulators to 128 bytes in order. m01 and m23: multipliers of a, b and of c, d. */

@@ -29,10 +29,10 @@ ALWAYS_INLINE int8x16_t last_values(int8x16_t x, int8x16_t y) {
     return vreinterpretq_s8_s32(high_halves(vreinterpretq_s32_s8(x), vreinterpretq_s32_s8(y)));
 }
 
-ALWAYS_INLINE void multiply_tile(const wisp_gemm_s8 *g, const rows_s8 *t, int32_t j, int rows) {
-    const wisp_channels_s8 *ch = g->channels + j / WISP_CHANNELS;
+ALWAYS_INLINE void multiply_tile(const wisp_gemm *g, const rows_s8 *t, int32_t j, int rows) {
+    const wisp_channels_s8 *ch = (const wisp_channels_s8 *)g->columns + j / WISP_CHANNELS;
     const int first = j % WISP_CHANNELS;
-    const int8_t *w = g->weights + j / WISP_CHANNELS * t->groups * 64 + first * 4;
+    const int8_t *w = (const int8_t *)g->weights + j / WISP_CHANNELS * t->groups * 64 + first * 4;
     const int32x4_t bias0 = vld1q_s32(ch->bias + first), bias1 = vld1q_s32(ch->bias + first + 4);
 #define DECLARE(p, r, s)                                                         \
     const int8_t *x##r = t->x[r], *x##s = t->x[s];                               \
@@ -82,7 +82,20 @@ ALWAYS_INLINE void multiply_tile(const wisp_gemm_s8 *g, const rows_s8 *t, int32_
 #undef STEP
     const int32x4_t left0 = vnegq_s32(vld1q_s32(ch->shift + first)), left1 = vnegq_s32(vld1q_s32(ch->shift + first + 4));
     const int16x8_t multiplier = load_multipliers(ch->multiplier + first);
-    const int8x16_t lo = vdupq_n_s8(g->lo), hi = vdupq_n_s8(g->hi);
+    const int8x16_t lo = vdupq_n_s8((int8_t)g->lo), hi = vdupq_n_s8((int8_t)g->hi);
+    int32x4_t term0 = vdupq_n_s32(0), term1 = term0;
+    if (g->row_term) term0 = vld1q_s32(g->column_term + j), term1 = vld1q_s32(g->column_term + j + 4);
+#define ADD_TERM(p, r, s)                                                                                              \
+    if (r < rows) {                                                                                                    \
+        const int32_t t0 = row_term(g, r), t1 = row_term(g, s);                                                        \
+        const int32x4_t t01 = vcombine_s32(vdup_n_s32(t0), vdup_n_s32(t1));                                            \
+        a##p = vmlaq_s32(a##p, low_halves(term0, term0), t01), b##p = vmlaq_s32(b##p, high_halves(term0, term0), t01); \
+        c##p = vmlaq_s32(c##p, low_halves(term1, term1), t01), d##p = vmlaq_s32(d##p, high_halves(term1, term1), t01); \
+    }
+    if (g->row_term) {
+        EACH_PAIR(ADD_TERM)
+    }
+#undef ADD_TERM
 #define REQUANTIZE(p, r, s)                                                                                   \
     int8x8_t q##r = requantize_8(low_halves(a##p, b##p), low_halves(c##p, d##p), left0, left1, multiplier);   \
     int8x8_t q##s = requantize_8(high_halves(a##p, b##p), high_halves(c##p, d##p), left0, left1, multiplier); \
@@ -105,16 +118,22 @@ ALWAYS_INLINE void multiply_tile(const wisp_gemm_s8 *g, const rows_s8 *t, int32_
     }
 }
 
-void wisp_gemm_s8_i8mm(const wisp_gemm_s8 *given) {
-    const wisp_gemm_s8 own = *given, *const g = &own; /* which no store can change */
+static void multiply(const wisp_gemm *given) {
+    const wisp_gemm own = *given, *const g = &own; /* which no store can change */
     rows_s8 t;
     if (g->m == 1) {
-        wisp_gemm_s8_dotprod(g);
+        wisp_gemm_s8_dotprod.multiply(g); /* which packs rows alike */
         return;
     }
-    gather_rows_s8(g, &t);
+    point_rows_s8(g, &t);
     if (g->m <= TILE_ROWS / 2)
         for (int32_t j = 0; j < g->n; j += 8) multiply_tile(g, &t, j, TILE_ROWS / 2);
     else
         for (int32_t j = 0; j < g->n; j += 8) multiply_tile(g, &t, j, TILE_ROWS);
 }
+
+static void pack_rows(const wisp_gemm *g, void *packed) {
+    pack_rows_s8(g, packed);
+}
+
+const wisp_gemm_kernel wisp_gemm_s8_i8mm = {multiply, pack_rows, "gemm_s8_i8mm", TILE_ROWS, 1};

@@ -3,5 +3,5 @@
 #include "i8mm.h"
 
 const wisp_kernels wisp_kernels_i8mm = {
-    WISP_BRINGS(gemm_s8, &(const wisp_gemm_s8_kernel){wisp_gemm_s8_i8mm, "gemm_s8_i8mm", 8}),
+    WISP_BRINGS(gemm_s8, &wisp_gemm_s8_i8mm),
 };

@@ -7,6 +7,6 @@
 
 extern const wisp_kernels wisp_kernels_i8mm;
 
-wisp_gemm_s8_fn wisp_gemm_s8_i8mm;
+extern const wisp_gemm_kernel wisp_gemm_s8_i8mm;
 
 #endif

@@ -3,11 +3,11 @@
 #include "mve.h"
 
 /* A panel is [groups][16 outputs][4 values]: one output's words lie 64 bytes apart. A gathering load of four of them meets 16
- * consecutive values of a row. Rows are copied to scratch once, taps joined and padded to whole groups: [rows][groups * 4]. */
-static void copy_rows(const wisp_gemm_s8 *g, ptrdiff_t row_size) {
-    int8_t *to = g->scratch;
+ * consecutive values of a row. Rows are packed with taps joined and padded to whole groups: [rows][groups * 4]. */
+static void pack_rows(const wisp_gemm *g, void *packed) {
+    int8_t *to = packed;
     const int32_t k4 = (g->k + 3) & ~3;
-    for (int32_t r = 0; r < g->m; r++, to += row_size)
+    for (int32_t r = 0; r < g->m; r++, to += (ptrdiff_t)g->taps * k4)
         for (int32_t t = 0; t < g->taps; t++) {
             const int8_t *x = g->rows[(ptrdiff_t)t * g->m + r];
             for (int32_t c = 0; c < g->k; c += 16) /* lanes beyond k are read as 0 and written up to k4 */
@@ -85,30 +85,37 @@ static void multiply_1x4(const int8_t *x, const int8_t *w, uint32_t groups, uint
     sums[0] = a, sums[1] = b, sums[2] = c, sums[3] = d;
 }
 
-static void store_panel(const wisp_gemm_s8 *g, int32_t j, const int32_t *sums) {
-    const channels c = load_channels(g->channels + j / WISP_CHANNELS);
-    const int8x16_t lo = vdupq_n_s8(g->lo), hi = vdupq_n_s8(g->hi);
+static void store_panel(const wisp_gemm *g, int32_t j, const int32_t *sums) {
+    const channels c = load_channels((const wisp_channels_s8 *)g->columns + j / WISP_CHANNELS);
+    const int8x16_t lo = vdupq_n_s8((int8_t)g->lo), hi = vdupq_n_s8((int8_t)g->hi);
     const mve_pred16_t p = vctp8q((uint32_t)(g->n - j));
-    int8_t *out = g->out + j;
+    int8_t *out = (int8_t *)g->out + j;
     for (int32_t r = 0; r < g->m; r++, out += g->out_stride, sums += WISP_CHANNELS) {
         const int32x4x4_t a = vld4q_s32(sums);
         vstrbq_p_s8(out, requantize(a.val[0], a.val[1], a.val[2], a.val[3], &c, lo, hi), p);
     }
 }
 
-void wisp_gemm_s8_mve(const wisp_gemm_s8 *g) {
+/* What the sums of row r start with. */
+static void start_row(const wisp_gemm *g, int32_t j, int32_t r, int32_t *sums) {
+    const wisp_channels_s8 *ch = (const wisp_channels_s8 *)g->columns + j / WISP_CHANNELS;
+    memcpy(sums, ch->bias, sizeof ch->bias);
+    if (!g->row_term) return;
+    const int32_t term = g->row_term[r < g->m ? r : g->m - 1];
+    for (int32_t i = 0; i < WISP_CHANNELS; i++) sums[i] = add_wrap(sums[i], multiply_wrap(term, g->column_term[j + i]));
+}
+
+static void multiply(const wisp_gemm *g) {
     const uint32_t groups = (uint32_t)g->taps * (((uint32_t)g->k + 3) / 4);
     const ptrdiff_t row_size = (ptrdiff_t)groups * 4;
-    const int8_t *x = g->scratch, *w = g->weights;
+    const int8_t *x = g->packed, *w = g->weights;
     const uint32x4_t offsets = vidupq_n_u32(0, 1) * 64;
     int32_t sums[4 * WISP_CHANNELS];
-    copy_rows(g, row_size);
     job job = {.groups = groups, .sums = sums};
     for (int32_t r = 0; r < 4; r++) job.rows[r] = x + (r < g->m ? r : g->m - 1) * row_size;
     for (int32_t j = 0; j < g->n; j += WISP_CHANNELS, w += (ptrdiff_t)groups * 64) {
         const int32_t width = g->n - j < WISP_CHANNELS ? g->n - j : WISP_CHANNELS;
-        for (int32_t r = 0; r < g->m || r == 0 || (g->m > 1 && r < 4); r++)
-            memcpy(sums + r * WISP_CHANNELS, g->channels[j / WISP_CHANNELS].bias, sizeof g->channels->bias);
+        for (int32_t r = 0; r < g->m || r == 0 || (g->m > 1 && r < 4); r++) start_row(g, j, r, sums + r * WISP_CHANNELS);
         if (g->m == 1)
             for (int32_t i = 0; i < width; i += 4) multiply_1x4(x, w + 4 * i, groups, offsets, sums + i);
         else
@@ -120,3 +127,5 @@ void wisp_gemm_s8_mve(const wisp_gemm_s8 *g) {
         store_panel(g, j, sums);
     }
 }
+
+const wisp_gemm_kernel wisp_gemm_s8_mve = {multiply, pack_rows, "gemm_s8_mve", 4, 1};

@@ -3,7 +3,7 @@
 #include "mve.h"
 
 const wisp_kernels wisp_kernels_mve = {
-    WISP_BRINGS(gemm_s8, &(const wisp_gemm_s8_kernel){wisp_gemm_s8_mve, "gemm_s8_mve", 4}),
+    WISP_BRINGS(gemm_s8, &wisp_gemm_s8_mve),
     WISP_BRINGS(dwconv_s8, &(const wisp_dwconv_s8_kernel){wisp_dwconv_s8_mve, "dwconv_s8_mve"}),
     WISP_BRINGS(max_s8, wisp_max_s8_mve),
     WISP_BRINGS(add_s8, wisp_add_s8_mve),

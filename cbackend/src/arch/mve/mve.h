@@ -11,7 +11,7 @@
 
 extern const wisp_kernels wisp_kernels_mve;
 
-wisp_gemm_s8_fn wisp_gemm_s8_mve;
+extern const wisp_gemm_kernel wisp_gemm_s8_mve;
 wisp_dwconv_s8_fn wisp_dwconv_s8_mve;
 wisp_add_s8_fn wisp_add_s8_mve;
 wisp_mul_s8_fn wisp_mul_s8_mve;

@@ -27,9 +27,9 @@ ALWAYS_INLINE int8x16_t load_channels(const int8_t *row, const block *b, int kin
     return vqtbl1q_s8(vld1q_s8(row + b->c0 + (ptrdiff_t)b->width - 16), b->shuffle);
 }
 
-/* Two products fit 16 bits (2 * 128 * 127), so a pair of taps costs one widening addition. Four accumulators for
+/* Two products fit 16 bits (2 * 128 * 127), so a pair of taps costs one widening addition; `wide`: not 2 * 128 * 128. Four accumulators for
  * each pixel, a, b, c, d, hold four channels each. Pixels beyond n repeat the last one. */
-ALWAYS_INLINE void convolve_pixels(const wisp_dwconv_s8 *d_, const block *block_, int32_t i, int kind) {
+ALWAYS_INLINE void convolve_pixels(const wisp_dwconv_s8 *d_, const block *block_, int32_t i, int kind, int wide) {
     const wisp_channels_s8 *ch = block_->channels;
     const int8_t *w = block_->weights;
 #define DECLARE(p)                                                           \
@@ -48,7 +48,13 @@ ALWAYS_INLINE void convolve_pixels(const wisp_dwconv_s8 *d_, const block *block_
     if (p < PIXELS) {                                                                                                \
         int8x16_t x0 = load_channels(row##p[first], block_, kind), x1 = load_channels(row##p[second], block_, kind); \
         int16x8_t low = vmull_s8(vget_low_s8(x0), vget_low_s8(w0)), high = vmull_high_s8(x0, w0);                    \
-        low = vmlal_s8(low, vget_low_s8(x1), vget_low_s8(w1)), high = vmlal_high_s8(high, x1, w1);                   \
+        if (wide) {                                                                                                  \
+            a##p = vaddw_s16(a##p, vget_low_s16(low)), b##p = vaddw_high_s16(b##p, low);                             \
+            c##p = vaddw_s16(c##p, vget_low_s16(high)), d##p = vaddw_high_s16(d##p, high);                           \
+            low = vmull_s8(vget_low_s8(x1), vget_low_s8(w1)), high = vmull_high_s8(x1, w1);                          \
+        } else {                                                                                                     \
+            low = vmlal_s8(low, vget_low_s8(x1), vget_low_s8(w1)), high = vmlal_high_s8(high, x1, w1);               \
+        }                                                                                                            \
         a##p = vaddw_s16(a##p, vget_low_s16(low)), b##p = vaddw_high_s16(b##p, low);                                 \
         c##p = vaddw_s16(c##p, vget_low_s16(high)), d##p = vaddw_high_s16(d##p, high);                               \
     }
@@ -71,6 +77,13 @@ ALWAYS_INLINE void convolve_pixels(const wisp_dwconv_s8 *d_, const block *block_
     }
     EACH_PIXEL(STORE)
 #undef STORE
+}
+
+ALWAYS_INLINE void convolve_block(const wisp_dwconv_s8 *d, const block *b, int kind) {
+    if (d->full_range)
+        for (int32_t i = 0; i < d->n; i += PIXELS) convolve_pixels(d, b, i, kind, 1);
+    else
+        for (int32_t i = 0; i < d->n; i += PIXELS) convolve_pixels(d, b, i, kind, 0);
 }
 
 /* 16 channels of a window of 3x3 whose columns lie side by side: the weights stay in registers from pixel to pixel. */
@@ -113,20 +126,20 @@ void wisp_dwconv_from_s8_neon(const wisp_dwconv_s8 *d, ptrdiff_t c) {
     static const uint8_t indices[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     ptrdiff_t block_size = ((ptrdiff_t)d->taps + 1) / 2 * 32;
     block b = {.channels = d->channels + c / 16, .weights = d->weights + c / 16 * block_size, .c0 = c, .width = 16};
-    bool by_window = is_3x3(d);
+    bool by_window = is_3x3(d) && !d->full_range;
     for (; b.c0 + 16 <= d->c; b.c0 += 16, b.channels++, b.weights += block_size) {
         if (by_window)
             convolve_3x3(d, &b);
         else
-            for (int32_t i = 0; i < d->n; i += PIXELS) convolve_pixels(d, &b, i, BLOCK_FULL);
+            convolve_block(d, &b, BLOCK_FULL);
     }
     if (b.c0 == d->c) return;
     b.width = (size_t)(d->c - b.c0);
     b.shuffle = vaddq_u8(vld1q_u8(indices), vdupq_n_u8((uint8_t)(16 - b.width))); /* above 15 gives zero */
     if (d->c >= 16)
-        for (int32_t i = 0; i < d->n; i += PIXELS) convolve_pixels(d, &b, i, BLOCK_ENDS);
+        convolve_block(d, &b, BLOCK_ENDS);
     else
-        for (int32_t i = 0; i < d->n; i += PIXELS) convolve_pixels(d, &b, i, BLOCK_SHORT);
+        convolve_block(d, &b, BLOCK_SHORT);
 }
 
 void wisp_dwconv_s8_neon(const wisp_dwconv_s8 *d) {

@@ -42,31 +42,33 @@ static void add_tap_1x16(const float *w, const float *x0, ptrdiff_t k, sums_f32 
                      : CLOBBERED);
 }
 
-ALWAYS_INLINE void store_row(const wisp_gemm_f32 *g, const float *sums, float *out, int32_t width) {
-    for (int32_t i = 0; i < width; i += 4) store_floats(out + i, clamp_f32(vld1q_f32(sums + i), g->lo, g->hi), width - i);
+ALWAYS_INLINE void store_row(const wisp_gemm *g, const float *sums, float *out, int32_t width) {
+    for (int32_t i = 0; i < width; i += 4) store_floats(out + i, clamp_f32(vld1q_f32(sums + i), g->min, g->max), width - i);
 }
 
 /* Rows r and r + 1, the last row alone where m is odd. */
-static void multiply_rows(const wisp_gemm_f32 *g, int32_t j, const float *panel, int32_t r) {
+static void multiply_rows(const wisp_gemm *g, int32_t j, const float *panel, int32_t r) {
     const ptrdiff_t tap_size = (ptrdiff_t)g->k * WISP_CHANNELS;
     const int32_t width = g->n - j < WISP_CHANNELS ? g->n - j : WISP_CHANNELS;
-    const float *const *x = g->rows + r;
-    float *out = g->out + r * g->out_stride + j;
+    const float *const *x = (const float *const *)g->rows + r;
+    float *out = (float *)g->out + r * g->out_stride + j;
     sums_f32 sums;
-    memcpy(sums.row0, g->bias + j, sizeof sums.row0);
+    memcpy(sums.row0, (const float *)g->columns + j, sizeof sums.row0);
     if (r + 1 == g->m) {
         for (int32_t t = 0; t < g->taps; t++, x += g->m, panel += tap_size) add_tap_1x16(panel, x[0], g->k, &sums);
         store_row(g, sums.row0, out, width);
         return;
     }
-    memcpy(sums.row1, g->bias + j, sizeof sums.row1);
+    memcpy(sums.row1, (const float *)g->columns + j, sizeof sums.row1);
     for (int32_t t = 0; t < g->taps; t++, x += g->m, panel += tap_size) add_tap_2x16(panel, x[0], x[1], g->k, &sums);
     store_row(g, sums.row0, out, width);
     store_row(g, sums.row1, out + g->out_stride, width);
 }
 
-void wisp_gemm_f32_neon(const wisp_gemm_f32 *g) {
+static void multiply(const wisp_gemm *g) {
     for (int32_t j = 0; j < g->n; j += WISP_CHANNELS)
-        for (int32_t r = 0; r < g->m; r += 2) multiply_rows(g, j, g->weights + (ptrdiff_t)j * g->taps * g->k, r);
+        for (int32_t r = 0; r < g->m; r += 2) multiply_rows(g, j, (const float *)g->weights + (ptrdiff_t)j * g->taps * g->k, r);
 }
+
+const wisp_gemm_kernel wisp_gemm_f32_neon = {multiply, NULL, "gemm_f32_neon", 4, 0};
 #endif

@@ -4,8 +4,8 @@
 #include "neon.h"
 
 const wisp_kernels wisp_kernels_neon = {
-    WISP_BRINGS(gemm_s8, &(const wisp_gemm_s8_kernel){wisp_gemm_s8_neon, "gemm_s8_neon", WISP_MAX_MR}),
-    WISP_BRINGS(gemm_f32, &(const wisp_gemm_f32_kernel){wisp_gemm_f32_neon, "gemm_f32_neon", 4}),
+    WISP_BRINGS(gemm_s8, &wisp_gemm_s8_neon),
+    WISP_BRINGS(gemm_f32, &wisp_gemm_f32_neon),
     WISP_BRINGS(dwconv_s8, &(const wisp_dwconv_s8_kernel){wisp_dwconv_s8_neon, "dwconv_s8_neon"}),
     WISP_BRINGS(dwconv_f32, &(const wisp_dwconv_f32_kernel){wisp_dwconv_f32_neon, "dwconv_f32_neon"}),
     WISP_BRINGS(max_s8, wisp_max_s8_neon),

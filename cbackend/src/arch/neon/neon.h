@@ -18,8 +18,7 @@
 
 extern const wisp_kernels wisp_kernels_neon;
 
-wisp_gemm_s8_fn wisp_gemm_s8_neon;
-wisp_gemm_f32_fn wisp_gemm_f32_neon;
+extern const wisp_gemm_kernel wisp_gemm_s8_neon, wisp_gemm_f32_neon;
 wisp_dwconv_s8_fn wisp_dwconv_s8_neon;
 void wisp_dwconv_from_s8_neon(const wisp_dwconv_s8 *d, ptrdiff_t c); /* channels from c on, a multiple of 16 */
 wisp_dwconv_f32_fn wisp_dwconv_f32_neon;
@@ -132,19 +131,34 @@ typedef struct rows_s8 {
     ptrdiff_t groups; /* of all taps */
 } rows_s8;
 
-/* Rows that are not whole groups of one tap are copied to scratch, every tap padded with zeros. */
-ALWAYS_INLINE void gather_rows_s8(const wisp_gemm_s8 *g, rows_s8 *rows) {
+/* What is packed: the pointers x of rows_s8 up to m, then copies of the rows that are not whole groups of one tap, every tap padded
+ * with zeros. */
+_Static_assert(WISP_MAX_MR * sizeof(void *) <= 64, "wisp_packed_size");
+
+ALWAYS_INLINE void pack_rows_s8(const wisp_gemm *g, void *packed) {
     const ptrdiff_t k = g->k, k4 = (k + 3) & ~(ptrdiff_t)3;
     const int32_t m = g->m, taps = g->taps;
     const bool copied = taps > 1 || k != k4;
-    int8_t *copy = (int8_t *)g->scratch, *y = g->out;
-    rows->groups = taps * (k4 / 4);
-    for (int32_t r = 0; r < m; r++, y += g->out_stride) {
-        rows->y[r] = y;
-        rows->x[r] = copied ? copy : g->rows[r];
+    const int8_t **x = packed;
+    int8_t *copy = (int8_t *)packed + 64;
+    for (int32_t r = 0; r < m; r++) {
+        x[r] = copied ? copy : g->rows[r];
         for (int32_t t = 0; copied && t < taps; t++, copy += k4) copy_tap_s8(g->rows[(ptrdiff_t)t * m + r], k, copy);
     }
+}
+
+ALWAYS_INLINE void point_rows_s8(const wisp_gemm *g, rows_s8 *rows) {
+    const int8_t *const *x = g->packed;
+    const int32_t m = g->m;
+    int8_t *y = g->out;
+    rows->groups = g->taps * (((ptrdiff_t)g->k + 3) / 4);
+    for (int32_t r = 0; r < m; r++, y += g->out_stride) rows->x[r] = x[r], rows->y[r] = y;
     for (int32_t r = m; r < WISP_MAX_MR; r++) rows->x[r] = rows->x[m - 1], rows->y[r] = rows->y[m - 1];
+}
+
+/* The term of row r, the last one beyond m. */
+ALWAYS_INLINE int32_t row_term(const wisp_gemm *g, int32_t r) {
+    return g->row_term[r < g->m ? r : g->m - 1];
 }
 
 /* A depthwise window of 3x3 whose columns lie side by side. */

@@ -10,10 +10,10 @@
 
 enum { PIXELS = 4 };
 
-/* Two products fit 16 bits (2 * 128 * 127), so a pair of taps costs one widening addition. Pixels beyond n repeat the
- * last one. */
+/* Two products fit 16 bits (2 * 128 * 127), so a pair of taps costs one widening addition; `wide`: not 2 * 128 * 128. Pixels beyond n
+ * repeat the last one. */
 ALWAYS_INLINE void convolve_pixels_s8(const wisp_dwconv_s8 *d, const wisp_channels_s8 *ch, const int8_t *w, ptrdiff_t c0, int32_t i,
-                                      size_t vl) {
+                                      size_t vl, int wide) {
 #define DECLARE(p)                                                         \
     int32_t i##p = i + p < d->n ? i + p : d->n - 1;                        \
     const int8_t *const *row##p = d->rows + (ptrdiff_t)i##p * d->row_step; \
@@ -24,17 +24,22 @@ ALWAYS_INLINE void convolve_pixels_s8(const wisp_dwconv_s8 *d, const wisp_channe
         ptrdiff_t first = d->tap_offset[t];
         ptrdiff_t second = d->tap_offset[t + 1 < d->taps ? t + 1 : t]; /* a missing tap has zero weights */
         VEC_S8X2 pair = LOAD_S8X2(w, vl);
-#define STEP(p)                                                                            \
-    {                                                                                      \
-        VEC_S16 sum = __riscv_vwmul(LOAD_S8(row##p[first] + c0, vl), GET_S8(pair, 0), vl); \
-        sum = __riscv_vwmacc(sum, LOAD_S8(row##p[second] + c0, vl), GET_S8(pair, 1), vl);  \
-        a##p = __riscv_vwadd_wv(a##p, sum, vl);                                            \
+#define STEP(p)                                                                               \
+    {                                                                                         \
+        VEC_S16 sum = __riscv_vwmul(LOAD_S8(row##p[first] + c0, vl), GET_S8(pair, 0), vl);    \
+        if (wide) {                                                                           \
+            a##p = __riscv_vwadd_wv(a##p, sum, vl);                                           \
+            sum = __riscv_vwmul(LOAD_S8(row##p[second] + c0, vl), GET_S8(pair, 1), vl);       \
+        } else {                                                                              \
+            sum = __riscv_vwmacc(sum, LOAD_S8(row##p[second] + c0, vl), GET_S8(pair, 1), vl); \
+        }                                                                                     \
+        a##p = __riscv_vwadd_wv(a##p, sum, vl);                                               \
     }
         EACH_PIXEL(STEP)
 #undef STEP
     }
     VEC_S32 shift = LOAD_S32(ch->shift, vl);
-    if (d->left) {
+    if (d->any_left_shift) {
 #define SHIFT(p) a##p = shift_left(a##p, shift, vl);
         EACH_PIXEL(SHIFT)
 #undef SHIFT
@@ -60,7 +65,10 @@ ALWAYS_INLINE void convolve_s8(const wisp_dwconv_s8 *d) {
     const int8_t *w = d->weights;
     for (ptrdiff_t c0 = 0; c0 < d->c; c0 += WISP_CHANNELS, ch++, w += block_size) {
         size_t vl = d->c - c0 < WISP_CHANNELS ? (size_t)(d->c - c0) : WISP_CHANNELS;
-        for (int32_t i = 0; i < d->n; i += PIXELS) convolve_pixels_s8(d, ch, w, c0, i, vl);
+        if (d->full_range)
+            for (int32_t i = 0; i < d->n; i += PIXELS) convolve_pixels_s8(d, ch, w, c0, i, vl, 1);
+        else
+            for (int32_t i = 0; i < d->n; i += PIXELS) convolve_pixels_s8(d, ch, w, c0, i, vl, 0);
     }
 }
 

@@ -8,11 +8,10 @@
 
 enum { GROUP = 4, FEW_ROWS = 4 };
 
-/* Copies the rows to scratch as [taps][k4/4][rows][4], the last values of a tap padded with zeros. Rows beyond m are
+/* Packs the rows as [taps][k4/4][rows][4], the last values of a tap padded with zeros. Rows beyond m are
  * copies of the last one; their results land on it. */
-ALWAYS_INLINE void interleave_rows(const wisp_gemm_s8 *g, int rows) {
+ALWAYS_INLINE void interleave_rows(const wisp_gemm *g, int8_t *first, int rows) {
     const ptrdiff_t step = GROUP * rows, whole = g->k / GROUP, rest = g->k % GROUP;
-    int8_t *first = (int8_t *)g->scratch;
     for (int32_t t = 0; t < g->taps; t++, first += (whole + (rest != 0)) * step)
         for (int32_t r = 0; r < rows; r++) {
             const int8_t *x = g->rows[(ptrdiff_t)t * g->m + (r < g->m ? r : g->m - 1)];
@@ -28,11 +27,11 @@ ALWAYS_INLINE void interleave_rows(const wisp_gemm_s8 *g, int rows) {
 }
 
 /* s8. Per value of a row: its 16 weights as 16 bits, then one widening multiply-add for each row, whose own value comes
- * from a scalar register. The rows lie in scratch as [groups][rows][4], so one pointer with constant offsets serves all. */
-ALWAYS_INLINE void multiply_tile_s8(const wisp_gemm_s8 *g, int32_t j, ptrdiff_t groups, int rows) {
+ * from a scalar register. The rows are packed as [groups][rows][4], so one pointer with constant offsets serves all. */
+ALWAYS_INLINE void multiply_tile_s8(const wisp_gemm *g, int32_t j, ptrdiff_t groups, int rows) {
     const size_t vl = WISP_CHANNELS;
-    const wisp_channels_s8 *ch = g->channels + j / WISP_CHANNELS;
-    const int8_t *w = g->weights + (ptrdiff_t)j * groups * GROUP, *x = (const int8_t *)g->scratch;
+    const wisp_channels_s8 *ch = (const wisp_channels_s8 *)g->columns + j / WISP_CHANNELS;
+    const int8_t *w = (const int8_t *)g->weights + (ptrdiff_t)j * groups * GROUP, *x = (const int8_t *)g->packed;
 #define DECLARE(r) VEC_S32 a##r = LOAD_S32(ch->bias, vl);
     EACH_ROW(DECLARE)
 #undef DECLARE
@@ -50,8 +49,16 @@ ALWAYS_INLINE void multiply_tile_s8(const wisp_gemm_s8 *g, int32_t j, ptrdiff_t 
 #undef STEP_VALUE
 #undef STEP
     }
+    const int32_t last = g->m - 1;
+    if (g->row_term) {
+        VEC_S32 term = LOAD_S32(g->column_term + j, vl);
+#define ADD_TERM(r) \
+    if (r < rows) a##r = __riscv_vmacc(a##r, g->row_term[r < last ? r : last], term, vl);
+        EACH_ROW(ADD_TERM)
+#undef ADD_TERM
+    }
     VEC_S32 shift = LOAD_S32(ch->shift, vl);
-    if (g->left) {
+    if (g->any_left_shift) {
 #define SHIFT(r) \
     if (r < rows) a##r = shift_left(a##r, shift, vl);
         EACH_ROW(SHIFT)
@@ -64,32 +71,30 @@ ALWAYS_INLINE void multiply_tile_s8(const wisp_gemm_s8 *g, int32_t j, ptrdiff_t 
     EACH_ROW(TO_S16)
 #undef TO_S16
     size_t width = g->n - j < WISP_CHANNELS ? (size_t)(g->n - j) : WISP_CHANNELS;
-    int32_t last = g->m - 1;
-#define STORE(r)                                                                              \
-    if (r < rows) {                                                                           \
-        VEC_S8 q = CLAMP(ROUND_TO_S8(SCALE_S16(t##r, multiplier, vl), vl), g->lo, g->hi, vl); \
-        __riscv_vse8(g->out + (r < last ? r : last) * g->out_stride + j, q, width);           \
+#define STORE(r)                                                                                              \
+    if (r < rows) {                                                                                           \
+        VEC_S8 q = CLAMP(ROUND_TO_S8(SCALE_S16(t##r, multiplier, vl), vl), (int8_t)g->lo, (int8_t)g->hi, vl); \
+        __riscv_vse8((int8_t *)g->out + (r < last ? r : last) * g->out_stride + j, q, width);                 \
     }
     EACH_ROW(STORE)
 #undef STORE
 }
 
-ALWAYS_INLINE void multiply_s8(const wisp_gemm_s8 *g, int rows) {
+ALWAYS_INLINE void multiply_s8(const wisp_gemm *g, int rows) {
     ptrdiff_t groups = (ptrdiff_t)g->taps * (ptrdiff_t)(((int64_t)g->k + 3) / GROUP);
-    interleave_rows(g, rows);
     for (int32_t j = 0; j < g->n; j += WISP_CHANNELS) multiply_tile_s8(g, j, groups, rows);
 }
 
 /* f32: bias, then one fused multiply-add for each product in the order of the contract. */
-ALWAYS_INLINE void multiply_tile_f32(const wisp_gemm_f32 *g, int32_t j, int rows) {
+ALWAYS_INLINE void multiply_tile_f32(const wisp_gemm *g, int32_t j, int rows) {
     const size_t vl = WISP_CHANNELS;
-    const float *w = g->weights + (ptrdiff_t)j * g->taps * g->k;
+    const float *w = (const float *)g->weights + (ptrdiff_t)j * g->taps * g->k;
     int32_t last = g->m - 1;
-#define DECLARE(r) VEC_F32 a##r = LOAD_F32(g->bias + j, vl);
+#define DECLARE(r) VEC_F32 a##r = LOAD_F32((const float *)g->columns + j, vl);
     EACH_ROW(DECLARE)
 #undef DECLARE
     for (int32_t t = 0; t < g->taps; t++) {
-        const float *const *x = g->rows + (ptrdiff_t)t * g->m;
+        const float *const *x = (const float *const *)g->rows + (ptrdiff_t)t * g->m;
 #define POINT(r) const float *x##r = x[r < last ? r : last];
         EACH_ROW(POINT)
 #undef POINT
@@ -102,17 +107,17 @@ ALWAYS_INLINE void multiply_tile_f32(const wisp_gemm_f32 *g, int32_t j, int rows
         }
     }
     size_t width = g->n - j < WISP_CHANNELS ? (size_t)(g->n - j) : WISP_CHANNELS;
-#define STORE(r)                                                                        \
-    if (r < rows) {                                                                     \
-        a##r = CLAMP_AT_LEAST(a##r, g->lo, width);                                      \
-        a##r = CLAMP_AT_MOST(a##r, g->hi, width);                                       \
-        __riscv_vse32(g->out + (r < last ? r : last) * g->out_stride + j, a##r, width); \
+#define STORE(r)                                                                                 \
+    if (r < rows) {                                                                              \
+        a##r = CLAMP_AT_LEAST(a##r, g->min, width);                                              \
+        a##r = CLAMP_AT_MOST(a##r, g->max, width);                                               \
+        __riscv_vse32((float *)g->out + (r < last ? r : last) * g->out_stride + j, a##r, width); \
     }
     EACH_ROW(STORE)
 #undef STORE
 }
 
-ALWAYS_INLINE void choose_rows_s8(const wisp_gemm_s8 *g) {
+ALWAYS_INLINE void choose_rows_s8(const wisp_gemm *g) {
     if (g->m == 1)
         multiply_s8(g, 1);
     else if (g->m <= FEW_ROWS)
@@ -121,7 +126,16 @@ ALWAYS_INLINE void choose_rows_s8(const wisp_gemm_s8 *g) {
         multiply_s8(g, ROWS);
 }
 
-ALWAYS_INLINE void choose_rows_f32(const wisp_gemm_f32 *g) {
+ALWAYS_INLINE void pack_rows_s8(const wisp_gemm *g, void *packed) {
+    if (g->m == 1)
+        interleave_rows(g, packed, 1);
+    else if (g->m <= FEW_ROWS)
+        interleave_rows(g, packed, FEW_ROWS);
+    else
+        interleave_rows(g, packed, ROWS);
+}
+
+ALWAYS_INLINE void choose_rows_f32(const wisp_gemm *g) {
     if (g->m <= FEW_ROWS)
         for (int32_t j = 0; j < g->n; j += WISP_CHANNELS) multiply_tile_f32(g, j, FEW_ROWS);
     else

@@ -3,8 +3,8 @@
 #include "rvv.h"
 
 const wisp_kernels wisp_kernels_rvv = {
-    WISP_BRINGS(gemm_s8, &(const wisp_gemm_s8_kernel){wisp_gemm_s8_rvv, "gemm_s8_rvv", 6}),
-    WISP_BRINGS(gemm_f32, &(const wisp_gemm_f32_kernel){wisp_gemm_f32_rvv, "gemm_f32_rvv", 6}),
+    WISP_BRINGS(gemm_s8, &wisp_gemm_s8_rvv),
+    WISP_BRINGS(gemm_f32, &wisp_gemm_f32_rvv),
     WISP_BRINGS(dwconv_s8, &(const wisp_dwconv_s8_kernel){wisp_dwconv_s8_rvv, "dwconv_s8_rvv"}),
     WISP_BRINGS(dwconv_f32, &(const wisp_dwconv_f32_kernel){wisp_dwconv_f32_rvv, "dwconv_f32_rvv"}),
     WISP_BRINGS(max_s8, wisp_max_s8_rvv),

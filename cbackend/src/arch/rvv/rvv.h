@@ -10,8 +10,7 @@
 
 extern const wisp_kernels wisp_kernels_rvv;
 
-wisp_gemm_s8_fn wisp_gemm_s8_rvv;
-wisp_gemm_f32_fn wisp_gemm_f32_rvv;
+extern const wisp_gemm_kernel wisp_gemm_s8_rvv, wisp_gemm_f32_rvv;
 wisp_dwconv_s8_fn wisp_dwconv_s8_rvv;
 wisp_dwconv_f32_fn wisp_dwconv_f32_rvv;
 wisp_max_s8_fn wisp_max_s8_rvv;

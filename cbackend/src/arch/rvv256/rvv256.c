@@ -4,8 +4,8 @@
 #include "rvv256.h"
 
 const wisp_kernels wisp_kernels_rvv256 = {
-    WISP_BRINGS(gemm_s8, &(const wisp_gemm_s8_kernel){wisp_gemm_s8_rvv256, "gemm_s8_rvv256", 8}),
-    WISP_BRINGS(gemm_f32, &(const wisp_gemm_f32_kernel){wisp_gemm_f32_rvv256, "gemm_f32_rvv256", 8}),
+    WISP_BRINGS(gemm_s8, &wisp_gemm_s8_rvv256),
+    WISP_BRINGS(gemm_f32, &wisp_gemm_f32_rvv256),
     WISP_BRINGS(dwconv_s8, &(const wisp_dwconv_s8_kernel){wisp_dwconv_s8_rvv256, "dwconv_s8_rvv256"}),
     WISP_BRINGS(dwconv_f32, &(const wisp_dwconv_f32_kernel){wisp_dwconv_f32_rvv256, "dwconv_f32_rvv256"}),
 };

@@ -7,8 +7,7 @@
 
 extern const wisp_kernels wisp_kernels_rvv256;
 
-wisp_gemm_s8_fn wisp_gemm_s8_rvv256;
-wisp_gemm_f32_fn wisp_gemm_f32_rvv256;
+extern const wisp_gemm_kernel wisp_gemm_s8_rvv256, wisp_gemm_f32_rvv256;
 wisp_dwconv_s8_fn wisp_dwconv_s8_rvv256;
 wisp_dwconv_f32_fn wisp_dwconv_f32_rvv256;
 

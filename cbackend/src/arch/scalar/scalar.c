@@ -3,8 +3,8 @@
 #include "scalar.h"
 
 const wisp_kernels wisp_kernels_scalar = {
-    WISP_BRINGS(gemm_s8, &(const wisp_gemm_s8_kernel){wisp_gemm_s8_scalar, "gemm_s8_scalar", WISP_MAX_MR}),
-    WISP_BRINGS(gemm_f32, &(const wisp_gemm_f32_kernel){wisp_gemm_f32_scalar, "gemm_f32_scalar", WISP_MAX_MR}),
+    WISP_BRINGS(gemm_s8, &wisp_gemm_s8_scalar),
+    WISP_BRINGS(gemm_f32, &wisp_gemm_f32_scalar),
     WISP_BRINGS(dwconv_s8, &(const wisp_dwconv_s8_kernel){wisp_dwconv_s8_scalar, "dwconv_s8_scalar"}),
     WISP_BRINGS(dwconv_f32, &(const wisp_dwconv_f32_kernel){wisp_dwconv_f32_scalar, "dwconv_f32_scalar"}),
     WISP_BRINGS(max_s8, wisp_max_s8_scalar),

@@ -6,8 +6,7 @@
 #include "../../kernels.h"
 #include "../../quant.h"
 
-wisp_gemm_s8_fn wisp_gemm_s8_scalar;
-wisp_gemm_f32_fn wisp_gemm_f32_scalar;
+extern const wisp_gemm_kernel wisp_gemm_s8_scalar, wisp_gemm_f32_scalar;
 wisp_dwconv_s8_fn wisp_dwconv_s8_scalar;
 wisp_dwconv_f32_fn wisp_dwconv_f32_scalar;
 wisp_max_s8_fn wisp_max_s8_scalar;

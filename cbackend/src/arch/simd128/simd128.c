@@ -3,8 +3,8 @@
 #include "simd128.h"
 
 const wisp_kernels wisp_kernels_simd128 = {
-    WISP_BRINGS(gemm_s8, &(const wisp_gemm_s8_kernel){wisp_gemm_s8_simd128, "gemm_s8_simd128", 4}),
-    WISP_BRINGS(gemm_f32, &(const wisp_gemm_f32_kernel){wisp_gemm_f32_simd128, "gemm_f32_simd128", 4}),
+    WISP_BRINGS(gemm_s8, &wisp_gemm_s8_simd128),
+    WISP_BRINGS(gemm_f32, &wisp_gemm_f32_simd128),
     WISP_BRINGS(dwconv_s8, &(const wisp_dwconv_s8_kernel){wisp_dwconv_s8_simd128, "dwconv_s8_simd128"}),
     WISP_BRINGS(dwconv_f32, &(const wisp_dwconv_f32_kernel){wisp_dwconv_f32_simd128, "dwconv_f32_simd128"}),
     WISP_BRINGS(add_s8, wisp_add_s8_simd128),

@@ -11,8 +11,7 @@
 
 extern const wisp_kernels wisp_kernels_simd128;
 
-wisp_gemm_s8_fn wisp_gemm_s8_simd128;
-wisp_gemm_f32_fn wisp_gemm_f32_simd128;
+extern const wisp_gemm_kernel wisp_gemm_s8_simd128, wisp_gemm_f32_simd128;
 wisp_dwconv_s8_fn wisp_dwconv_s8_simd128;
 wisp_dwconv_f32_fn wisp_dwconv_f32_simd128;
 wisp_add_s8_fn wisp_add_s8_simd128;
