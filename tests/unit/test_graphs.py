@@ -1,7 +1,6 @@
 """Graphs inside graphs, states and shared memory: files written from the converter's graph, run, and compared with numpy."""
 # SPDX-License-Identifier: Apache-2.0
 import time
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -160,40 +159,74 @@ def test_states_stand_at_the_front_of_the_arena():
 # ---- shared memory
 
 
-def random_graph(seed: int, extent) -> tuple[Graph, Callable]:
-    """A graph of views, in-place operators, joins and others on (1, n, 6) and (1, 1, 6), and what numpy makes of its input."""
-    draw, steps = np.random.default_rng(seed), []
-    known = [Value("x", F32, (1, extent, 6))]
-    for k in range(int(draw.integers(8, 30))):
-        kind = str(draw.choice(list(NUMPY)))
-        near = known[-4:] if draw.random() < 0.8 else known
-        a, b = (near[int(draw.integers(len(near)))] for _ in range(2))
-        wide = a if a.shape[1] == extent else b
+class Drawn:
+    """A random graph of views, in-place operators, joins, branches and others on (1, extent, 6) and (1, 1, 6)."""
+
+    def __init__(self, seed: int, extent) -> None:
+        self.draw, self.extent, self.count = np.random.default_rng(seed), extent, 0
+        self.condition, x = Value("c", BOOL, ()), Value("x", F32, (1, extent, 6))
+        nodes, known = self.nodes([x], int(self.draw.integers(8, 30)), 0)
+        read_by = {v for n in nodes for v in n.inputs}
+        self.graph = Graph([x, self.condition], [v for v in known if v not in read_by], nodes)
+
+    def value(self, shape) -> Value:
+        self.count += 1
+        return Value(f"v{self.count}", F32, shape)
+
+    def nodes(self, around: list[Value], count: int, depth: int) -> tuple[list[Node], list[Value]]:
+        """Nodes that read each other and `around`, and what they compute."""
+        nodes, made = [], []
+        kinds = [k for k in NUMPY if k != "If" or depth < 2]
+        for _ in range(count):
+            known = around + made
+            near = known[-4:] if self.draw.random() < 0.8 else known
+            a, b = (near[int(self.draw.integers(len(near)))] for _ in range(2))
+            nodes += getattr(self, "add_if" if (kind := str(self.draw.choice(kinds))) == "If" else "add")(kind, a, b, known, depth)
+            made.append(nodes[-1].outputs[0])
+        return nodes, made
+
+    def add(self, kind: str, a: Value, b: Value, known: list[Value], depth: int) -> list[Node]:
+        wide = a if a.shape[1] == self.extent else b
         inputs, attrs, shape = {
             "Add": ([a, b], {}, wide.shape),
             "Mul": ([a, b], {}, wide.shape),
-            "Where": ([constant("mask", draw.random((1, 1, 6)) < 0.5), a, b], {}, wide.shape),
+            "Where": ([constant("mask", self.draw.random((1, 1, 6)) < 0.5), a, b], {}, wide.shape),
             "ReduceMax": ([a, constant("axes", np.int64([1]))], {"keepdims": 1}, (1, 1, 6)),
-            "LayerNormalization": ([a, constant("scale", draw.random(6).astype(np.float32) + 1)], {"axis": -1, "epsilon": 1e-3}, a.shape),
+            "LayerNormalization": ([a, constant("scale", self.draw.random(6).astype(np.float32) + 1)], {"axis": -1, "epsilon": 1e-3}, a.shape),
             "Reshape": ([a], {"shape": (1, -1, 6)}, a.shape),
-            "Concat": ([a, b], {"axis": 1}, (1, sum(v.shape[1] for v in (a, b)) if isinstance(extent, int) else None, 6)),
+            "Concat": ([a, b], {"axis": 1}, (1, sum(v.shape[1] for v in (a, b)) if isinstance(self.extent, int) else None, 6)),
         }.get(kind, ([a], {}, a.shape))
-        y = Value(f"v{k}", F32, shape)
-        steps.append(Node(kind, inputs, [y], attrs, y.name))
+        y = self.value(shape)
+        nodes = [Node(kind, inputs, [y], attrs, y.name)]
         if kind == "Concat":  # the result has an extent of its own: back to one that goes with the others
-            joined, y = y, Value(f"w{k}", F32, (1, 1, 6))
-            steps.append(Node("ReduceMax", [joined, constant("axes", np.int64([1]))], [y], {"keepdims": 1}, y.name))
-        known.append(y)
-    read_by = {v for n in steps for v in n.inputs}
-    outputs = [v for v in known[1:] if v not in read_by]
+            short = self.value((1, 1, 6))
+            nodes.append(Node("ReduceMax", [y, constant("axes", np.int64([1]))], [short], {"keepdims": 1}, short.name))
+        return nodes
 
-    def compute(data: np.ndarray) -> dict[str, np.ndarray]:
-        values = {known[0]: data}
-        for node in steps:
-            values[node.outputs[0]] = NUMPY[node.op](*(values[v] if v.data is None else v.data for v in node.inputs))
-        return {v.name: values[v] for v in outputs}
+    def add_if(self, kind: str, a: Value, b: Value, known: list[Value], depth: int) -> list[Node]:
+        """Both branches compute something, and the node gives (1, 1, 6)."""
+        y, bodies = self.value((1, 1, 6)), []
+        for _ in range(2):
+            nodes, made = self.nodes(known, int(self.draw.integers(1, 6)), depth + 1)
+            last = self.value((1, 1, 6))
+            nodes.append(Node("ReduceMax", [made[-1], constant("axes", np.int64([1]))], [last], {"keepdims": 1}, last.name))
+            bodies.append(Graph([], [last], nodes))
+        return [Node("If", [self.condition], [y], {"then_branch": bodies[0], "else_branch": bodies[1]}, y.name)]
 
-    return Graph(known[:1], outputs, steps), compute
+    def compute(self, x: np.ndarray, c: bool) -> dict[str, np.ndarray]:
+        """What numpy makes of it."""
+        values = {self.graph.inputs[0]: x}
+
+        def run(graph: Graph) -> np.ndarray:
+            for node in graph.nodes:
+                if node.op == "If":
+                    values[node.outputs[0]] = run(node.attrs["then_branch" if c else "else_branch"])
+                else:
+                    values[node.outputs[0]] = NUMPY[node.op](*(values[v] if v.data is None else v.data for v in node.inputs))
+            return values[graph.outputs[0]]
+
+        run(self.graph)
+        return {v.name: values[v] for v in self.graph.outputs}
 
 
 def layer_norm(x, scale):
@@ -203,7 +236,7 @@ def layer_norm(x, scale):
 
 NUMPY = {"Relu": lambda x: np.maximum(x, 0), "Neg": np.negative, "Add": np.add, "Mul": np.multiply, "Reshape": lambda x: x,
          "Identity": lambda x: x, "ReduceMax": lambda x, axes: x.max(axis=1, keepdims=True),
-         "Concat": lambda a, b: np.concatenate([a, b], axis=1), "LayerNormalization": layer_norm, "Where": np.where}
+         "Concat": lambda a, b: np.concatenate([a, b], axis=1), "LayerNormalization": layer_norm, "Where": np.where, "If": None}
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -211,16 +244,18 @@ def test_both_planners_share_memory_only_where_that_harms_nobody(seed):
     """32 rows of 6 floats are 768 bytes, so that parts of joined values begin on 64 bytes."""
     data = np.random.default_rng(seed).standard_normal((1, 32, 6)).astype(np.float32) / 4
     for extent in (32, "n"):
-        graph, compute = random_graph(seed, extent)
-        got, want = wisp.load(saved(graph)).run(data), compute(data)
-        for name in want:
-            np.testing.assert_allclose(got[name], want[name], rtol=1e-4, atol=1e-5, err_msg=f"{name}, extent {extent}")
+        drawn = Drawn(seed, extent)
+        model = wisp.load(saved(drawn.graph))
+        for condition in (True, False):
+            got, want = model.run({"x": data, "c": np.array(condition)}), drawn.compute(data, condition)
+            for name in want:
+                np.testing.assert_allclose(got[name], want[name], rtol=1e-4, atol=1e-5, err_msg=f"{name}, extent {extent}")
 
 
 def test_random_graphs_do_share_memory():
     planned = apart = 0
     for seed in range(20):
-        graph, _ = random_graph(seed, 32)
+        graph = Drawn(seed, 32).graph
         planned += plan_memory(graph).plan_size
         apart += sum(fmt.round_up(tensor_size(v), 64) for v in Life(graph).spans)
     assert planned < apart / 3
