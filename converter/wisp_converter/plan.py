@@ -66,7 +66,7 @@ def plan_memory(graph: Graph) -> Planned:
 
 def scratch(node: Node) -> int:
     """Bytes of scratch a node needs for each thread: the family's formula, the same as in C."""
-    function = ops.find(f"scratch_{node.op}")
+    function = ops.find("scratch", node.op)
     return round_up(int(function(node)), ALIGNMENT) if function else 0
 
 
@@ -114,7 +114,7 @@ def lifetimes(graph: Graph) -> dict[Value, list[int]]:
 
 def _make_buffers(graph: Graph, skip: dict[Value, int], join: bool) -> list[Buffer]:
     lives, owner = lifetimes(graph), {}
-    in_place, joins = _family_set("IN_PLACE"), _family_set("JOINS") if join else frozenset()
+    in_place, joins = ops.names("IN_PLACE"), ops.names("JOINS") if join else frozenset()
 
     def put(value: Value, buffer: Buffer, offset: int) -> None:
         buffer.members.append((value, offset))
@@ -171,10 +171,6 @@ def _join(node: Node, owner: dict) -> None:
                     target.members.append((value, at + inner))
                 target.start, target.end = min(target.start, buffer.start), max(target.end, buffer.end)
         at += size
-
-
-def _family_set(name: str) -> frozenset:
-    return frozenset().union(*(vars(m).get(name, ()) for m in ops._modules()))
 
 
 # ---- placing

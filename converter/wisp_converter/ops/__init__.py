@@ -1,10 +1,12 @@
-"""Importers: one function for each ONNX operator, in a module for each family. Found by name; nothing is registered.
+"""What only Wisp's own operators know about themselves, in a module for each family.
 
-    def Softmax(x: Emit, *, axis: int = -1) -> None: ...
-
-The function is named as in ONNX, its keyword parameters are the ONNX attributes with their defaults (an attribute it
-does not name is an error that names it). It reads `emit.inputs` and adds nodes through `emit`. A function
-`quantize_NAME(q, node)` beside it says how the int8 form is made; see quantize.py.
+Rules are functions under a decorator of rules.py: @quantize("Conv"), @pack("Conv"), @scratch("Conv"). Facts are attributes
+of the modules, read through `names` and `tables`:
+    SAME_SCALE    operators that move values: int8 in, int8 out, one scale for both
+    IN_PLACE      operators whose output 0 may take over the memory of an input
+    JOINS         operators whose inputs may be placed inside their output
+    UNARY_TABLE   {operator: function(x, attrs)}: any chain of them becomes one Lookup
+Importing this package imports every module in it.
 """
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -12,25 +14,19 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable
-from functools import cache
+
+from .rules import find
+
+__all__ = ["find", "names", "tables"]
+
+_MODULES = [importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)]
 
 
-@cache
-def _modules() -> list:
-    return [importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)]
+def names(fact: str) -> frozenset[str]:
+    """The operators that SAME_SCALE, IN_PLACE or JOINS of any family lists."""
+    return frozenset().union(*(vars(m).get(fact, ()) for m in _MODULES))
 
 
-@cache
-def find(name: str) -> Callable | None:
-    """The function called `name` that some family module defines itself, or None."""
-    for module in _modules():
-        function = vars(module).get(name)
-        if callable(function) and getattr(function, "__module__", None) == module.__name__:
-            return function
-    return None
-
-
-def importers() -> dict[str, Callable]:
-    """Every ONNX operator that can be imported, by name."""
-    return {n: f for m in _modules() for n, f in vars(m).items()
-            if callable(f) and n[:1].isupper() and getattr(f, "__module__", None) == m.__name__}
+def tables() -> dict[str, Callable]:
+    """UNARY_TABLE of all families."""
+    return {op: function for m in _MODULES for op, function in vars(m).get("UNARY_TABLE", {}).items()}

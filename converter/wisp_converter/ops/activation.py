@@ -1,4 +1,4 @@
-"""Unary operators, and the tables that stand for them in int8."""
+"""Unary operators in int8: the tables that stand for them."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
@@ -6,155 +6,11 @@ import math
 
 import numpy as np
 
-from ..emit import Emit
 from ..ir import Node, Value, constant
 
 IN_PLACE = {"Lookup", "Clip", "Relu", "Sigmoid", "Tanh", "Exp", "Log", "Sqrt", "Neg", "Abs", "Erf", "Floor", "Ceil", "Round", "Reciprocal",
             "Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Sign", "Softplus", "Softsign",
             "HardSigmoid", "HardSwish", "LeakyRelu", "Elu", "Gelu", "ThresholdedRelu", "Mish", "Swish", "Shrink"}
-
-
-def _f32_only(emit: Emit) -> None:
-    if emit.inputs[0].dtype != np.float32:
-        raise emit.unsupported(f"elements of type {emit.inputs[0].dtype}")
-
-
-def _float(name: str):
-    def importer(emit: Emit) -> None:
-        _f32_only(emit)
-        emit.add(name, emit.inputs, emit.out)
-    return importer
-
-
-def _double(name: str):
-    """Operators on f32 and f64."""
-    def importer(emit: Emit) -> None:
-        if emit.inputs[0].dtype != np.float64:
-            _f32_only(emit)
-        emit.add(name, emit.inputs, emit.out)
-    return importer
-
-
-def _number(name: str):
-    """Operators that ONNX defines on integers as well."""
-    def importer(emit: Emit) -> None:
-        if emit.inputs[0].dtype.kind not in "fiu" or emit.inputs[0].dtype == np.float16:
-            raise emit.unsupported(f"elements of type {emit.inputs[0].dtype}")
-        emit.add(name, emit.inputs, emit.out)
-    return importer
-
-
-Relu = _number("Relu")
-Neg = _number("Neg")
-Abs = _number("Abs")
-Sign = _number("Sign")
-Sigmoid = _float("Sigmoid")
-Tanh = _float("Tanh")
-Exp = _double("Exp")
-Log = _double("Log")
-Sqrt = _double("Sqrt")
-Erf = _float("Erf")
-Floor = _double("Floor")
-Ceil = _double("Ceil")
-Round = _double("Round")
-Reciprocal = _double("Reciprocal")
-Sin = _float("Sin")
-Cos = _float("Cos")
-Tan = _float("Tan")
-Asin = _float("Asin")
-Acos = _float("Acos")
-Atan = _float("Atan")
-Sinh = _float("Sinh")
-Cosh = _float("Cosh")
-Asinh = _float("Asinh")
-Acosh = _float("Acosh")
-Atanh = _float("Atanh")
-Softplus = _float("Softplus")
-Softsign = _float("Softsign")
-HardSwish = _float("HardSwish")
-Mish = _float("Mish")
-IsNaN = _float("IsNaN")
-
-
-def Clip(emit: Emit, *, min: float | None = None, max: float | None = None) -> None:
-    """Bounds are attributes before opset 11, then inputs. A constant range of f32 is Clip, everything else Max and Min."""
-    x = emit.inputs[0]
-    if x.dtype.kind not in "fiu" or x.dtype == np.float16:
-        raise emit.unsupported(f"elements of type {x.dtype}")
-    bounds = [_bound(emit, i, attribute) for i, attribute in ((1, min), (2, max))]
-    if x.dtype == np.float32 and all(b is None or b.data is not None for b in bounds):
-        low, high = (infinite if b is None else float(b.data.reshape(())) for b, infinite in zip(bounds, (-math.inf, math.inf)))
-        emit.add("Clip", [x], emit.out, min=low, max=high)
-        return
-    steps = [(op, bound) for op, bound in zip(("Max", "Min"), bounds) if bound is not None]
-    if not steps:
-        emit.alias(x)
-    for i, (op, bound) in enumerate(steps):
-        x = emit.add(op, [x, bound], emit.out if i + 1 == len(steps) else None, shape=x.shape)
-
-
-def _bound(emit: Emit, i: int, attribute: float | None) -> Value | None:
-    if attribute is not None:
-        return emit.constant(np.array(attribute, emit.inputs[0].dtype))
-    value = emit.input(i)
-    if value is not None and value.data is not None and value.data.size == 1 and value.data.ndim:
-        return emit.constant(value.data.reshape(()))
-    return value
-
-
-def HardSigmoid(emit: Emit, *, alpha: float = 0.2, beta: float = 0.5) -> None:
-    _f32_only(emit)
-    emit.add("HardSigmoid", emit.inputs, emit.out, alpha=alpha, beta=beta)
-
-
-def LeakyRelu(emit: Emit, *, alpha: float = 0.01) -> None:
-    _f32_only(emit)
-    emit.add("LeakyRelu", emit.inputs, emit.out, alpha=alpha)
-
-
-def ThresholdedRelu(emit: Emit, *, alpha: float = 1.0) -> None:
-    _f32_only(emit)
-    emit.add("ThresholdedRelu", emit.inputs, emit.out, alpha=alpha)
-
-
-def Swish(emit: Emit, *, alpha: float = 1.0) -> None:
-    _f32_only(emit)
-    emit.add("Swish", emit.inputs, emit.out, alpha=alpha)
-
-
-def Shrink(emit: Emit, *, bias: float = 0.0, lambd: float = 0.5) -> None:
-    _f32_only(emit)
-    emit.add("Shrink", emit.inputs, emit.out, bias=bias, lambd=lambd)
-
-
-def Elu(emit: Emit, *, alpha: float = 1.0) -> None:
-    _f32_only(emit)
-    emit.add("Elu", emit.inputs, emit.out, alpha=alpha, scale=1.0, rate=1.0)
-
-
-def Selu(emit: Emit, *, alpha: float = 1.67326319217681884765625, gamma: float = 1.05070102214813232421875) -> None:
-    _f32_only(emit)
-    emit.add("Elu", emit.inputs, emit.out, alpha=alpha * gamma, scale=gamma, rate=1.0)
-
-
-def Celu(emit: Emit, *, alpha: float = 1.0) -> None:
-    _f32_only(emit)
-    if not alpha > 0:
-        raise emit.unsupported("alpha must be positive")
-    emit.add("Elu", emit.inputs, emit.out, alpha=alpha, scale=1.0, rate=1.0 / alpha)
-
-
-def Gelu(emit: Emit, *, approximate: str = "none") -> None:
-    _f32_only(emit)
-    emit.add("Gelu", emit.inputs, emit.out, tanh=int(approximate == "tanh"))
-
-
-def IsInf(emit: Emit, *, detect_negative: int = 1, detect_positive: int = 1) -> None:
-    _f32_only(emit)
-    emit.add("IsInf", emit.inputs, emit.out, detect_negative=detect_negative, detect_positive=detect_positive)
-
-
-# ---- int8
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

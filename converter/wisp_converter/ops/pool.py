@@ -1,60 +1,19 @@
-"""MaxPool, AveragePool and their global forms."""
+"""Pools: int8 form and scratch."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
 import numpy as np
 
 from .. import qmath
-from ..emit import Emit
 from ..format import round_up
 from ..ir import Node, constant
-from .conv import enter_nhwc, leave_nhwc, nhwc_shape, window_attrs, window_columns
+from .conv import window_columns
+from .rules import quantize, scratch
 
 SAME_SCALE = {"MaxPool"}
 
 
-def _pool(emit: Emit, op: str, **attrs) -> None:
-    x = emit.inputs[0]
-    if x.dtype != np.float32:
-        raise emit.unsupported(f"elements of type {x.dtype}")
-    y = emit.add(op, [enter_nhwc(emit, x)], shape=nhwc_shape(emit.out.shape), **attrs)
-    leave_nhwc(emit, y)
-
-
-def _needs_known(emit: Emit, ceil_mode: int) -> None:
-    if ceil_mode and not all(isinstance(d, int) for d in emit.out.shape[2:]):
-        raise emit.unsupported("ceil_mode needs fixed spatial axes; bind them with shapes=")
-
-
-def MaxPool(emit: Emit, *, auto_pad: str = "NOTSET", ceil_mode: int = 0, dilations=None, kernel_shape, pads=None, storage_order: int = 0,
-            strides=None) -> None:
-    if len(emit.outputs) > 1 and emit.outputs[1] is not None:
-        raise emit.unsupported("the output Indices is not supported")
-    _needs_known(emit, ceil_mode)
-    _pool(emit, "MaxPool", **window_attrs(emit, emit.inputs[0], list(kernel_shape), strides, dilations, auto_pad, pads))
-
-
-def AveragePool(emit: Emit, *, auto_pad: str = "NOTSET", ceil_mode: int = 0, count_include_pad: int = 0, dilations=None, kernel_shape,
-                pads=None, strides=None) -> None:
-    if any(d != 1 for d in dilations or ()):
-        raise emit.unsupported("dilations other than 1")
-    _needs_known(emit, ceil_mode)
-    attrs = window_attrs(emit, emit.inputs[0], list(kernel_shape), strides, None, auto_pad, pads)
-    del attrs["dilation_h"], attrs["dilation_w"]
-    _pool(emit, "AveragePool", count_include_pad=count_include_pad, **attrs)
-
-
-def GlobalAveragePool(emit: Emit) -> None:
-    _pool(emit, "AveragePool", **{"global": 1})
-
-
-def GlobalMaxPool(emit: Emit) -> None:
-    spatial = emit.inputs[0].shape[2:]
-    if not all(isinstance(d, int) for d in spatial):
-        raise emit.unsupported("needs fixed spatial axes; bind them with shapes=")
-    _pool(emit, "MaxPool", **window_attrs(emit, emit.inputs[0], list(spatial), None, None, "VALID", None))
-
-
+@quantize("AveragePool")
 def quantize_AveragePool(q, node: Node) -> None:
     x, y, a = node.inputs[0], node.outputs[0], node.attrs
     (in_scale, in_zero), (out_scale, out_zero) = q.scale(x), q.scale(y)
@@ -81,10 +40,12 @@ def _pool_scratch(kernel_h: int, kernel_w: int, columns: int, sums: int) -> int:
     return sum(round_up(p, 64) for p in (8 * kernel_h * columns, 8 * taps, 4 * taps, 4 * sums))
 
 
+@scratch("MaxPool")
 def scratch_MaxPool(node: Node) -> int:
     return _pool_scratch(node.attrs["kernel_h"], node.attrs["kernel_w"], window_columns(node), 0)
 
 
+@scratch("AveragePool")
 def scratch_AveragePool(node: Node) -> int:
     x = node.inputs[0]
     sums = x.shape[3] if x.dtype == np.int8 else 0
