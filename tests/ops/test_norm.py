@@ -6,9 +6,12 @@ import pytest
 import wisp
 from support import check_model, count, make_model, optimized
 from support_graph import run_node
-from wisp_converter import UnsupportedError, convert
+from wisp_converter import UnsupportedError, convert, format as fmt
+from wisp_converter.ir import Graph, Node, Value, constant
 from wisp_converter.ops.norm import softmax_table
+from wisp_converter.plan import plan_memory
 
+F32 = np.dtype(np.float32)
 rng = np.random.default_rng(13)
 
 
@@ -107,6 +110,32 @@ def test_layer_normalization(axis):
 def test_layer_normalization_statistics():
     x = normal(3, 4, 21)
     check("LayerNormalization", {"x": x}, {"scale": normal(21), "bias": normal(21)}, outputs=("y", "mean", "inverse"))
+
+
+def layer_normalization(shape: tuple, rows: int, outputs: list[bool]) -> bytes:
+    """A file of one LayerNormalization over the last axis, with those of its three outputs."""
+    x = Value("x", F32, shape)
+    results = [Value(name, F32, shape if name == "y" else (*shape[:-1], 1)) if there else None
+               for name, there in zip(("y", "mean", "inverse"), outputs)]
+    node = Node("LayerNormalization", [x, constant("scale", np.ones(rows, F32))], results, {"axis": -1, "epsilon": 1e-5}, "layer")
+    graph = Graph([x], [r for r in results if r], [node])
+    return fmt.write(graph, plan_memory(graph))
+
+
+def test_layer_normalization_of_nothing():
+    """Rows without elements have no mean, as numpy has it, and rows there are."""
+    got = wisp.load(layer_normalization((3, 0), 0, [True, True, True])).run({"x": np.zeros((3, 0), F32)})
+    assert got["y"].shape == (3, 0)
+    assert got["mean"].shape == got["inverse"].shape == (3, 1)
+    assert np.isnan(got["mean"]).all() and np.isnan(got["inverse"]).all()
+
+
+def test_layer_normalization_needs_its_first_output():
+    with pytest.raises(wisp.WispError, match=r"node 'layer' \(LayerNormalization\): missing output"):
+        wisp.load(layer_normalization((3, 4), 4, [False, True, False]))
+    x = normal(3, 4)
+    got = wisp.load(layer_normalization((3, 4), 4, [True, False, True])).run({"x": x})
+    np.testing.assert_allclose(got["inverse"], 1 / np.sqrt(x.var(1, keepdims=True) + 1e-5), rtol=1e-5)
 
 
 def test_layer_normalization_does_not_depend_on_threads():

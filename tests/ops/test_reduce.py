@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import wisp
-from wisp_converter import convert
-from wisp_converter.ir import Node, constant
+from wisp_converter import convert, format as wisp_format
+from wisp_converter.ir import Graph, Node, Value, constant
 from wisp_converter.ops import reduce
+from wisp_converter.plan import plan_memory
 
 from ops.test_eltwise import all_bytes, f32_value, quantized_file
 from support import check_model, make_model, reference
@@ -167,6 +168,42 @@ def test_axes_computed_by_the_graph():
     for axes in ([0], [5], [-9]):
         with pytest.raises(wisp.WispError, match="axes|axis"):
             loaded.run({"x": x, "axes": np.array(axes)})
+
+
+def late_axes(op: str, shape: tuple, dims: list, axes: int, keepdims: int) -> bytes:
+    """y = Abs(op(x, Neg(minus))): the axes are found in the run. dims: of op's result, None where open."""
+    f32, s64 = np.dtype(np.float32), np.dtype(np.int64)
+    x, minus, computed = Value("x", f32, shape), Value("minus", s64, (axes,)), Value("computed", s64, (axes,))
+    r, y = Value("r", f32, tuple(dims)), Value("y", f32, tuple(dims))
+    attrs = {"keepdims": keepdims, "noop_with_empty_axes": 0}
+    graph = Graph([x, minus], [y], [Node("Neg", [minus], [computed], {}, "neg"), Node(op, [x, computed], [r], attrs, op),
+                                    Node("Abs", [r], [y], {}, "abs")])
+    return wisp_format.write(graph, plan_memory(graph))
+
+
+@pytest.mark.parametrize("op", ["ReduceSum", "ReduceMax"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_axes_found_in_the_run(op, threads):
+    """Where the file leaves the output's extents open they follow from the axes, in each run anew; where it states them they must fit."""
+    x = rng.standard_normal((2, 300, 70)).astype(np.float32)
+    function = {"ReduceSum": np.sum, "ReduceMax": np.max}[op]
+    opened = wisp.load(late_axes(op, x.shape, [None, None, None], 1, 1), threads=threads)
+    for axis in (1, 2, 0, 2):
+        want = np.abs(function(x, axis=axis, keepdims=True))
+        np.testing.assert_allclose(opened.run({"x": x, "minus": np.array([-axis])})["y"], want, rtol=1e-5, atol=1e-5)
+    with pytest.raises(wisp.WispError, match="wrong axis 7"):
+        opened.run({"x": x, "minus": np.array([-7])})
+    np.testing.assert_allclose(opened.run({"x": x, "minus": np.array([0])})["y"], np.abs(function(x, axis=0, keepdims=True)), rtol=1e-5)
+
+    for keepdims, dims in ((0, [2, 300]), (1, [2, 300, 1])):
+        stated = wisp.load(late_axes(op, x.shape, dims, 1, keepdims), threads=threads)
+        want = np.abs(function(x, axis=2, keepdims=bool(keepdims)))
+        np.testing.assert_allclose(stated.run({"x": x, "minus": np.array([-2])})["y"], want, rtol=1e-5, atol=1e-5)
+        with pytest.raises(wisp.WispError, match="the axes do not give the output's shape"):
+            stated.run({"x": x, "minus": np.array([-1])})
+    rank = wisp.load(late_axes(op, x.shape, [300], 1, 0), threads=threads)
+    with pytest.raises(wisp.WispError, match="the axes do not give the output's rank"):
+        rank.run({"x": x, "minus": np.array([-1])})
 
 
 # ---- ArgMax, ArgMin

@@ -176,7 +176,7 @@ static int plan_clamp(wisp_call *call, int dtypes, float lo, float hi) {
     const int status = check_unary(call, dtypes);
     if (status) return status;
     const int dtype = wisp_input(call, 0)->dtype;
-    if (WISP_FLOAT && dtype == WISP_F32) *p = (clamp_plan){call->kernels->clamp_f32, lo, hi};
+    if (WISP_FLOAT && dtype == WISP_F32) *p = (clamp_plan){WISP_KERNEL(call, clamp_f32), lo, hi};
     return set_output(call, dtype, ELTWISE_GRAIN);
 }
 
@@ -209,7 +209,7 @@ static int plan_lookup(wisp_call *call) {
     if (x->dtype != WISP_S8) return wisp_refuse_dtype(call, x->dtype);
     if (table->dtype != WISP_S8 || table->count != 256 || table->kind != WISP_KIND_CONSTANT)
         return wisp_call_fail(call, WISP_BAD_FILE, "the table must be 256 constant s8 values");
-    p->lookup = call->kernels->lookup_s8;
+    p->lookup = WISP_KERNEL(call, lookup_s8);
     return set_output(call, WISP_S8, ELTWISE_GRAIN);
 }
 

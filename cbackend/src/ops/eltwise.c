@@ -26,10 +26,10 @@ static int plan_arithmetic(wisp_call *call, bool same_scale, wisp_span_fn *span,
 }
 
 /* An operator with an f32 kernel and a function for elements of 64 bits. same_scale: on quantized values as well. */
-#define BINARY(Name, slot, fn, same_scale)                                                  \
-    static int plan_##Name(wisp_call *call) {                                               \
-        return plan_arithmetic(call, same_scale, span_kernel_f32, call->kernels->slot, fn); \
-    }                                                                                       \
+#define BINARY(Name, slot, fn, same_scale)                                                      \
+    static int plan_##Name(wisp_call *call) {                                                   \
+        return plan_arithmetic(call, same_scale, span_kernel_f32, WISP_KERNEL(call, slot), fn); \
+    }                                                                                           \
     ELTWISE(Name)
 
 WIDE(wide_subtract, (int64_t)(a.u - b.u), a.u - b.u, a.f - b.f)
@@ -79,7 +79,7 @@ static void span_pow(const wisp_call *call, const uint8_t *const *x, const int *
 }
 
 static int plan_Pow(wisp_call *call) {
-    return plan_arithmetic(call, false, span_pow, call->kernels->mul_f32, wide_power);
+    return plan_arithmetic(call, false, span_pow, WISP_KERNEL(call, mul_f32), wide_power);
 }
 ELTWISE(Pow)
 
@@ -170,11 +170,11 @@ static int plan_Add(wisp_call *call) {
     if (status) return status;
     if (WISP_FLOAT && wisp_output(call, 0)->scale == 0) {
         const bool clamp = p->min > -INFINITY || p->max < INFINITY;
-        if (clamp) plan->clamp_f32 = call->kernels->clamp_f32;
-        return plan_arithmetic(call, false, clamp ? span_add_f32 : span_kernel_f32, call->kernels->add_f32, wide_add);
+        if (clamp) plan->clamp_f32 = WISP_KERNEL(call, clamp_f32);
+        return plan_arithmetic(call, false, clamp ? span_add_f32 : span_kernel_f32, WISP_KERNEL(call, add_f32), wide_add);
     }
     const bool multipliers = p->multiplier_a == saturate_s16(p->multiplier_a) && p->multiplier_b == saturate_s16(p->multiplier_b);
-    plan->by.add_s8 = call->kernels->add_s8;
+    plan->by.add_s8 = WISP_KERNEL(call, add_s8);
     return plan_quantized(call, span_add_s8, multipliers && p->shift >= 0 && p->shift <= 31 && is_s8(p->lo) && is_s8(p->hi));
 }
 ELTWISE(Add)
@@ -192,9 +192,9 @@ static int plan_Mul(wisp_call *call) {
     const int status = wisp_check_binary(call);
     if (status) return status;
     if (WISP_FLOAT && wisp_output(call, 0)->scale == 0)
-        return plan_arithmetic(call, false, span_kernel_f32, call->kernels->mul_f32, wide_multiply);
+        return plan_arithmetic(call, false, span_kernel_f32, WISP_KERNEL(call, mul_f32), wide_multiply);
     const bool multiplier = p->multiplier >= 0 && p->multiplier <= 32767;
-    ((eltwise_plan *)call->plan)->by.mul_s8 = call->kernels->mul_s8;
+    ((eltwise_plan *)call->plan)->by.mul_s8 = WISP_KERNEL(call, mul_s8);
     return plan_quantized(call, span_mul_s8, multiplier && p->shift >= -15 && p->shift <= 31 && is_s8(p->lo) && is_s8(p->hi));
 }
 ELTWISE(Mul)

@@ -92,9 +92,9 @@ static int plan_max(wisp_call *call) {
                                  .pad_bottom = p->pad_bottom,
                                  .pad_right = p->pad_right};
     if (wisp_is_s8(wisp_input(call, 0)))
-        plan->max_s8 = call->kernels->max_s8;
+        plan->max_s8 = WISP_KERNEL(call, max_s8);
     else
-        plan->max_f32 = call->kernels->max_f32;
+        plan->max_f32 = WISP_KERNEL(call, max_f32);
     return plan_pool(call, p->ceil_mode != 0, false);
 }
 
@@ -174,9 +174,9 @@ static int plan_average(wisp_call *call) {
                            .pad_right = p->pad_right};
     w->dilation_h = w->dilation_w = 1;
     if (s8)
-        plan->sum_s8 = call->kernels->sum_s8;
+        plan->sum_s8 = WISP_KERNEL(call, sum_s8);
     else
-        plan->sum_f32 = call->kernels->sum_f32;
+        plan->sum_f32 = WISP_KERNEL(call, sum_f32);
     if ((status = plan_pool(call, p->ceil_mode && !p->global, s8))) return status;
     return s8 ? plan_table(call, w) : WISP_OK;
 }

@@ -51,7 +51,7 @@ static int plan_quantize(wisp_call *call) {
     if (wisp_input(call, 0)->dtype != WISP_F32) return wisp_call_fail(call, WISP_UNSUPPORTED, "takes f32");
     if ((status = check_quantized(call, y))) return status;
     *(quantize_plan *)call->plan =
-        (quantize_plan){call->kernels->quantize_s8, 1.0f / y->scale, y->zero_point - (y->dtype == WISP_U8 ? 128 : 0)};
+        (quantize_plan){WISP_KERNEL(call, quantize_s8), 1.0f / y->scale, y->zero_point - (y->dtype == WISP_U8 ? 128 : 0)};
     return set_output(call, y->dtype);
 }
 
@@ -83,7 +83,7 @@ static void range_dequantize(const wisp_call *call, uint32_t thread, int64_t beg
 static int plan_dequantize(wisp_call *call) {
     int status = wisp_check_operands(call, 1, 1, 1);
     if (status || (status = check_quantized(call, wisp_input(call, 0)))) return status;
-    ((dequantize_plan *)call->plan)->dequantize = call->kernels->dequantize_s8;
+    ((dequantize_plan *)call->plan)->dequantize = WISP_KERNEL(call, dequantize_s8);
     return set_output(call, WISP_F32);
 }
 

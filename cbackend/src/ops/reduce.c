@@ -300,21 +300,20 @@ static float logarithm_f32(float y, float count) {
     const wisp_operator wisp_op_##Name = {                 \
         .plan = plan_##Name, .begin = begin_reduce, .range = range_reduce, .plan_size = sizeof(reduce_plan)};
 
-#define KERNEL(slot) call->kernels->slot
-
-REDUCTION(ReduceSum, KERNEL(sum_f32), NUMBERS, .f32 = wisp_sum_columns_f32, .identity = zero, .join = wide_add)
-REDUCTION(ReduceMean, KERNEL(sum_f32), NUMBERS, .f32 = wisp_sum_columns_f32, .finish_f32 = mean_f32, .identity = zero, .join = wide_add,
-          .finish = wide_divide)
-REDUCTION(ReduceMax, KERNEL(max_f32), ANY_DTYPE, .order_only = true, .f32 = wisp_max_columns_f32, .identity = lowest, .join = wide_maximum)
+REDUCTION(ReduceSum, WISP_KERNEL(call, sum_f32), NUMBERS, .f32 = wisp_sum_columns_f32, .identity = zero, .join = wide_add)
+REDUCTION(ReduceMean, WISP_KERNEL(call, sum_f32), NUMBERS, .f32 = wisp_sum_columns_f32, .finish_f32 = mean_f32, .identity = zero,
+          .join = wide_add, .finish = wide_divide)
+REDUCTION(ReduceMax, WISP_KERNEL(call, max_f32), ANY_DTYPE, .order_only = true, .f32 = wisp_max_columns_f32, .identity = lowest,
+          .join = wide_maximum)
 REDUCTION(ReduceMin, NULL, ANY_DTYPE, .order_only = true, .f32 = wisp_min_columns_f32, .identity = highest, .join = wide_minimum)
 REDUCTION(ReduceProd, NULL, NUMBERS, .f32 = wisp_product_columns_f32, .identity = one, .join = wide_multiply)
 REDUCTION(ReduceL1, NULL, NUMBERS, .f32 = wisp_absolute_sum_columns_f32, .identity = zero, .join = wide_add, .map = wide_absolute)
 REDUCTION(ReduceSumSquare, NULL, NUMBERS, .f32 = wisp_square_sum_columns_f32, .identity = zero, .join = wide_add, .map = square)
 REDUCTION(ReduceL2, NULL, FLOATS, .f32 = wisp_square_sum_columns_f32, .finish_f32 = root_f32, .identity = zero, .join = wide_add,
           .map = square, .finish = root)
-REDUCTION(ReduceLogSum, KERNEL(sum_f32), FLOATS, .f32 = wisp_sum_columns_f32, .finish_f32 = logarithm_f32, .identity = zero,
+REDUCTION(ReduceLogSum, WISP_KERNEL(call, sum_f32), FLOATS, .f32 = wisp_sum_columns_f32, .finish_f32 = logarithm_f32, .identity = zero,
           .join = wide_add, .finish = logarithm)
-REDUCTION(ReduceLogSumExp, KERNEL(max_f32), FLOATS, .shifted = true, .f32 = wisp_log_sum_exp_columns_f32, .identity = zero,
+REDUCTION(ReduceLogSumExp, WISP_KERNEL(call, max_f32), FLOATS, .shifted = true, .f32 = wisp_log_sum_exp_columns_f32, .identity = zero,
           .join = wide_add, .map = exponential, .finish = logarithm)
 
 /* The maximum, where it is finite: inf - inf would be NaN. */

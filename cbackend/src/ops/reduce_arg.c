@@ -105,7 +105,7 @@ static int plan_arg(wisp_call *call, bool max, wisp_reduce_f32_fn *extreme, wisp
 }
 
 static int plan_max(wisp_call *call) {
-    return plan_arg(call, true, wisp_max_columns_f32, call->kernels->max_f32);
+    return plan_arg(call, true, wisp_max_columns_f32, WISP_KERNEL(call, max_f32));
 }
 static int plan_min(wisp_call *call) {
     return plan_arg(call, false, wisp_min_columns_f32, NULL);
