@@ -78,11 +78,12 @@ static void run_depthwise_range(wisp_call *call, uint32_t thread, int64_t begin,
     const int unit = s8 ? 1 : 4;
     wisp_window w;
     known_window(call, &w);
+    const wisp_image image = image_of(x);
     pieces p = cut_scratch(&w, wisp_scratch(call, thread), (uint64_t)unit);
     window_tap_offsets(&w, p.offsets);
     memset(p.outside, s8 ? x->zero_point : 0, (size_t)w.channels * (size_t)unit);
     for (int64_t row = begin; row < end; row++) {
-        window_rows(&w, x->data, unit, row / w.out_h, row % w.out_h, p.outside, p.rows);
+        window_rows(&w, &image, unit, row / w.out_h, row % w.out_h, p.outside, p.rows);
         int64_t out = row * w.out_w * w.channels;
         if (s8) {
             wisp_dwconv_s8 d = {.n = w.out_w,
