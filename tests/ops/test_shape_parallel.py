@@ -5,7 +5,7 @@ import pytest
 
 import wisp
 from support import make_model, reference
-from wisp_converter import convert, format as fmt
+from wisp_converter import UnsupportedError, convert, format as fmt
 from wisp_converter.ir import Graph, Node, Value
 from wisp_converter.plan import plan_memory
 
