@@ -95,21 +95,25 @@ static void range_f32(const reduce_plan *p, const float *x, int64_t begin, int64
 }
 
 /* Few long results: blocks of each in the first phase, joined in the second, in the order of one thread. */
-static void range_pieces(const reduce_plan *p, int phase, float *partial, const float *x, int64_t begin, int64_t end, float *y) {
+static void make_pieces(const reduce_plan *p, const float *x, int64_t begin, int64_t end, float *pieces) {
     const reduction *r = &p->r;
     const int64_t blocks = (r->run + REDUCE_RUN - 1) / REDUCE_RUN;
-    for (int64_t i = begin; i < end && phase == 0; i++) {
+    for (int64_t i = begin; i < end; i++) {
         const int64_t row = i % p->pieces / blocks, at = i % p->pieces % blocks * REDUCE_RUN;
         const int64_t n = r->run - at < REDUCE_RUN ? r->run - at : REDUCE_RUN;
         const reduction block = {.outer = 1, .rows = 1, .columns = 1, .run = n, .count = n};
-        p->how->f32(&block, p->kernel, x + wisp_outer_offset(r, i / p->pieces) + wisp_row_offset(r, row) + at, 1, &partial[i]);
+        p->how->f32(&block, p->kernel, x + wisp_outer_offset(r, i / p->pieces) + wisp_row_offset(r, row) + at, 1, &pieces[i]);
     }
-    for (int64_t i = begin; i < end && phase == 1; i++) {
+}
+
+/* The item of an output's first piece makes the output. */
+static void join_pieces(const reduce_plan *p, const float *pieces, int64_t begin, int64_t end, float *y) {
+    for (int64_t i = begin; i < end; i++) {
         float total = (float)p->how->identity(WISP_F32).f;
-        if (i % p->pieces) continue;                /* the item of an output's first block makes the output */
-        for (int64_t k = i; k < i + p->pieces; k++) /* in double precision one step rounds as in single */
-            total = (float)p->how->join(WIDE_FLOAT, (wide){.f = (double)partial[k]}, (wide){.f = (double)total}).f;
-        y[i / p->pieces] = p->how->finish_f32 ? p->how->finish_f32(total, (float)r->count) : total;
+        if (i % p->pieces) continue;
+        for (int64_t k = i; k < i + p->pieces; k++) /* one step in double precision, rounded, is the step in single */
+            total = (float)p->how->join(WIDE_FLOAT, (wide){.f = (double)pieces[k]}, (wide){.f = (double)total}).f;
+        y[i / p->pieces] = p->how->finish_f32 ? p->how->finish_f32(total, (float)p->r.count) : total;
     }
 }
 
@@ -146,10 +150,13 @@ static void range_reduce(const wisp_call *call, uint32_t thread, int64_t begin, 
     const int64_t size = (int64_t)wisp_dtype_size(x->dtype);
     (void)thread;
     if (WISP_FLOAT && x->dtype == WISP_F32) {
-        if (p->pieces)
-            range_pieces(p, call->phase, (float *)(void *)call->shared, x->data, begin, end, y->data);
-        else
+        float *pieces = (float *)(void *)call->shared;
+        if (!p->pieces)
             range_f32(p, x->data, begin, end, y->data);
+        else if (call->phase == 0)
+            make_pieces(p, x->data, begin, end, pieces);
+        else
+            join_pieces(p, pieces, begin, end, y->data);
         return;
     }
     for (int64_t i = begin; i < end; i++) {
