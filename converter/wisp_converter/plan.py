@@ -81,7 +81,7 @@ def shape_values(graph: Graph, keep: list[Value] | tuple[Value, ...] | None = No
         inputs = [v for v in node.inputs if v is not None]
         from_shape = any(v in known for v in inputs) and all(v in known or v.data is not None for v in inputs)
         small = all(v.is_static and tensor_size(v) <= MAX_SHAPE_VALUE and v not in outputs for v in results)
-        if (reads_shape or from_shape) and small and not ops.find(f"scratch_{node.op}"):
+        if (reads_shape or from_shape) and small and not ops.find("scratch", node.op):
             known.update(dict.fromkeys(results))
     return list(known)
 
