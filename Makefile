@@ -1,4 +1,4 @@
-# make demo | test | check | test-targets | wheels | lint | format | bench | clean. Needs python3 with pip, gcc and make; the rest goes into .venv.
+# make demo | test | check | fuzz | test-targets | wheels | lint | format | bench | clean. Needs python3 with pip, gcc and make; the rest goes into .venv.
 # SPDX-License-Identifier: Apache-2.0
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 C_SOURCES := $(shell find cbackend tests -name '*.[ch]' -o -name '*.def')
 BUILD_INPUTS := $(C_SOURCES) pyproject.toml CMakeLists.txt cbackend/CMakeLists.txt engine/emit_cffi.py converter/wisp_converter/opcodes.py
 
-.PHONY: demo test check test-targets wheels lint format bench clean
+.PHONY: demo test check fuzz test-targets wheels lint format bench clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/demo.done
@@ -20,6 +20,12 @@ test: $(VENV)/test.done
 
 check: $(VENV)/test.done
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore tests/targets
+
+# Hostile files for FUZZ_SECONDS on all cores; needs clang 19, its runtime libraries and llvm 19.
+FUZZ_SECONDS ?= 1800
+fuzz: $(VENV)/test.done
+	$(BIN)/python tests/fuzz/seeds.py build/fuzz/seeds
+	$(BIN)/python tests/fuzz/run.py build/fuzz --seconds $(FUZZ_SECONDS)
 
 test-targets: $(VENV)/test.done
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/targets

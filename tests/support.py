@@ -49,8 +49,8 @@ def _info(name: str, spec) -> onnx.ValueInfoProto:
 
 def imported(model: onnx.ModelProto, shapes: dict | None = None):
     """The converter's graph of a model before any pass."""
-    from wisp_converter.importer import import_graph
-    from wisp_converter.load import load
+    from wisp_converter.sources.onnx.importer import import_graph
+    from wisp_converter.sources.onnx.load import load
 
     return import_graph(load(model, shapes).model)
 

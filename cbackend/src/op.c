@@ -21,7 +21,8 @@ enum { /* as ops.def writes them */
        VIEW = WISP_VIEW,
        IN_PLACE = WISP_IN_PLACE,
        JOINS = WISP_JOINS,
-       DIMS = WISP_DIMS
+       DIMS = WISP_DIMS,
+    SCRATCH = 0 /* for the converter; here the plan says it */
 };
 
 static const wisp_operator_entry operators[] = {

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 from . import format as fmt
 from .errors import ModelError, UnsupportedError
-from .importer import import_graph
-from .load import load
 from .pack import pack
 from .passes import run_passes
-from .plan import plan_memory
+from .plan import plan_memory, settle_scratch
 from .save import save
+from .sources.onnx.importer import import_graph
+from .sources.onnx.load import load
 from .verify import sample_inputs, verify as compare_with_source
 
 __all__ = ["convert", "save"]
@@ -53,6 +53,7 @@ def convert(model, *, quantize: str | None = None, calibration=None, shapes: dic
         details["quantization"] = {"method": method, **quantize_int8(graph, seen, say)}
     pack(graph)
     plan = plan_memory(graph)
+    settle_scratch(graph, plan)
     say(plan.describe())
 
     def write(**found) -> bytes:

@@ -88,16 +88,8 @@ class Graph:
         graph = Graph([twin[v] for v in self.inputs], [twin[v] for v in self.outputs], nodes, dict(self.metadata))
         return graph, twin
 
-    def replace(self, old: Value, new: Value) -> None:
-        """Make every reader of `old` read `new`. A graph output keeps its name: `new` takes it over."""
-        for node in self.nodes:
-            node.inputs = [new if v is old else v for v in node.inputs]
-        if any(v is old for v in self.outputs):
-            self.outputs = [new if v is old else v for v in self.outputs]
-            new.name = old.name
-
     def may_replace(self, old: Value, new: Value) -> bool:
-        """Whether `replace` keeps every graph output a value of its own (no input, constant or other output)."""
+        """Whether reading `new` for `old` keeps every graph output a value of its own (no input, constant or other output)."""
         if not any(v is old for v in self.outputs):
             return True
         return new.data is None and not any(v is new for v in (*self.inputs, *self.outputs))
@@ -107,3 +99,8 @@ def constant(name: str, data: np.ndarray, **fields) -> Value:
     """A constant value with the dtype and shape of `data`."""
     data = np.asarray(data, order="C")  # ascontiguousarray would give a scalar an axis
     return Value(name, data.dtype, tuple(data.shape), data, **fields)
+
+
+def copy_node(value: Value, copy: Value) -> Node:
+    """A node that copies a value."""
+    return Node("Identity", [value], [copy], name=copy.name)

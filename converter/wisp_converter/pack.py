@@ -1,4 +1,4 @@
-"""The last pass: weights into the layouts that the kernels read (format.h), by the pack_NAME of each family."""
+"""The last pass: weights into the layouts that the kernels read (format.h), by the pack rules of ops."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .verify_graph import verify_graph
 def pack(graph: Graph) -> None:
     """Replace plain weights by packed ones. Afterwards the graph can only be planned and written."""
     for node in graph.nodes:
-        function = ops.find(f"pack_{node.op}")
+        function = ops.find("pack", node.op)
         if function is not None:
             function(graph, node)
     verify_graph(graph, "pack")

@@ -20,12 +20,13 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from . import ops
-from .format import ALIGNMENT, Plan, State, all_graphs, bodies, round_up, tensor_size, tensor_table
+from .format import ALIGNMENT, Plan, State, bodies, round_up, tensor_size, tensor_table, write
 from .ir import Graph, Node, Value
 from .opcodes import has_trait
+from .runner import scratch_needs
 
 MAX_SHAPE_VALUE = 4096  # bytes of a value computed while shapes are planned
+AMPLE = 1 << 40  # bytes of scratch in a file that only asks how many it can use
 
 
 @dataclass(eq=False)
@@ -55,7 +56,8 @@ class Planned(Plan):
 
 
 def plan_memory(graph: Graph, states: list[State] | tuple[State, ...] = ()) -> Planned:
-    """Offsets for all activations, or for shape values and states only if some shape is dynamic."""
+    """Offsets for all activations, or for shape values and states only if some shape is dynamic. Scratch is ample until
+    `settle_scratch`."""
     plan = Planned(states=list(states))
     plan.shape_offsets, plan.shape_size = _place_in_turn(shape_values(graph), 8)
     values, kept = tensor_table(graph, plan.states), {s.tensor for s in states}
@@ -64,8 +66,6 @@ def plan_memory(graph: Graph, states: list[State] | tuple[State, ...] = ()) -> P
     plan.is_static = all(v.is_static for v in activations)
     if not plan.is_static:
         return plan
-    nodes = [node for g in all_graphs(graph) for node in g.nodes]
-    plan.scratch_size, plan.shared_size = (max((scratch(node, kind) for node in nodes), default=0) for kind in ("scratch", "shared"))
     life = Life(graph, plan.states)
     joined, apart = (_make_buffers(life, plan.shape_offsets, join) for join in (True, False))
     plan.plan_size = _place_all(joined)
@@ -74,13 +74,14 @@ def plan_memory(graph: Graph, states: list[State] | tuple[State, ...] = ()) -> P
     if lower_bound(apart) < plan.plan_size and (size := _place_all(apart)) < plan.plan_size:
         plan.plan_size, plan.lower_bound, buffers = size, lower_bound(apart), apart
     plan.offsets = {value: b.offset + inner for b in buffers for value, inner in b.members}
+    plan.shared_size = plan.scratch_size = AMPLE
     return plan
 
 
-def scratch(node: Node, kind: str = "scratch") -> int:
-    """Bytes of scratch a node needs for each thread, or ("shared") for all: the family's formula, the same as in C."""
-    function = ops.find(f"{kind}_{node.op}")
-    return round_up(int(function(node)), ALIGNMENT) if function else 0
+def settle_scratch(graph: Graph, plan: Planned) -> None:
+    """The scratch a packed graph can use, asked from the runtime: any algorithm that these shapes admit finds room."""
+    if plan.is_static:
+        plan.shared_size, plan.scratch_size = scratch_needs(write(graph, plan))
 
 
 def shape_values(graph: Graph, keep: list[Value] | tuple[Value, ...] | None = None) -> list[Value]:
@@ -93,8 +94,7 @@ def shape_values(graph: Graph, keep: list[Value] | tuple[Value, ...] | None = No
         inputs = [v for v in node.inputs if v is not None]
         from_shape = any(v in known for v in inputs) and all(v in known or v.data is not None for v in inputs)
         small = all(v.is_static and tensor_size(v) <= MAX_SHAPE_VALUE and v not in outputs for v in results)
-        no_scratch = not ops.find(f"scratch_{node.op}") and not ops.find(f"shared_{node.op}")
-        if (has_trait(node.op, "DIMS") or from_shape) and small and no_scratch and not bodies(node):
+        if (has_trait(node.op, "DIMS") or from_shape) and small and not has_trait(node.op, "SCRATCH") and not bodies(node):
             known.update(dict.fromkeys(results))
     return list(known)
 

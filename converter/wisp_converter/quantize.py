@@ -1,7 +1,7 @@
 """int8 post-training quantization: which nodes get an int8 form, with which scales, and the borders between them.
 
 A family module says how its operators quantize:
-  quantize_NAME(q, node)   writes the int8 form through q.emit, or calls q.refuse(reason);
+  @quantize(NAME)          a function(q, node) that writes the int8 form through q.emit, or calls q.refuse(reason);
   UNARY_TABLE              {operator: function(x, attrs)}: any chain of them becomes one Lookup.
 Operators with the trait MOVES are int8 in, int8 out, one scale for both.
 Everything else stays float; `quantize_int8` reports what and why.
@@ -58,7 +58,7 @@ class Rewriter:
     def __init__(self, graph: Graph, seen: Calibration, reasons: dict[int, str]) -> None:
         self.graph, self.ranges, self.means, self.reasons = graph, seen.ranges, seen.means, reasons
         self.users, self.producers, self.outputs = graph.users(), graph.producers(), set(graph.outputs)
-        self.tables = _tables()
+        self.tables = ops.tables()
         self.chosen = self.choose()
         self.parents: dict[Value, Value] = {}
         self.share_scales()
@@ -128,7 +128,7 @@ class Rewriter:
         activations = [v for v in (*self.data_inputs(node), *node.outputs) if v is not None]
         if not any(v.dtype == FLOAT for v in node.outputs if v is not None):
             reason = "its result is not f32"
-        elif not (ops.find(f"quantize_{node.op}") or has_trait(node.op, "MOVES") or node.op in self.tables):
+        elif not (ops.find("quantize", node.op) or has_trait(node.op, "MOVES") or node.op in self.tables):
             reason = "the operator has no int8 form"
         elif any(v.dtype != FLOAT for v in activations):
             reason = "an operand is not f32"
@@ -222,7 +222,7 @@ class Rewriter:
         return True
 
     def quantize_node(self, node: Node) -> None:
-        rule = ops.find(f"quantize_{node.op}")
+        rule = ops.find("quantize", node.op)
         if rule:
             before = len(self.nodes)
             rule(self, self.correct_bias(node))
@@ -272,7 +272,7 @@ class Rewriter:
         self.chains[node.outputs[0]] = [*self.chains.get(source, []), node]
         reader = self.users[node.outputs[0]]
         alone = len(reader) == 1 and node.outputs[0] not in self.outputs
-        if not (alone and id(reader[0]) in self.chosen and reader[0].op in self.tables and not ops.find(f"quantize_{reader[0].op}")):
+        if not (alone and id(reader[0]) in self.chosen and reader[0].op in self.tables and not ops.find("quantize", reader[0].op)):
             self.end_chain(node.outputs[0])
 
     def end_chain(self, value: Value) -> None:
@@ -316,10 +316,6 @@ def affine(low: float, high: float) -> tuple[float, int]:
     if high == low:
         return 1.0, 0
     return scale, int(np.clip(round(-128 - low / scale), -128, 127))
-
-
-def _tables() -> dict:
-    return {k: f for m in ops._modules() for k, f in vars(m).get("UNARY_TABLE", {}).items()}
 
 
 def _report(graph: Graph, rewriter: Rewriter, say: Callable[[str], None]) -> None:

@@ -1,4 +1,4 @@
-"""The only door to the engine: run a .wisp file from memory. Everything else in this package works without it."""
+"""The only door to the engine: run a .wisp file from memory, and ask the runtime what it needs."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
@@ -7,35 +7,40 @@ import numpy as np
 from .errors import ConvertError, UnsupportedError
 
 
-MISSING = "calibration and verification run the model: install the wisp runtime, or convert with verify=False"
+MISSING = "conversion asks the runtime and runs it: install wisp"
 
 
 class Runner:
     """A loaded .wisp file. `run({name: array})` gives {name: array}."""
 
-    def __init__(self, data: bytes, threads: int = 1) -> None:
+    def __init__(self, data: bytes, threads: int = 1, cpu: str | None = None) -> None:
         try:
             import wisp
         except ImportError as error:
             raise ConvertError(f"{MISSING} ({error})") from error
         self.wisp_error = wisp.WispError
         try:
-            self.model = self._load(wisp, data, threads)
+            self.model = self._load(wisp, data, threads, cpu)
         except wisp.WispError as error:
             raise UnsupportedError(f"the runtime refuses the converted model: {error}") from error
 
     @staticmethod
-    def _load(wisp, data: bytes, threads: int):
+    def _load(wisp, data: bytes, threads: int, cpu: str | None):
         try:
-            return wisp.load(data, threads=threads)
+            return wisp.load(data, threads=threads, cpu=cpu)
         except wisp.UnsupportedError:  # perhaps a build without threads
-            return wisp.load(data)
+            return wisp.load(data, cpu=cpu)
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         try:
             return self.model.run(inputs)
         except self.wisp_error as error:
             raise UnsupportedError(f"the runtime refuses to run the converted model: {error}") from error
+
+
+def scratch_needs(data: bytes) -> tuple[int, int]:
+    """(shared, each): bytes of scratch that a file with static shapes can use at most, of all threads together and of each."""
+    return Runner(data, cpu="scalar").model.scratch_needs()
 
 
 def is_image(path) -> bool:

@@ -165,6 +165,15 @@ class Model:
         finally:
             self._release(session)
 
+    def scratch_needs(self) -> tuple[int, int]:
+        """Bytes of scratch the hungriest algorithms of any processor could use: of all threads together, of each. What
+        the converter writes into a file as its budget. Dynamic axes must be bound."""
+        session = self._acquire(self._require_bound())
+        try:
+            return session.scratch_needs()
+        finally:
+            self._release(session)
+
     def nodes(self) -> list[NodeInfo]:
         """The model's nodes in execution order, untimed. Dynamic axes must be bound, see `bind`."""
         session = self._acquire(self._require_bound())

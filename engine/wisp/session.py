@@ -104,6 +104,12 @@ class Session:
         self.symbols = symbols
         self._settle()
 
+    def scratch_needs(self) -> tuple[int, int]:
+        """Bytes the hungriest algorithms of any processor could use: of all threads together, of each."""
+        info = ffi.new("wisp_scratch_info *")
+        check(lib.wisp_scratch_needs(self._handle, info), "the session does not know its scratch")
+        return info.could_shared, info.could_each
+
     def reset(self) -> None:
         """States back to their initial values."""
         raise_for(lib.wisp_reset(self._handle, self._error), self._error)

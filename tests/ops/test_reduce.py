@@ -138,6 +138,22 @@ def test_threads(op, axes):
     assert len({wisp.load(data, threads=t).run({"x": x})["y"].tobytes() for t in (1, 2, 3)}) == 1
 
 
+@pytest.mark.parametrize("op", ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL2", "ReduceLogSumExp"])
+def test_few_long_results_do_not_depend_on_threads(op):
+    """They are cut into blocks, which any thread may make, and are joined in the order of one thread: that of axes found in the run."""
+    for shape, axes in (((100_003,), [0]), ((3, 70_001), [1]), ((30, 2, 5000), [0, 2])):
+        x = (1 + rng.standard_normal(shape) / 1000).astype(np.float32)
+        data = convert(model(op, x, axes), verify=False)
+        results = [wisp.load(data, threads=t).run({"x": x})["y"] for t in (1, 2, 3)]
+        assert all(np.array_equal(results[0], r) for r in results)
+        exact = reference(model(op, x.astype(np.float64), axes), {"x": x.astype(np.float64)})["y"]
+        roundings = x.size // exact.size if op == "ReduceProd" else 500  # of a product each factor's; a sum is one of blocks
+        np.testing.assert_allclose(results[0], exact, rtol=roundings * 2.0**-24)
+        if len(axes) == 1:
+            late = wisp.load(late_axes(op, shape, [1 if a in axes else n for a, n in enumerate(shape)], 1, 1))
+            assert np.array_equal(np.abs(results[0]), late.run({"x": x, "minus": -np.array(axes)})["y"])
+
+
 def test_dynamic_axes():
     nodes = [("ReduceMean", ["x"], ["m"], dict(axes=[1], keepdims=1)), ("ReduceMax", ["x"], ["n"], dict(axes=[0, 2], keepdims=0)),
              ("ArgMax", ["x"], ["i"], dict(axis=2)), ("CumSum", ["x", "one"], ["c"], {})]

@@ -10,8 +10,8 @@ from support import make_model
 from wisp_converter import convert, equalize
 from wisp_converter import format as fmt
 from wisp_converter.calibrate import BINS, Histogram
-from wisp_converter.importer import import_graph
-from wisp_converter.load import load
+from wisp_converter.sources.onnx.importer import import_graph
+from wisp_converter.sources.onnx.load import load
 from wisp_converter.pack import pack
 from wisp_converter.passes import run_passes
 from wisp_converter.plan import plan_memory

@@ -36,7 +36,7 @@ def model(asset, tmp_path_factory):
 
 @pytest.mark.parametrize("board", ["m4", "m55"])
 def test_example(model, board, tmp_path):
-    missing = [t for t in ("clang-19", "ld.lld-19", "llvm-nm-19", "qemu-system-arm", "ninja") if not shutil.which(t)]
+    missing = [t for t in ("clang-19", "ld.lld-19", "arm-none-eabi-gcc", "llvm-nm-19", "qemu-system-arm", "ninja") if not shutil.which(t)]
     if missing:
         pytest.skip(f"needs {', '.join(missing)}")
     settings = (f"MODEL={model}", f"BOARD={board}", f"BUILD={tmp_path}")

@@ -1,4 +1,4 @@
-"""Hexagon under qemu-hexagon: fingerprints; and the remote-call front, both sides in one process. Kernels: run.py, counts.py."""
+"""Hexagon under qemu-hexagon: fingerprints, the freestanding library, the remote-call front in one process. Kernels: run.py, counts.py."""
 # SPDX-License-Identifier: Apache-2.0
 import shutil
 import subprocess
@@ -33,6 +33,16 @@ def test_fingerprints(hexagon_build, native_build, small_files, tmp_path, kind):
     expected = run(native_build / "digest", path, 1, 1, "scalar")
     assert run("qemu-hexagon", hexagon_build / "digest", path, 1, 1, "scalar") == expected
     assert run("qemu-hexagon", hexagon_build / "digest", path, 1, 1, "hvx") == expected
+
+
+def test_functions(hexagon_build, tmp_path):
+    """The hand-made library computes on the DSP what it computes here, where test_freestanding.py compares it with numpy's."""
+    if not shutil.which("cc"):
+        pytest.skip("needs cc")
+    library = CBACKEND / "freestanding"
+    flags = ["-std=c11", "-O2", "-ffp-contract=off", "-fno-builtin", "-isystem", library / "include"]
+    run("cc", *flags, HEXAGON / "functions.c", *library.glob("*.c"), "-o", tmp_path / "functions")
+    assert run("qemu-hexagon", hexagon_build / "freestanding" / "functions").splitlines() == run(tmp_path / "functions").splitlines()
 
 
 @pytest.fixture(scope="module")

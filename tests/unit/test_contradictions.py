@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import small_cnn
 from fuzz import seeds
-from test_malformed import repair
+from test_malformed import graphs_and_states, repair
 
 import wisp
 from wisp_converter import convert, format as fmt
@@ -69,7 +69,7 @@ def scratch() -> bytes:
 
 
 FILES = {"planned": planned, "scratch": scratch, "shapes": shapes, "open": open_shape, "nested": lambda: nested(3), "branches": seeds.branches, "loop": seeds.loop,
-         "state": seeds.state}
+         "state": seeds.state, "both": graphs_and_states}
 
 
 # ---- taken apart
@@ -187,6 +187,15 @@ def over(tensor: str, other: str, shift: int = 0):
     return edit
 
 
+def next_value(tensor: str):
+    """The first state's next value is another tensor."""
+
+    def edit(parts: Parts) -> None:
+        parts.sections["states"][0]["next"] = parts.index("tensors", tensor)
+
+    return edit
+
+
 NONE, MANY = fmt.NO_TENSOR, 1 << 30
 
 OPEN = [
@@ -201,6 +210,8 @@ OPEN = [
     ("planned", header(scratch_size=8), BAD, "not multiples of 64"),
     ("planned", header(shared_size=32), BAD, "not multiples of 64"),
     ("state", header(state_size=100), BAD, "not multiples of 64"),
+    ("planned", header(minor=1), BAD, "file format version is 1.1, this runtime reads up to 1.0"),
+    ("planned", header(flags=0), BAD, "memory sizes without a plan"),
     ("open", header(plan_size=64), BAD, "memory sizes without a plan"),
     ("open", header(scratch_size=64), BAD, "memory sizes without a plan"),
     ("open", header(shared_size=64), BAD, "memory sizes without a plan"),
@@ -270,6 +281,9 @@ OPEN = [
     ("state", row("states", 0, tensor=0), BAD, "do not fit: state"),
     ("state", dims("y", 0, -1), BAD, "do not fit: state 's'"),
     ("state", row("states", 0, initial=0), BAD, "do not fit: state 's'"),
+    ("state", next_value("s"), BAD, "do not fit: state 's'"),
+    ("state", row("tensors", "s", dtype=6), BAD, "do not fit: state 's'"),
+    ("state", operand("", 2, "s"), BAD, "wrong kind of output of node ''"),
 ]
 
 PREPARE = [
@@ -280,6 +294,10 @@ PREPARE = [
     ("branches", interface(0, 1, "c"), BAD, "listed twice: input 'c'"),
     ("branches", interface(1, 0, "x"), BAD, "not an output of the body's own, or listed twice 'x'"),
     ("branches", interface(2, 0, "a"), BAD, "never computed: output 'a'"),
+    ("nested", operand("neg", 0, "y1"), BAD, "node 'neg' (Neg): not computed before it is used: input 0"),
+    ("nested", operand("neg", 0, "y2"), BAD, "node 'neg' (Neg): not computed before it is used: input 0"),
+    ("nested", interface(0, 2, "y3"), BAD, "never computed: output 'y3'"),
+    ("both", next_value("kept"), BAD, "never computed: the next value of a state, 'kept'"),
     ("loop", interface(1, 6, "q"), BAD, "not an output of the body's own, or listed twice 'q'"),
     ("loop", interface(1, 7, "p1"), BAD, "not an output of the body's own, or listed twice 'p1'"),
     # operands

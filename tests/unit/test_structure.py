@@ -57,6 +57,65 @@ def test_converter_never_imports_the_engine():
             assert "wisp" not in found, f"{path.relative_to(ROOT)} imports wisp"
 
 
+def converter_modules() -> dict[str, Path]:
+    """The converter's modules by dotted name; a package by its own."""
+    folder = ROOT / "converter"
+    paths = {".".join(p.relative_to(folder).with_suffix("").parts): p for p in (folder / "wisp_converter").rglob("*.py")}
+    return {name.removesuffix(".__init__"): path for name, path in paths.items()}
+
+
+def converter_imports() -> dict[str, set[str]]:
+    """For each module of the converter those it imports, at import or later. A package that imports all its modules has them all."""
+    modules = converter_modules()
+    found: dict[str, set[str]] = {}
+    for name, path in modules.items():
+        text = path.read_text(encoding="utf-8")
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        targets = {m for m in modules if m.rpartition(".")[0] == name} if "iter_modules(__path__)" in text else set()
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                base = ".".join([*package.split(".")[: len(package.split(".")) - node.level + 1], *([node.module] if node.module else [])])
+                inside = {f"{base}.{a.name}" for a in node.names}
+                targets |= inside & set(modules)
+                if inside - set(modules):
+                    targets.add(base)
+        found[name] = targets
+    return found
+
+
+def test_no_import_cycle_in_the_converter():
+    found, done = converter_imports(), set()
+    assert {"wisp_converter.passes", "wisp_converter.plan"} <= found["wisp_converter.convert"]
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, f"import cycle: {' -> '.join((*path[path.index(name):], name))}"
+        if name not in done:
+            for target in sorted(found[name]):
+                visit(target, (*path, name))
+            done.add(name)
+
+    for name in sorted(found):
+        visit(name, ())
+
+
+def test_sources_and_operators_do_not_import_each_other():
+    for name, targets in converter_imports().items():
+        for one, other in (("sources", "ops"), ("ops", "sources")):
+            if name.startswith(f"wisp_converter.{one}"):
+                wrong = sorted(t for t in targets if t.startswith(f"wisp_converter.{other}"))
+                assert not wrong, f"{name} imports {wrong[0]}"
+
+
+def test_an_importer_is_registered_once():
+    from wisp_converter.ops import rules
+    from wisp_converter.sources.onnx import registry
+
+    with pytest.raises(ValueError, match="ai.onnx.Relu has two importers"):
+        registry.importer("Relu")(lambda emit: None)
+    with pytest.raises(ValueError, match="Conv has two pack rules"):
+        rules.pack("Conv")(lambda graph, node: None)
+
+
 def test_file_lengths():
     too_long = {str(p.relative_to(ROOT)): n for p in SOURCES if (n := len(p.read_text(encoding="utf-8").splitlines())) > 500}
     assert not too_long, "hard limit is 500 lines"
@@ -259,6 +318,7 @@ const wisp_operator wisp_op_Double = {.plan = plan_double, .range = range_double
 
 OPERATOR_PYTHON = """
 
+@importer("Double")
 def Double(x: Emit) -> None:
     x.add("Double", [x.inputs[0]], x.out)
 """
@@ -287,18 +347,38 @@ def append(path: Path, text: str) -> None:
 
 @pytest.mark.slow
 def test_an_operator_is_four_files(tree, tmp_path):
+    """Five with rules of its own: they are in the converter's ops/<family>.py."""
     ops_def = tree / "cbackend" / "src" / "ops.def"
     text = ops_def.read_text()
     line = next(m for m in re.finditer(r"^OP\(\d+, Relu,.*\n", text, re.MULTILINE))
     ops_def.write_text(text[: line.end()] + "OP(9999, Double, 0, NONE)\n" + text[line.end() :])
     append(tree / "cbackend" / "src" / "ops" / "activation.c", OPERATOR_C)
-    append(tree / "converter" / "wisp_converter" / "ops" / "activation.py", OPERATOR_PYTHON)
+    append(tree / "converter" / "wisp_converter" / "sources" / "onnx" / "activation.py", OPERATOR_PYTHON)
     append(tree / "tests" / "ops" / "test_activation.py", OPERATOR_TEST)
-    assert changed_files(tree) == {"cbackend/src/ops.def", "cbackend/src/ops/activation.c", "converter/wisp_converter/ops/activation.py",
-                                   "tests/ops/test_activation.py"}
+    assert changed_files(tree) == {"cbackend/src/ops.def", "cbackend/src/ops/activation.c",
+                                   "converter/wisp_converter/sources/onnx/activation.py", "tests/ops/test_activation.py"}
     build = tmp_path / "build"
     cmake_build(tree / "cbackend", build, *FAST_TO_BUILD, target="wisp_shared")
     result = run_in_tree(tree, build, "pytest", "-q", "-k", "test_double", "tests/ops/test_activation.py")
+    assert result.returncode == 0 and "1 passed" in result.stdout, result.stdout + result.stderr
+
+
+SOURCE_OPERATOR_PYTHON = """
+
+@importer("Cube")
+def Cube(emit: Emit) -> None:
+    x = emit.inputs[0]
+    emit.add("Mul", [emit.add("Mul", [x, x], shape=x.shape), x], emit.out)
+"""
+
+
+def test_a_source_operator_made_of_others_is_two_files(tree, tmp_path, native_build):
+    append(tree / "converter" / "wisp_converter" / "sources" / "onnx" / "activation.py", SOURCE_OPERATOR_PYTHON)
+    append(tree / "tests" / "ops" / "test_activation.py", OPERATOR_TEST.replace("Double", "Cube").replace("double", "cube").replace("[2, 4, 6]", "[1, 8, 27]"))
+    assert changed_files(tree) == {"converter/wisp_converter/sources/onnx/activation.py", "tests/ops/test_activation.py"}
+    (build := tmp_path / "build").mkdir()
+    shutil.copy(native_build / "libwisp.so", build)
+    result = run_in_tree(tree, build, "pytest", "-q", "-k", "test_cube", "tests/ops/test_activation.py")
     assert result.returncode == 0 and "1 passed" in result.stdout, result.stdout + result.stderr
 
 

@@ -6,7 +6,8 @@
 #include <stdint.h>
 
 /* NHWC images, one after another. Of each the last `ring` rows are kept: its height, until an operator is run row by row with
- * the one before it. Spatial operators reach rows through row_at only. */
+ * the one before it. Spatial operators reach rows through row_at only, and items of their ranges are rows of the output, image
+ * after image, or can be cut there: any rows can be computed once those they are made of are there. */
 typedef struct wisp_image {
     uint8_t *data;
     int64_t row_size; /* bytes */

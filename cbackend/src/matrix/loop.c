@@ -7,8 +7,8 @@
 enum {
     /* Weights walked for one tile after the other stay in a second-level cache of 512 KB with room for the rows. */
     WEIGHT_BLOCK = 256 * 1024,
-    /* Packed rows that are worth keeping for the next block of weights: read once for each, they come from a third level. */
-    PACKED_BLOCK = 1024 * 1024
+    /* Packed rows that may be kept for the next block of weights beside it. */
+    PACKED_BLOCK = 64 * 1024
 };
 
 int64_t wisp_panel_size(const wisp_matrix *m) {
@@ -60,7 +60,7 @@ static int32_t column_block(const wisp_matrix *m) {
 
 uint64_t wisp_matrix_set_tiles(wisp_matrix *m, int64_t rows, uint64_t limit) {
     const uint64_t least = wisp_matrix_least_scratch(m), each = tile_size(m), fixed = outside_size(m);
-    const uint64_t room = limit < PACKED_BLOCK ? limit : PACKED_BLOCK;
+    const uint64_t room = limit == UINT64_MAX ? least : limit < PACKED_BLOCK ? limit : PACKED_BLOCK;
     const int64_t all = (rows + m->kernel->rows - 1) / m->kernel->rows;
     int64_t tiles = room > fixed ? (int64_t)((room - fixed) / each) : 1;
     if (tiles > all) tiles = all;

@@ -54,8 +54,8 @@ int64_t wisp_column_block_size(const wisp_matrix *m);
 
 /* Scratch of wisp_matrix_multiply. The least, with one tile of rows at a time, is the same for every kernel. */
 uint64_t wisp_matrix_least_scratch(const wisp_matrix *m);
-/* Sets how many tiles of the `rows` rows there are at most are packed together where `limit` bytes of scratch may be used;
- * returns what is used then. Without a limit: what is of use. */
+/* Sets how many tiles of the `rows` rows there are at most are packed together where `limit` bytes of scratch, not less than the
+ * least, may be used; returns what is used then. UINT64_MAX, no limit: the least, so that arenas do not depend on the processor. */
 uint64_t wisp_matrix_set_tiles(wisp_matrix *m, int64_t rows, uint64_t limit);
 
 /* Computes rows [row, row_end) by columns [column, column_end) of y; `column` is a multiple of 16. Windows are of pixels counted over

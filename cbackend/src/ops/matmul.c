@@ -119,7 +119,6 @@ static int plan_matmul(wisp_call *call) {
     call->node->kernel = m->kernel->name;
     if (!call->node->macs) return WISP_OK; /* begin does it */
     const uint64_t shared = cut_shared(p, NULL).size;
-    wisp_could_use_scratch(call, shared, wisp_matrix_set_tiles(m, p->rows, UINT64_MAX));
     wisp_need_scratch(call, shared, wisp_matrix_set_tiles(m, p->rows, wisp_scratch_limit(call)));
     plan_items(call, p);
     return WISP_OK;

@@ -86,7 +86,6 @@ int wisp_plan_matrix(wisp_call *call, wisp_matrix_plan *p) {
     m->x_size = m->y_size = s8 ? 1 : 4;
     m->any_left_shift = s8 && wisp_input(call, 2)->flags & WISP_TENSOR_SHIFTS_LEFT;
     m->full_range = (w->flags & WISP_TENSOR_FULL_RANGE) != 0;
-    wisp_could_use_scratch(call, 0, wisp_matrix_set_tiles(m, p->rows, UINT64_MAX));
     wisp_need_scratch(call, 0, wisp_matrix_set_tiles(m, p->rows, wisp_scratch_limit(call)));
     const int64_t items = is_by_panel(p) ? p->panels : tile_count(p) * p->groups;
     call->node->macs = (uint64_t)p->rows * (uint64_t)p->groups * (uint64_t)m->n * (uint64_t)m->taps * (uint64_t)m->k;

@@ -37,8 +37,12 @@ static void exp_block(const float *x, const float *max, float *e, int count) {
     for (int k = 0; k < count; k++) e[k] = x[k] - max[k];
     int whole = (count + 15) / 16 * 16;
     for (int k = count; k < whole; k++) e[k] = -INFINITY;
-    for (int k = 0; k < whole; k += 16)
-        for (int j = 0; j < 16; j++) e[k + j] = exp_f32(e[k + j]);
+    for (int k = 0; k < whole; k += 16) { /* through a local array: then compilers vectorise at -O2 */
+        float block[16];
+        memcpy(block, e + k, sizeof block);
+        for (int j = 0; j < 16; j++) block[j] = exp_f32(block[j]);
+        memcpy(e + k, block, sizeof block);
+    }
 }
 
 /* y = exp(x - max); returns the sum. y null: the sum only. */

@@ -74,6 +74,7 @@ enum { ANY_DTYPE, NUMBERS, FLOATS };
 
 typedef struct reduce_plan {
     reduction r;
+    int64_t pieces; /* f32: blocks of REDUCE_RUN that make one output, each an item; 0: items are outputs */
     const reducer *how;
     wisp_sum_f32_fn *kernel; /* f32 */
     bool late;               /* r is found by begin: another node computes the axes during the run */
@@ -90,6 +91,29 @@ static void range_f32(const reduce_plan *p, const float *x, int64_t begin, int64
         float *to = y + outer * r->columns + column;
         p->how->f32(r, p->kernel, x + wisp_outer_offset(r, outer) + column, columns, to);
         for (int64_t j = 0; p->how->finish_f32 && j < columns; j++) to[j] = p->how->finish_f32(to[j], (float)r->count);
+    }
+}
+
+/* Few long results: blocks of each in the first phase, joined in the second, in the order of one thread. */
+static void make_pieces(const reduce_plan *p, const float *x, int64_t begin, int64_t end, float *pieces) {
+    const reduction *r = &p->r;
+    const int64_t blocks = (r->run + REDUCE_RUN - 1) / REDUCE_RUN;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t row = i % p->pieces / blocks, at = i % p->pieces % blocks * REDUCE_RUN;
+        const int64_t n = r->run - at < REDUCE_RUN ? r->run - at : REDUCE_RUN;
+        const reduction block = {.outer = 1, .rows = 1, .columns = 1, .run = n, .count = n};
+        p->how->f32(&block, p->kernel, x + wisp_outer_offset(r, i / p->pieces) + wisp_row_offset(r, row) + at, 1, &pieces[i]);
+    }
+}
+
+/* The item of an output's first piece makes the output. */
+static void join_pieces(const reduce_plan *p, const float *pieces, int64_t begin, int64_t end, float *y) {
+    for (int64_t i = begin; i < end; i++) {
+        float total = (float)p->how->identity(WISP_F32).f;
+        if (i % p->pieces) continue;
+        for (int64_t k = i; k < i + p->pieces; k++) /* one step in double precision, rounded, is the step in single */
+            total = (float)p->how->join(WIDE_FLOAT, (wide){.f = (double)pieces[k]}, (wide){.f = (double)total}).f;
+        y[i / p->pieces] = p->how->finish_f32 ? p->how->finish_f32(total, (float)p->r.count) : total;
     }
 }
 
@@ -126,7 +150,13 @@ static void range_reduce(const wisp_call *call, uint32_t thread, int64_t begin, 
     const int64_t size = (int64_t)wisp_dtype_size(x->dtype);
     (void)thread;
     if (WISP_FLOAT && x->dtype == WISP_F32) {
-        range_f32(p, x->data, begin, end, y->data);
+        float *pieces = (float *)(void *)call->shared;
+        if (!p->pieces)
+            range_f32(p, x->data, begin, end, y->data);
+        else if (call->phase == 0)
+            make_pieces(p, x->data, begin, end, pieces);
+        else
+            join_pieces(p, pieces, begin, end, y->data);
         return;
     }
     for (int64_t i = begin; i < end; i++) {
@@ -164,11 +194,28 @@ static int shape_output(const wisp_call *call, int64_t mask, int32_t *dims) {
     return rank;
 }
 
+/* f32: whether outputs are so few and long that their blocks are the items; then all is stated. */
+static bool cut_pieces(wisp_call *call) {
+    enum { FEW = 8, LONG = 4 * ELTWISE_GRAIN };
+    reduce_plan *p = call->plan;
+    const reduction *r = &p->r;
+    if (p->late || p->how->shifted || r->outer > FEW || r->run < REDUCE_RUN || r->count < LONG) return false;
+    const int64_t pieces = (r->run + REDUCE_RUN - 1) / REDUCE_RUN * r->rows;
+    const uint64_t shared = (uint64_t)(r->outer * pieces) * sizeof(float);
+    wisp_could_use_scratch(call, shared, 0);
+    if (shared > wisp_shared_limit(call)) return false;
+    p->pieces = pieces;
+    wisp_need_scratch(call, shared, 0);
+    wisp_set_work(call, r->outer * pieces, ELTWISE_GRAIN / REDUCE_RUN, 2);
+    return true;
+}
+
 static void set_reduction(wisp_call *call, int64_t mask) {
     reduce_plan *p = call->plan;
     reduction *r = &p->r;
     wisp_plan_reduction(wisp_input(call, 0), mask, r);
     if (wisp_input(call, 0)->dtype == WISP_F32) {
+        if (cut_pieces(call)) return;
         const int64_t blocks = (r->columns + REDUCE_COLUMNS - 1) / REDUCE_COLUMNS;
         wisp_set_work(call, r->outer * blocks, reduce_grain(r->count * (r->columns < REDUCE_COLUMNS ? r->columns : REDUCE_COLUMNS)), 1);
     } else {

@@ -26,6 +26,10 @@ void wisp_plan_reduction(const wisp_tensor *x, int64_t axes, reduction *r);
 int64_t wisp_outer_offset(const reduction *r, int64_t index);
 int64_t wisp_row_offset(const reduction *r, int64_t index);
 
+/* A long run is joined from blocks of REDUCE_RUN, each joined by itself: rounding errors of a sum grow with
+ * n / REDUCE_RUN + REDUCE_RUN / 8, and blocks can be made by different threads. */
+enum { REDUCE_RUN = 1024 };
+
 /* `columns` <= REDUCE_COLUMNS neighbouring outputs, whose first element is x, to y. kernel: max_f32 where the maximum is
  * needed, sum_f32 for plain sums, else null. */
 enum { REDUCE_COLUMNS = 256 };

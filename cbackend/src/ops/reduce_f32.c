@@ -3,12 +3,7 @@
 #include "activation_math.h"
 #include "reduce.h"
 
-enum {
-    LANES = 8,
-    RUN_BLOCK = 1024, /* a long sum is a sum of sums: rounding errors grow with n / RUN_BLOCK + RUN_BLOCK / LANES */
-    RUN_COLUMNS = 32,
-    ROW_BLOCK = 64
-};
+enum { LANES = 8, RUN_COLUMNS = 32, ROW_BLOCK = 64 };
 
 /* What an element contributes and how contributions are joined; a constant in every call, so that each has loops of its own. */
 enum { SUM, ABSOLUTES, SQUARES, EXPONENTIALS, PRODUCT, MAXIMUM, MINIMUM };
@@ -52,7 +47,7 @@ ALWAYS_INLINE float reduce_block(int rule, const float *x, size_t n, float shift
 
 /* The run as rows of RUN_COLUMNS elements, which a kernel joins at once. */
 ALWAYS_INLINE float reduce_block_by_kernel(int rule, wisp_sum_f32_fn *kernel, const float *x, size_t n) {
-    const float *rows[RUN_BLOCK / RUN_COLUMNS];
+    const float *rows[REDUCE_RUN / RUN_COLUMNS];
     float column[RUN_COLUMNS];
     const size_t count = n / RUN_COLUMNS, used = count * RUN_COLUMNS;
     const float total = reduce_block(rule, x + used, n - used, 0);
@@ -67,8 +62,8 @@ ALWAYS_INLINE float reduce_runs(int rule, const reduction *r, wisp_sum_f32_fn *k
     float total = identity(rule);
     for (int64_t row = 0; row < r->rows; row++) {
         const float *at = x + wisp_row_offset(r, row);
-        for (int64_t i = 0; i < r->run; i += RUN_BLOCK) {
-            const size_t n = (size_t)(r->run - i < RUN_BLOCK ? r->run - i : RUN_BLOCK);
+        for (int64_t i = 0; i < r->run; i += REDUCE_RUN) {
+            const size_t n = (size_t)(r->run - i < REDUCE_RUN ? r->run - i : REDUCE_RUN);
             total = join(rule, total, kernel ? reduce_block_by_kernel(rule, kernel, at + i, n) : reduce_block(rule, at + i, n, shift));
         }
     }

@@ -1,148 +1,13 @@
-"""Element-wise operators with numpy's broadcasting."""
+"""Element-wise operators in int8."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
 import numpy as np
 
 from .. import qmath
-from ..emit import Emit
-from ..ir import Dim, Node, Value
+from ..ir import Node
 from .activation import quantize_by_table
-
-
-def broadcast_shape(a: tuple[Dim, ...] | None, b: tuple[Dim, ...] | None) -> tuple[Dim, ...] | None:
-    """The shape that two shapes broadcast to, as far as it is known."""
-    if a is None or b is None:
-        return None
-    rank = max(len(a), len(b))
-    pairs = zip((1,) * (rank - len(a)) + tuple(a), (1,) * (rank - len(b)) + tuple(b))
-    return tuple(_broadcast(x, y) for x, y in pairs)
-
-
-def _broadcast(x: Dim, y: Dim) -> Dim:
-    if x == y or y == 1:
-        return x
-    if x == 1:
-        return y
-    known = [d for d in (x, y) if isinstance(d, int)]
-    return known[0] if known else None
-
-
-def _check(emit: Emit, *allowed: str) -> None:
-    """Refuse inputs that are not of the kinds f32, f64, integer, bool."""
-    for value in emit.inputs:
-        kind = {"f": f"f{8 * value.dtype.itemsize}", "i": "integer", "u": "integer", "b": "bool"}.get(value.dtype.kind, "")
-        if kind not in allowed:
-            raise emit.unsupported(f"elements of type {value.dtype}")
-
-
-def _chain(emit: Emit, op: str, output: Value | None = None) -> Value:
-    """A variadic operator as binary ones, from the left."""
-    result = emit.inputs[0]
-    for i, value in enumerate(emit.inputs[1:], 2):
-        last = i == len(emit.inputs)
-        result = emit.add(op, [result, value], output if last else None, shape=broadcast_shape(result.shape, value.shape))
-    return result
-
-
-def _arithmetic(name: str):
-    def importer(emit: Emit) -> None:
-        _check(emit, "f32", "f64", "integer")
-        emit.add(name, emit.inputs, emit.out)
-    return importer
-
-
-def _compare(name: str):
-    def importer(emit: Emit) -> None:
-        _check(emit, "f32", "f64", "integer", "bool")
-        emit.add(name, emit.inputs, emit.out)
-    return importer
-
-
-def _logic(name: str, kind: str = "bool"):
-    def importer(emit: Emit) -> None:
-        _check(emit, kind)
-        emit.add(name, emit.inputs, emit.out)
-    return importer
-
-
-def _variadic(name: str, op: str):
-    def importer(emit: Emit) -> None:
-        _check(emit, "f32", "f64", "integer")
-        if len(emit.inputs) == 1:
-            emit.alias(emit.inputs[0])
-        else:
-            _chain(emit, op, emit.out)
-    return importer
-
-
-Add = _arithmetic("Add")
-Sub = _arithmetic("Sub")
-Mul = _arithmetic("Mul")
-Div = _arithmetic("Div")
-PRelu = _arithmetic("PRelu")
-Min = _variadic("Min", "Min")
-Max = _variadic("Max", "Max")
-Sum = _variadic("Sum", "Add")
-Equal = _compare("Equal")
-Less = _compare("Less")
-LessOrEqual = _compare("LessOrEqual")
-Greater = _compare("Greater")
-GreaterOrEqual = _compare("GreaterOrEqual")
-And = _logic("And")
-Or = _logic("Or")
-Xor = _logic("Xor")
-Not = _logic("Not")
-BitwiseAnd = _logic("BitwiseAnd", "integer")
-BitwiseOr = _logic("BitwiseOr", "integer")
-BitwiseXor = _logic("BitwiseXor", "integer")
-BitwiseNot = _logic("BitwiseNot", "integer")
-
-
-def Mean(emit: Emit) -> None:
-    _check(emit, "f32", "f64")
-    total = _chain(emit, "Add")
-    count = emit.constant(np.array(len(emit.inputs), total.dtype), "count")
-    emit.add("Div", [total, count], emit.out)
-
-
-def Pow(emit: Emit) -> None:
-    """The exponent may have another dtype than base and result: it becomes the base's, unless an integer has a float power."""
-    _check(emit, "f32", "f64", "integer")
-    base, exponent = emit.inputs
-    dtype = exponent.dtype if exponent.dtype.kind == "f" and base.dtype.kind != "f" else base.dtype
-    operands = [_cast(emit, base, dtype), _cast(emit, exponent, dtype)]
-    if dtype == emit.out.dtype:
-        emit.add("Pow", operands, emit.out)
-    else:
-        emit.add("Cast", [emit.add("Pow", operands, shape=emit.out.shape)], emit.out)
-
-
-def _cast(emit: Emit, value: Value, dtype: np.dtype) -> Value:
-    if value.dtype == dtype:
-        return value
-    if value.data is not None:
-        return emit.constant(value.data.astype(dtype))
-    return emit.add("Cast", [value], shape=value.shape, dtype=dtype)
-
-
-def Mod(emit: Emit, *, fmod: int = 0) -> None:
-    _check(emit, "f32", "f64", "integer")
-    if emit.out.dtype.kind == "f" and not fmod:
-        raise emit.unsupported("on floats needs fmod=1")
-    emit.add("Mod", emit.inputs, emit.out, fmod=fmod)
-
-
-def BitShift(emit: Emit, *, direction: str) -> None:
-    _check(emit, "integer")
-    emit.add("BitShift", emit.inputs, emit.out, left=int(direction == "LEFT"))
-
-
-def Where(emit: Emit) -> None:
-    emit.add("Where", emit.inputs, emit.out)
-
-
-# ---- int8
+from .rules import quantize
 
 
 def add_params(in_scales: tuple[float, float], in_zeros: tuple[int, int], out_scale: float, out_zero: int) -> dict:
@@ -181,11 +46,13 @@ def _scalar_table(q, node: Node, function) -> bool:
     return True
 
 
+@quantize("Add")
 def quantize_Add(q, node: Node) -> None:
     if not _scalar_table(q, node, np.add):
         _quantize_sum(q, node, 1)
 
 
+@quantize("Sub")
 def quantize_Sub(q, node: Node) -> None:
     if not _scalar_table(q, node, np.subtract):
         _quantize_sum(q, node, -1)
@@ -203,6 +70,7 @@ def _quantize_sum(q, node: Node, sign: int) -> None:
     q.emit("Add", [q.int8(a), q.int8(b)], q.int8(y), **params, lo=lo, hi=hi)
 
 
+@quantize("Mul")
 def quantize_Mul(q, node: Node) -> None:
     if _scalar_table(q, node, np.multiply):
         return
@@ -223,8 +91,8 @@ def _only_with_a_number(function):
     return rule
 
 
-quantize_Div = _only_with_a_number(np.divide)
-quantize_Pow = _only_with_a_number(np.power)
-quantize_Min = _only_with_a_number(np.minimum)
-quantize_Max = _only_with_a_number(np.maximum)
-quantize_PRelu = _only_with_a_number(lambda x, slope: np.where(x < 0, x * slope, x))
+quantize("Div")(_only_with_a_number(np.divide))
+quantize("Pow")(_only_with_a_number(np.power))
+quantize("Min")(_only_with_a_number(np.minimum))
+quantize("Max")(_only_with_a_number(np.maximum))
+quantize("PRelu")(_only_with_a_number(lambda x, slope: np.where(x < 0, x * slope, x)))

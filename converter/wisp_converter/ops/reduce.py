@@ -1,4 +1,4 @@
-"""Reductions over axes, ArgMax and ArgMin, running sums."""
+"""Reductions in int8."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
@@ -7,63 +7,8 @@ import math
 import numpy as np
 
 from .. import qmath
-from ..emit import Emit
 from ..ir import Node, Value, constant
-
-
-def _reduction(name: str, *, kinds: str = "fiu"):
-    """Axes are an attribute in old opsets (before 13 for ReduceSum, before 18 for the others), then an input."""
-    def importer(emit: Emit, *, axes=None, keepdims: int = 1, noop_with_empty_axes: int = 0) -> None:
-        x = emit.inputs[0]
-        if x.dtype.kind not in kinds or x.dtype == np.float16:
-            raise emit.unsupported(f"elements of type {x.dtype}")
-        axes_value = emit.input(1) if axes is None else emit.constant(np.array(axes, np.int64), "axes")
-        emit.add(name, [x] if axes_value is None else [x, axes_value], emit.out, keepdims=keepdims,
-                 noop_with_empty_axes=noop_with_empty_axes)
-    return importer
-
-
-ReduceSum = _reduction("ReduceSum")
-ReduceMean = _reduction("ReduceMean")
-ReduceMax = _reduction("ReduceMax", kinds="fiub")
-ReduceMin = _reduction("ReduceMin", kinds="fiub")
-ReduceProd = _reduction("ReduceProd")
-ReduceL1 = _reduction("ReduceL1")
-ReduceSumSquare = _reduction("ReduceSumSquare")
-ReduceL2 = _reduction("ReduceL2", kinds="f")
-ReduceLogSum = _reduction("ReduceLogSum", kinds="f")
-ReduceLogSumExp = _reduction("ReduceLogSumExp", kinds="f")
-
-
-def _arg_extreme(emit: Emit, op: str, **attrs) -> None:
-    x = emit.inputs[0]
-    if x.dtype.kind not in "fiu" or x.dtype == np.float16:
-        raise emit.unsupported(f"elements of type {x.dtype}")
-    emit.add(op, [x], emit.out, **attrs)
-
-
-def ArgMax(emit: Emit, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> None:
-    _arg_extreme(emit, "ArgMax", axis=axis, keepdims=keepdims, select_last_index=select_last_index)
-
-
-def ArgMin(emit: Emit, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> None:
-    _arg_extreme(emit, "ArgMin", axis=axis, keepdims=keepdims, select_last_index=select_last_index)
-
-
-def _cumulative(name: str):
-    def importer(emit: Emit, *, exclusive: int = 0, reverse: int = 0) -> None:
-        x = emit.inputs[0]
-        if x.dtype.kind not in "fiu" or x.dtype == np.float16:
-            raise emit.unsupported(f"elements of type {x.dtype}")
-        emit.add(name, emit.inputs, emit.out, exclusive=exclusive, reverse=reverse)
-    return importer
-
-
-CumSum = _cumulative("CumSum")
-CumProd = _cumulative("CumProd")
-
-
-# ---- int8
+from .rules import quantize
 
 
 def reduced_axes(node: Node) -> list[int] | None:
@@ -75,10 +20,12 @@ def reduced_axes(node: Node) -> list[int] | None:
     return listed if listed or node.attrs.get("noop_with_empty_axes") else list(range(len(x.shape)))
 
 
+@quantize("ReduceMean")
 def quantize_ReduceMean(q, node: Node) -> None:
     _quantize_as_pool(q, node, mean=True)
 
 
+@quantize("ReduceSum")
 def quantize_ReduceSum(q, node: Node) -> None:
     _quantize_as_pool(q, node, mean=False)
 

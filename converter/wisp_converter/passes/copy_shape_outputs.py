@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-from ..importer import copy_node
-from ..ir import Graph, Value
+from ..ir import Graph, Value, copy_node
 from ..plan import shape_values
 
 

@@ -56,10 +56,10 @@ def _names(function) -> list[str]:
 
 def _importers() -> list[str] | None:
     try:
-        from wisp_converter.ops import importers
+        from wisp_converter.sources.onnx.registry import importers
     except ImportError:
         return None
-    return sorted(importers())
+    return importers()
 
 
 def _columns(names: list[str], width: int = 100) -> str:

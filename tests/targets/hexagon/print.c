@@ -1,6 +1,5 @@
 /* Formatted output for test programs: the conversions stdio.h of this folder names. */
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +11,7 @@ typedef struct output {
 } output;
 
 typedef struct conversion {
-    int left, zero, width, precision, longs;
+    int left, width, precision, longs;
 } conversion;
 
 struct hosted_file {
@@ -29,67 +28,55 @@ static void put(output *o, char c) {
 
 static void put_padded(output *o, const conversion *c, const char *text, size_t length) {
     int pad = c->width > (int)length ? c->width - (int)length : 0;
-    if (c->zero && !c->left && length && *text == '-') put(o, '-'), text++, length--;
-    for (; !c->left && pad; pad--) put(o, c->zero ? '0' : ' ');
+    for (; !c->left && pad; pad--) put(o, ' ');
     for (size_t i = 0; i < length; i++) put(o, text[i]);
     for (; pad; pad--) put(o, ' ');
 }
 
 /* Digits of `value` up to `end`; returns where they start. */
-static char *write_digits(char *end, uint64_t value, unsigned base) {
-    do *--end = "0123456789abcdef"[value % base];
-    while (value /= base);
+static char *write_digits(char *end, uint64_t value) {
+    do *--end = (char)('0' + value % 10);
+    while (value /= 10);
     return end;
 }
 
-static void put_integer(output *o, const conversion *c, uint64_t magnitude, int negative, unsigned base) {
-    char digits[32], *end = digits + sizeof digits, *p = write_digits(end, magnitude, base);
+static void put_integer(output *o, const conversion *c, uint64_t magnitude, int negative) {
+    char digits[32], *end = digits + sizeof digits, *p = write_digits(end, magnitude);
     if (negative) *--p = '-';
     put_padded(o, c, p, (size_t)(end - p));
 }
 
-/* value >= 0, below 2^63 after scaling: what test output shows. `trim`: no zeros at the end, as %g wants. */
-static char *write_fixed(char *end, double value, int precision, int trim) {
-    uint64_t scale = 1;
-    for (int i = 0; i < precision; i++) scale *= 10;
-    uint64_t units = (uint64_t)(value * (double)scale + 0.5), fraction = units % scale;
-    for (int i = 0; i < precision; i++, fraction /= 10) {
-        if (trim && fraction % 10 == 0) continue;
-        trim = 0;
-        *--end = (char)('0' + fraction % 10);
-    }
-    if (precision && !trim) *--end = '.';
-    return write_digits(end, units / scale, 10);
-}
-
-static void put_real(output *o, const conversion *c, double value, char kind) {
+/* As %f; as %e for %g. Below 2^63 after scaling: what test output shows. */
+static void put_real(output *o, const conversion *c, double value, int fixed) {
     char text[64], *end = text + sizeof text, *p = end;
     const int negative = value < 0, precision = c->precision < 0 ? 6 : c->precision;
     if (negative) value = -value;
-    if (value != value || value > 1.7e308) {
+    if (!(value < 1.7e308)) {
         const char *name = value != value ? "nan" : negative ? "-inf" : "inf";
         put_padded(o, c, name, strlen(name));
         return;
     }
-    int exponent = 0;
-    double scaled = value;
-    for (; scaled >= 10; exponent++) scaled /= 10;
-    for (; scaled && scaled < 1; exponent--) scaled *= 10;
-    if (kind == 'e' || (kind == 'g' && (exponent < -5 || exponent >= precision))) {
-        p = write_digits(p, (uint64_t)(exponent < 0 ? -exponent : exponent), 10);
+    if (!fixed) {
+        int exponent = 0;
+        for (; value >= 10; exponent++) value /= 10;
+        for (; value && value < 1; exponent--) value *= 10;
+        p = write_digits(p, (uint64_t)(exponent < 0 ? -exponent : exponent));
         *--p = exponent < 0 ? '-' : '+';
         *--p = 'e';
-        p = write_fixed(p, scaled, kind == 'g' ? precision - 1 : precision, kind == 'g');
-    } else {
-        p = write_fixed(p, value, kind == 'g' ? precision - 1 - exponent : precision, kind == 'g');
     }
+    uint64_t scale = 1;
+    for (int i = 0; i < precision; i++) scale *= 10;
+    const uint64_t units = (uint64_t)(value * (double)scale + 0.5);
+    for (uint64_t fraction = units % scale + scale; fraction >= 10; fraction /= 10) *--p = (char)('0' + fraction % 10);
+    if (precision) *--p = '.';
+    p = write_digits(p, units / scale);
     if (negative) *--p = '-';
     put_padded(o, c, p, (size_t)(end - p));
 }
 
 static const char *read_conversion(const char *f, conversion *c) {
     *c = (conversion){.precision = -1};
-    for (; *f == '-' || *f == '0'; f++) *(*f == '-' ? &c->left : &c->zero) = 1;
+    for (; *f == '-'; f++) c->left = 1;
     for (; *f >= '0' && *f <= '9'; f++) c->width = c->width * 10 + *f - '0';
     if (*f == '.')
         for (c->precision = 0, f++; *f >= '0' && *f <= '9'; f++) c->precision = c->precision * 10 + *f - '0';
@@ -111,13 +98,13 @@ int vsnprintf(char *to, size_t size, const char *format, va_list arguments) {
             put_padded(&o, &c, text, strlen(text));
         } else if (*f == 'd') {
             int64_t value = c.longs > 1 ? va_arg(arguments, long long) : va_arg(arguments, int);
-            put_integer(&o, &c, value < 0 ? 0 - (uint64_t)value : (uint64_t)value, value < 0, 10);
-        } else if (*f == 'u' || *f == 'x') {
-            put_integer(&o, &c, c.longs > 1 ? va_arg(arguments, unsigned long long) : va_arg(arguments, unsigned), 0, *f == 'x' ? 16 : 10);
-        } else if (*f == 'f' || *f == 'e' || *f == 'g') {
-            put_real(&o, &c, va_arg(arguments, double), *f);
+            put_integer(&o, &c, value < 0 ? 0 - (uint64_t)value : (uint64_t)value, value < 0);
+        } else if (*f == 'u') {
+            put_integer(&o, &c, c.longs > 1 ? va_arg(arguments, unsigned long long) : va_arg(arguments, unsigned), 0);
+        } else if (*f == 'f' || *f == 'g') {
+            put_real(&o, &c, va_arg(arguments, double), *f == 'f');
         } else {
-            put(&o, *f == 'c' ? (char)va_arg(arguments, int) : *f);
+            put(&o, *f);
         }
     }
     if (size) to[o.length < size ? o.length : size - 1] = 0;

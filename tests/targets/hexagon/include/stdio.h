@@ -18,7 +18,7 @@ long ftell(FILE *file);
 void rewind(FILE *file);
 size_t fread(void *to, size_t size, size_t count, FILE *file);
 
-/* Conversions d u s c x f e g, with - 0 width . precision and l ll z. */
+/* Conversions d u s f g, with - width . precision and l ll z; g always as %e. */
 int vsnprintf(char *to, size_t size, const char *format, va_list arguments);
 int snprintf(char *to, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 int fprintf(FILE *file, const char *format, ...) __attribute__((format(printf, 2, 3)));

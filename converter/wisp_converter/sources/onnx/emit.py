@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .errors import UnsupportedError
-from .ir import Dim, Node, Value, constant
+from ...errors import UnsupportedError
+from ...ir import Dim, Node, Value, constant
 
 TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
 

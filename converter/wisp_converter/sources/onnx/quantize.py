@@ -1,11 +1,12 @@
-"""QuantizeLinear and DequantizeLinear with one scale and zero point for the tensor."""
+"""QuantizeLinear and DequantizeLinear of ONNX with one scale and zero point for the tensor."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
 import numpy as np
 
-from ..emit import Emit
-from ..ir import Value
+from ...ir import Value
+from .emit import Emit
+from .registry import importer
 
 
 def _parameters(emit: Emit, dtype: np.dtype) -> tuple[float, int]:
@@ -18,6 +19,7 @@ def _parameters(emit: Emit, dtype: np.dtype) -> tuple[float, int]:
     return float(scale.reshape(())), int(zero.reshape(()))
 
 
+@importer("QuantizeLinear")
 def QuantizeLinear(emit: Emit, *, axis: int = 1, block_size: int = 0, output_dtype: int = 0, precision: int = 0, saturate: int = 1) -> None:
     if emit.inputs[0].dtype != np.float32 or precision not in (0, 1):
         raise emit.unsupported(f"elements of type {emit.inputs[0].dtype}")
@@ -25,6 +27,7 @@ def QuantizeLinear(emit: Emit, *, axis: int = 1, block_size: int = 0, output_dty
     emit.add("QuantizeLinear", [emit.inputs[0]], emit.out)
 
 
+@importer("DequantizeLinear")
 def DequantizeLinear(emit: Emit, *, axis: int = 1, block_size: int = 0, output_dtype: int = 0) -> None:
     x = emit.inputs[0]
     scale, zero = _parameters(emit, x.dtype)

@@ -12,10 +12,10 @@ from onnx import TensorProto, shape_inference
 from onnx.external_data_helper import load_external_data_for_model, uses_external_data
 from onnx.inliner import inline_local_functions, inline_selected_functions
 
-from . import fold, ops
-from .errors import ModelError
+from ... import fold
+from ...errors import ModelError
+from .registry import find
 
-DEFAULT_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 MAX_ROUNDS = 50  # of inference and folding; each round that counts removes at least one node
 
 
@@ -171,7 +171,7 @@ def _inline(proto: onnx.ModelProto) -> onnx.ModelProto:
     versions = {o.domain: o.version for o in proto.opset_import}
     for _ in range(MAX_ROUNDS):
         calls = [n for n in proto.graph.node
-                 if n.domain in DEFAULT_DOMAINS and ops.find(n.op_type) is None and _is_function(n, versions)]
+                 if find(n.domain, n.op_type) is None and _is_function(n, versions)]
         for node in calls:
             _state_defaults(node, versions)
         try:  # bodies of some functions depend on their inputs' types

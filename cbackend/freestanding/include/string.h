@@ -1,4 +1,4 @@
-/* What Wisp needs of string.h where a compiler comes without a C library. The program supplies the functions. */
+/* The memory functions that memory.c of this folder brings. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef WISP_FREESTANDING_STRING_H
 #define WISP_FREESTANDING_STRING_H

@@ -1,4 +1,4 @@
-"""ONNX graph to ir.Graph: every node goes through the importer function named after it."""
+"""ONNX graph to ir.Graph: every node goes through its importer."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, helper, numpy_helper
 
-from . import ops
+from ...errors import ModelError, UnsupportedError
+from ...format import DTYPES
+from ...ir import Graph, Node, Value, constant, copy_node
+from ...opcodes import opcodes
 from .emit import Emit
-from .errors import ModelError, UnsupportedError
-from .format import DTYPES
-from .ir import Dim, Graph, Node, Value, constant
-from .load import DEFAULT_DOMAINS, element_type
-from .opcodes import opcodes
+from .load import element_type
+from .registry import find
 
 WHAT_TO_DO = "replace them in the source model, or add an importer (CONTRIBUTING.md says how)"
 
@@ -61,7 +61,7 @@ class _Importer:
         return self.values[name]
 
     def import_node(self, node: onnx.NodeProto, name: str) -> None:
-        function = ops.find(node.op_type) if node.domain in DEFAULT_DOMAINS else None
+        function = find(node.domain, node.op_type)
         if function is None:
             # What follows may read these outputs: give them any type, the import fails anyway.
             self.refuse(node, name, "no such operator")
@@ -209,15 +209,3 @@ def _own_outputs(graph: Graph, names: list[str]) -> None:
             graph.outputs[i] = copy
         graph.outputs[i].name = names[i]
         taken.add(id(graph.outputs[i]))
-
-
-def copy_node(value: Value, copy: Value) -> Node:
-    """A node that copies a value: Identity, or the Reshape to its own shape where there is no such operator."""
-    if "Identity" in opcodes():
-        return Node("Identity", [value], [copy], name=copy.name)
-    return Node("Reshape", [value], [copy], name=copy.name)
-
-
-def symbolic(shape: tuple[Dim, ...] | None) -> tuple[Dim, ...] | None:
-    """A shape without names: only extents that are numbers are known."""
-    return None if shape is None else tuple(d if isinstance(d, int) else None for d in shape)

@@ -1,32 +1,74 @@
-/* The float functions of C that operators call, for a module without a C library: computed in double, rounded once. */
+/* The maths functions operators call: f32 computed in double and rounded once, f64. Roots, roundings and remainders are exact. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
-#include <stdint.h>
 #include <string.h>
 
-/* Accuracy, measured by tests/test_wasm.py: float functions 0.51 units in the last place, as the doubles they are rounded
- * from are within 1e-10 (series are cut where the next term is below that); exp, log, fmod of doubles 2 units; pow of
- * doubles 4 units for whole exponents up to 64, else a relative 2e-13. */
+#include "bits.h"
+
+/* Accuracy, measured by tests/targets/test_freestanding.py: float functions 0.51 units in the last place, as the doubles they
+ * are rounded from are within 1e-10 (series are cut where the next term is below that); exp and log of doubles 2 units; pow of
+ * doubles 4 units for whole exponents up to 64, else a relative 2e-13. Not tuned for speed: int8 models use tables. */
 
 static const double half_pi = 1.5707963267948966;
-
-static double double_from_bits(uint64_t bits) {
-    double x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
-static uint64_t bits_from_double(double x) {
-    uint64_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
 
 /* c[0] + c[1] x + ... */
 static double polynomial(const double *c, int count, double x) {
     double y = c[count - 1];
     for (int i = count - 2; i >= 0; i--) y = y * x + c[i];
     return y;
+}
+
+/* ---- to whole numbers */
+
+/* From 2^52 on doubles are whole: the addition rounds to even, as the processor is set to. */
+double rint(double x) {
+    const double whole = 4503599627370496.0, magnitude = __builtin_fabs(x);
+    return magnitude < whole ? __builtin_copysign(magnitude + whole - whole, x) : x;
+}
+
+double floor(double x) {
+    const double nearest = rint(x);
+    return nearest > x ? nearest - 1 : nearest;
+}
+
+double ceil(double x) {
+    return -floor(-x);
+}
+
+float floorf(float x) {
+    return (float)floor(x);
+}
+
+float ceilf(float x) {
+    return (float)ceil(x);
+}
+
+/* ---- square root */
+
+/* Digit by digit. A root of 54 bits is never exactly half way: its square would have more bits than x. */
+double sqrt(double x) {
+    if (!(x > 0) || x == INFINITY) return x < 0 ? NAN : x;
+    int e;
+    uint64_t rest = take_apart(x, &e) << 1, root = 0, twice = 0;
+    if (e & 1) rest <<= 1, e--;
+    for (uint64_t bit = UINT64_C(1) << 53; bit; bit >>= 1, rest <<= 1) {
+        if (rest < twice + bit) continue;
+        rest -= twice + bit;
+        twice += 2 * bit;
+        root += bit;
+    }
+    return double_from_bits(((root + 1) >> 1) + ((uint64_t)(e / 2 - 26 + BIAS + FRACTION - 1) << FRACTION));
+}
+
+float sqrtf(float x) {
+    return (float)sqrt(x); /* 53 bits are enough for rounding twice to be harmless */
+}
+
+/* clang's name for a square root it would expand itself if it had the means. */
+float __hexagon_sqrtf(float x);
+
+float __hexagon_sqrtf(float x) {
+    return sqrtf(x);
 }
 
 /* ---- exponential and logarithm */
@@ -44,7 +86,7 @@ double exp(double x) {
                                1. / 5040, 1. / 40320, 1. / 362880, 1. / 3628800, 1. / 39916800, 1. / 479001600, 1. / 6227020800};
     if (x != x) return x;
     x = x < -800 ? -800 : x > 800 ? 800 : x; /* beyond both ends of the doubles */
-    double n = __builtin_rint(x * 1.4426950408889634);
+    double n = rint(x * 1.4426950408889634);
     double r = (x - n * ln2_high) - n * ln2_low; /* |r| <= 0.347 */
     return scale_by_power(polynomial(c, 14, r), (int64_t)n);
 }
@@ -74,13 +116,9 @@ float logf(float x) {
     return (float)log(x);
 }
 
-float log1pf(float x) {
-    return (float)(x == 0 ? x : log1p_wide(x));
-}
-
 /* 1: odd, 2: even, 0: not an integer. */
 static int parity(double y) {
-    if (__builtin_trunc(y) != y) return 0;
+    if (floor(y) != y) return 0;
     return __builtin_fabs(y) < 9007199254740992.0 && ((int64_t)y & 1) ? 1 : 2;
 }
 
@@ -128,12 +166,12 @@ float coshf(float x) {
 float asinhf(float x) {
     double a = __builtin_fabsf(x);
     if (a == INFINITY) return x;
-    return __builtin_copysignf((float)log1p_wide(a + a * a / (1 + __builtin_sqrt(a * a + 1))), x);
+    return __builtin_copysignf((float)log1p_wide(a + a * a / (1 + sqrt(a * a + 1))), x);
 }
 
 float acoshf(float x) {
     double t = (double)x - 1;
-    return x < 1 ? NAN : (float)log1p_wide(t + __builtin_sqrt(t * (2 + t)));
+    return x < 1 ? NAN : (float)log1p_wide(t + sqrt(t * (2 + t)));
 }
 
 float atanhf(float x) {
@@ -150,7 +188,7 @@ static double reduce(float x, int *quadrant) {
     double w = x;
     if (__builtin_fabs(w) < 33554432) { /* 2^25 */
         /* pi/2 in two parts; the first has 28 bits, so that its multiples are exact. */
-        double n = __builtin_rint(w * 0.6366197723675814);
+        double n = rint(w * 0.6366197723675814);
         *quadrant = (int)((int64_t)n & 3);
         return (w - n * 0x1.921fb54p+0) - n * 9.920935796805404e-10;
     }
@@ -207,8 +245,9 @@ float tanf(float x) {
 /* Halves the angle three times, atan(x) = 2 atan(x / (1 + sqrt(1 + x^2))), then the series at |t| <= 0.199. */
 static double atan_wide(double x) {
     static const double c[] = {1, -1. / 3, 1. / 5, -1. / 7, 1. / 9, -1. / 11, 1. / 13};
+    if (x != x) return x;                               /* clang 19 makes of the next line an instruction that drops NaN */
     double t = x > 1e30 ? 1e30 : x < -1e30 ? -1e30 : x; /* its square stays finite */
-    for (int i = 0; i < 3; i++) t /= 1 + __builtin_sqrt(1 + t * t);
+    for (int i = 0; i < 3; i++) t /= 1 + sqrt(1 + t * t);
     return 8 * t * polynomial(c, 7, t * t);
 }
 
@@ -218,12 +257,12 @@ float atanf(float x) {
 
 float asinf(float x) {
     double w = x;
-    return (float)atan_wide(w / __builtin_sqrt((1 - w) * (1 + w)));
+    return (float)atan_wide(w / sqrt((1 - w) * (1 + w)));
 }
 
 float acosf(float x) {
     double w = x;
-    return w == 1 ? 0 : (float)(2 * atan_wide(__builtin_sqrt((1 - w) / (1 + w))));
+    return w == 1 ? 0 : (float)(2 * atan_wide(sqrt((1 - w) / (1 + w))));
 }
 
 /* ---- remainder */

@@ -1,0 +1,30 @@
+"""The rules of Wisp's operators by name, and how a family module states them."""
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from collections.abc import Callable
+
+_RULES: dict[str, dict[str, Callable]] = {"quantize": {}, "pack": {}}
+
+
+def find(kind: str, op: str) -> Callable | None:
+    """The rule of this kind for an operator, or None."""
+    return _RULES[kind].get(op)
+
+
+def _stating(kind: str) -> Callable[..., Callable[[Callable], Callable]]:
+    def decorator(*names: str) -> Callable[[Callable], Callable]:
+        def state(function: Callable) -> Callable:
+            for name in names:
+                if name in _RULES[kind]:
+                    raise ValueError(f"{name} has two {kind} rules: in {_RULES[kind][name].__module__} and {function.__module__}")
+                _RULES[kind][name] = function
+            return function
+        return state
+    return decorator
+
+
+quantize = _stating("quantize")
+"""@quantize("Conv"): function(q, node) writes the int8 form; see quantize.py."""
+pack = _stating("pack")
+"""@pack("Conv"): function(graph, node) replaces plain constants by those in the kernels' layouts."""

@@ -1,0 +1,268 @@
+"""Operators of ONNX that move, cut, repeat or make values: nothing is computed, except by Cast."""
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import numpy as np
+
+from ...format import DTYPES
+from ...ir import Dim, Value
+from .emit import Emit
+from .registry import importer
+
+MAX_OPERANDS = 0xFFFF
+TO_THE_END = 2**31 - 1  # of Shape
+
+REDUCTIONS = {"none": 0, "add": 1, "mul": 2, "max": 3, "min": 4}
+PAD_MODES = {"constant": 0, "reflect": 1, "edge": 2, "wrap": 3}
+
+
+def _rank(emit: Emit, value: Value) -> int:
+    if value.shape is None:
+        raise emit.unsupported(f"the number of axes of {value.name!r} is not known")
+    return len(value.shape)
+
+
+def _integers(emit: Emit, values, label: str) -> Value:
+    return emit.constant(np.asarray(values, np.int64).reshape(-1), label)
+
+
+def _choose(emit: Emit, table: dict[str, int], name: str, what: str) -> int:
+    if name not in table:
+        raise emit.unsupported(f"{what} {name!r} is not supported")
+    return table[name]
+
+
+# ---- another shape
+
+
+def _new_shape(emit: Emit, op: str, inputs: list[Value | None], **attrs) -> None:
+    """A Reshape to the stated shape where that is fixed, else the operator that infers it."""
+    if emit.out.is_static:
+        emit.add("Reshape", inputs[:1], emit.out)
+    else:
+        emit.add(op, inputs, emit.out, **attrs)
+
+
+@importer("Reshape")
+def Reshape(emit: Emit, *, allowzero: int = 0) -> None:
+    _new_shape(emit, "Reshape", emit.inputs, allowzero=allowzero)
+
+
+@importer("Squeeze")
+def Squeeze(emit: Emit, *, axes=None) -> None:
+    given = emit.input(1) if axes is None else _integers(emit, axes, "axes")
+    _new_shape(emit, "Squeeze", [emit.inputs[0], given])
+
+
+@importer("Unsqueeze")
+def Unsqueeze(emit: Emit, *, axes=None) -> None:
+    given = emit.input(1) if axes is None else _integers(emit, axes, "axes")
+    _new_shape(emit, "Unsqueeze", [emit.inputs[0], given])
+
+
+@importer("Flatten")
+def Flatten(emit: Emit, *, axis: int = 1) -> None:
+    _new_shape(emit, "Flatten", emit.inputs, axis=axis)
+
+
+@importer("Identity")
+def Identity(emit: Emit) -> None:
+    emit.alias(emit.inputs[0])
+
+
+@importer("Dropout")
+def Dropout(emit: Emit, *, ratio: float = 0.5, seed: int = 0) -> None:
+    """Of inference: the identity, and a mask of ones."""
+    training = emit.known(2) if emit.input(2) is not None else np.array(False)
+    if training is None or training.any():
+        raise emit.unsupported("training mode is not supported")
+    emit.alias(emit.inputs[0])
+    if len(emit.outputs) > 1 and emit.outputs[1] is not None:
+        mask = emit.outputs[1]
+        shape = emit.add("Shape", emit.inputs[:1], shape=(_rank(emit, emit.inputs[0]),), dtype=np.int64, end=TO_THE_END)
+        emit.add("ConstantOfShape", [shape, emit.constant(np.ones(1, mask.dtype))], mask)
+
+
+@importer("Transpose")
+def Transpose(emit: Emit, *, perm=None) -> None:
+    rank = _rank(emit, emit.inputs[0])
+    emit.add("Transpose", emit.inputs, emit.out, perm=tuple(range(rank))[::-1] if perm is None else tuple(perm))
+
+
+# ---- pieces
+
+
+@importer("Concat")
+def Concat(emit: Emit, *, axis: int = 1) -> None:
+    if len(emit.inputs) == 1:
+        emit.alias(emit.inputs[0])
+    elif len(emit.inputs) > MAX_OPERANDS:
+        raise emit.unsupported(f"more than {MAX_OPERANDS} inputs")
+    else:
+        _sum_extents(emit, axis)
+        emit.add("Concat", emit.inputs, emit.out, axis=axis)
+
+
+def _sum_extents(emit: Emit, axis: int) -> None:
+    """State the extent of the joined axis where all parts are known; shape inference may have seen them too late."""
+    shape = emit.out.shape
+    if shape and all(v.shape is not None and len(v.shape) == len(shape) and isinstance(v.shape[axis], int) for v in emit.inputs):
+        axis %= len(shape)
+        emit.out.shape = (*shape[:axis], sum(v.shape[axis] for v in emit.inputs), *shape[axis + 1:])
+
+
+@importer("Split")
+def Split(emit: Emit, *, axis: int = 0, split=None, num_outputs: int | None = None) -> None:
+    x = emit.inputs[0]
+    if len(emit.outputs) > MAX_OPERANDS:
+        raise emit.unsupported(f"more than {MAX_OPERANDS} outputs")
+    if num_outputs is not None and num_outputs != len(emit.outputs):
+        raise emit.unsupported(f"num_outputs is {num_outputs}, but the node has {len(emit.outputs)} outputs")
+    sizes = emit.input(1) if split is None else _integers(emit, split, "split")
+    if len(emit.outputs) == 1:
+        emit.alias(x)
+        return
+    unused = [Value(f"{emit.name}.unused{i}", x.dtype, _open(x.shape, axis)) for i in range(len(emit.outputs))]
+    emit.add("Split", [x] if sizes is None else [x, sizes], outputs=[o or u for o, u in zip(emit.outputs, unused)], axis=axis)
+
+
+def _open(shape: tuple[Dim, ...] | None, axis: int) -> tuple[Dim, ...] | None:
+    return None if shape is None else tuple(None if i == axis % len(shape) else d for i, d in enumerate(shape))
+
+
+@importer("Slice")
+def Slice(emit: Emit, *, starts=None, ends=None, axes=None) -> None:
+    """Bounds are attributes before opset 10, then inputs."""
+    inputs = list(emit.inputs)
+    if starts is not None:
+        inputs = [inputs[0], _integers(emit, starts, "starts"), _integers(emit, ends, "ends")]
+        inputs += [] if axes is None else [_integers(emit, axes, "axes")]
+    emit.add("Slice", inputs, emit.out)
+
+
+@importer("Gather")
+def Gather(emit: Emit, *, axis: int = 0) -> None:
+    emit.add("Gather", emit.inputs, emit.out, axis=axis)
+
+
+@importer("GatherElements")
+def GatherElements(emit: Emit, *, axis: int = 0) -> None:
+    emit.add("GatherElements", emit.inputs, emit.out, axis=axis)
+
+
+@importer("GatherND")
+def GatherND(emit: Emit, *, batch_dims: int = 0) -> None:
+    emit.add("GatherND", emit.inputs, emit.out, batch_dims=batch_dims)
+
+
+def _reduction(emit: Emit, name: str) -> int:
+    reduction = _choose(emit, REDUCTIONS, name, "reduction")
+    if reduction and emit.out.dtype not in (np.float32, np.int32, np.int64):
+        raise emit.unsupported(f"cannot accumulate elements of type {emit.out.dtype}")
+    return reduction
+
+
+@importer("ScatterElements")
+def ScatterElements(emit: Emit, *, axis: int = 0, reduction: str = "none") -> None:
+    emit.add("ScatterElements", emit.inputs, emit.out, axis=axis, reduction=_reduction(emit, reduction))
+
+
+@importer("Scatter")
+def Scatter(emit: Emit, *, axis: int = 0) -> None:
+    ScatterElements(emit, axis=axis)
+
+
+@importer("ScatterND")
+def ScatterND(emit: Emit, *, reduction: str = "none") -> None:
+    emit.add("ScatterND", emit.inputs, emit.out, reduction=_reduction(emit, reduction))
+
+
+# ---- repetition and borders
+
+
+@importer("Expand")
+def Expand(emit: Emit) -> None:
+    emit.add("Expand", emit.inputs, emit.out)
+
+
+@importer("Tile")
+def Tile(emit: Emit) -> None:
+    emit.add("Tile", emit.inputs, emit.out)
+
+
+@importer("Pad")
+def Pad(emit: Emit, *, mode: str = "constant", pads=None, value: float = 0.0) -> None:
+    """Pads are an attribute before opset 11, then an input. A scalar and a pad by nothing pass unchanged."""
+    x, inputs = emit.inputs[0], list(emit.inputs)
+    if pads is not None:
+        inputs = [x, _integers(emit, pads, "pads"), emit.constant(np.array(value, x.dtype), "value")]
+    if len(inputs) > 2 and inputs[2] is not None and inputs[2].shape not in ((), (1,)):
+        raise emit.unsupported("the pad value must be one element")
+    if inputs[1].data is not None and not inputs[1].data.any():
+        emit.alias(x)
+    else:
+        emit.add("Pad", inputs, emit.out, mode=_choose(emit, PAD_MODES, mode, "mode"))
+
+
+# ---- shapes as values, values from shapes
+
+
+@importer("Shape")
+def Shape(emit: Emit, *, start: int = 0, end: int = TO_THE_END) -> None:
+    emit.add("Shape", emit.inputs, emit.out, start=start, end=end)
+
+
+@importer("Size")
+def Size(emit: Emit) -> None:
+    emit.add("Size", emit.inputs, emit.out)
+
+
+@importer("ConstantOfShape")
+def ConstantOfShape(emit: Emit, *, value=None) -> None:
+    value = np.zeros(1, np.float32) if value is None else np.asarray(value)
+    emit.add("ConstantOfShape", [emit.inputs[0], emit.constant(value.reshape(1), "value")], emit.out)
+
+
+@importer("Range")
+def Range(emit: Emit) -> None:
+    if emit.out.dtype not in (np.float32, np.int32, np.int64):
+        raise emit.unsupported(f"elements of type {emit.out.dtype}")
+    emit.add("Range", emit.inputs, emit.out)
+
+
+@importer("EyeLike")
+def EyeLike(emit: Emit, *, dtype: int = 0, k: int = 0) -> None:
+    emit.add("EyeLike", [emit.inputs[0], emit.constant(np.array([0, 1], emit.out.dtype), "values")], emit.out, k=k)
+
+
+@importer("OneHot")
+def OneHot(emit: Emit, *, axis: int = -1) -> None:
+    indices, depth, values = emit.inputs
+    if indices.dtype not in (np.float32, np.int32, np.int64):
+        indices = emit.add("Cast", [indices], shape=indices.shape, dtype=np.int64)
+    if depth.dtype not in (np.int32, np.int64):
+        depth = emit.add("Cast", [depth], shape=depth.shape, dtype=np.int64) if depth.data is None else _integers(emit, depth.data, "depth")
+    emit.add("OneHot", [indices, depth, values], emit.out, axis=axis)
+
+
+@importer("Trilu")
+def Trilu(emit: Emit, *, upper: int = 1) -> None:
+    emit.add("Trilu", emit.inputs, emit.out, upper=upper)
+
+
+# ---- element types
+
+
+@importer("Cast")
+def Cast(emit: Emit, *, to: int, saturate: int = 1, round_mode: str = "up") -> None:
+    if to not in DTYPES.values():
+        raise emit.unsupported(f"element type {to} is not supported")
+    if emit.inputs[0].dtype == emit.out.dtype:
+        emit.alias(emit.inputs[0])
+    else:
+        emit.add("Cast", emit.inputs[:1], emit.out)
+
+
+@importer("CastLike")
+def CastLike(emit: Emit, *, saturate: int = 1, round_mode: str = "up") -> None:
+    Cast(emit, to=next(iter(DTYPES.values())))
