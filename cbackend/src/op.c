@@ -22,7 +22,7 @@ enum { /* as ops.def writes them */
        IN_PLACE = WISP_IN_PLACE,
        JOINS = WISP_JOINS,
        DIMS = WISP_DIMS,
-    SCRATCH = 0 /* for the converter; here the plan says it */
+       SCRATCH = 0 /* for the converter; here the plan says it */
 };
 
 static const wisp_operator_entry operators[] = {
@@ -60,8 +60,6 @@ wisp_call wisp_make_call(wisp_session *s, uint32_t index, wisp_error *error) {
                        .code = node->code,
                        .input_count = node->input_count,
                        .output_count = node->output_count,
-                       .cpu_mask = s->cpu_mask,
-                       .kernels = &s->kernels,
                        .node = node,
                        .session = s,
                        .error = error};
@@ -111,6 +109,13 @@ int wisp_set_output(wisp_call *call, uint32_t i, int dtype, int rank, const int3
     }
     if (wisp_measure(call->session, t)) return wisp_call_fail_value(call, WISP_BAD_SHAPE, "too large: output", i);
     return WISP_OK;
+}
+
+const void *wisp_call_kernel(const wisp_call *call, int slot) {
+    wisp_session *s = call->session;
+    s->slots[slot / 32] |= UINT32_C(1) << slot % 32;
+    if (!wisp_is_filled(&wisp_kernels_scalar, slot)) s->lacks_kernel = true;
+    return wisp_find_kernel(s->cpu_mask, slot);
 }
 
 void wisp_size_later(wisp_call *call) {
@@ -200,24 +205,4 @@ int wisp_broadcast(const wisp_tensor *a, const wisp_tensor *b, int32_t *dims) {
         dims[i] = da == 1 ? db : da;
     }
     return rank;
-}
-
-/* ---- legacy */
-
-int wisp_legacy_begin(wisp_call *call) {
-    return wisp_legacy_of(call)->run(call);
-}
-
-static void legacy_range(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
-    wisp_legacy_of(call)->range((wisp_call *)(uintptr_t)call, thread, begin, end);
-}
-
-void wisp_parallel(wisp_call *call, int64_t count, int64_t grain, wisp_range_fn *fn) {
-    int64_t threads = call->session->active_threads, most = count / (grain > 0 ? grain : 1);
-    if (threads > most) threads = most;
-    wisp_legacy_of(call)->range = fn;
-    if (threads > 1)
-        wisp_pool_run(call->session->pool, call, (uint32_t)threads, count, grain > 0 ? grain : 1, legacy_range);
-    else if (count > 0)
-        fn(call, 0, 0, count);
 }

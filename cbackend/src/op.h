@@ -104,9 +104,7 @@ struct wisp_call {
     uint64_t scratch_size; /* bytes */
     uint16_t code;
     uint16_t input_count, output_count;
-    uint32_t phase;    /* 0..phases - 1; phase p begins when all of p - 1 is done */
-    uint32_t cpu_mask; /* in check and plan, for WISP_KERNEL: only sets that this processor has */
-    const wisp_kernels *kernels;
+    uint32_t phase;               /* 0..phases - 1; phase p begins when all of p - 1 is done */
     wisp_node *node;              /* in check, plan and begin */
     struct wisp_session *session; /* in check, plan and begin */
     wisp_error *error;
@@ -171,8 +169,10 @@ static inline void *wisp_scratch(const wisp_call *call, uint32_t thread) {
     return call->scratch + thread * call->scratch_size;
 }
 
-/* In plan: the kernel for a slot of kernels.def, a function or a descriptor of the slot's type. */
-#define WISP_KERNEL(call, slot) WISP_FIND_KERNEL((call)->cpu_mask, slot)
+/* In plan: the kernel for a slot of kernels.def, a function or a descriptor of the slot's type, from the newest instruction set.
+ * In a build without the slot null, and the session refuses the node. */
+#define WISP_KERNEL(call, slot) (*wisp_slot_##slot(wisp_call_kernel(call, WISP_SLOT_##slot)))
+const void *wisp_call_kernel(const wisp_call *call, int slot);
 
 /* ---- for control operators */
 
@@ -194,24 +194,6 @@ void wisp_exchange(wisp_call *call, wisp_tensor *a, wisp_tensor *b);
 int wisp_enlarge_output(wisp_call *call, uint32_t i, const int32_t *dims, uint64_t keep);
 /* In begin: runs g once. */
 int wisp_run_graph(wisp_call *call, uint32_t g);
-
-/* ---- operators that still have a prepare and a run function of their own */
-
-typedef void wisp_range_fn(wisp_call *call, uint32_t thread, int64_t begin, int64_t end);
-typedef struct wisp_legacy {
-    int (*run)(wisp_call *call);
-    wisp_range_fn *range;
-    int64_t state[16];
-} wisp_legacy;
-static inline wisp_legacy *wisp_legacy_of(const wisp_call *call) {
-    return call->plan;
-}
-int wisp_legacy_begin(wisp_call *call);
-void wisp_parallel(wisp_call *call, int64_t count, int64_t grain, wisp_range_fn *fn);
-#define WISP_LEGACY(Name)                     \
-    int wisp_prepare_##Name(wisp_call *call); \
-    const wisp_operator wisp_op_##Name = {.plan = wisp_prepare_##Name, .begin = wisp_legacy_begin, .plan_size = sizeof(wisp_legacy)};
-typedef int wisp_run_fn(wisp_call *call);
 
 /* ---- small helpers */
 
