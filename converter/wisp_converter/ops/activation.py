@@ -33,6 +33,8 @@ def _shrink(x: np.ndarray, attrs: dict) -> np.ndarray:
 
 
 # The real function of every unary operator: f64 x and the node's parameters.
+FIXED_SCALE = {"Sigmoid": (1 / 256, -128), "HardSigmoid": (1 / 255, -128)}
+
 UNARY_TABLE = {
     "Clip": lambda x, a: np.minimum(np.maximum(x, a.get("min", -math.inf)), a.get("max", math.inf)),
     "Relu": lambda x, a: np.maximum(x, 0),
