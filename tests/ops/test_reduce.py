@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import wisp
-from wisp_converter import convert, format as wisp_format
+from wisp_converter import UnsupportedError, convert, format as wisp_format
 from wisp_converter.ir import Graph, Node, Value, constant
 from wisp_converter.ops import reduce
 from wisp_converter.plan import plan_memory
