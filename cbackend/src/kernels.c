@@ -73,8 +73,3 @@ const wisp_kernels *wisp_kernels_of(uint32_t bit) {
         if (sets[i].flag && sets[i].flag == UINT32_C(1) << bit) return sets[i].kernels;
     return NULL;
 }
-
-void wisp_kernels_fill(wisp_kernels *kernels, uint32_t mask) {
-    for (int slot = 0; slot < WISP_SLOT_COUNT; slot++)
-        memcpy((char *)kernels + (size_t)slot * sizeof(any_fn *), wisp_find_kernel(mask, slot), sizeof(any_fn *));
-}

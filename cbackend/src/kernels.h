@@ -196,7 +196,4 @@ const void *wisp_find_kernel(uint32_t mask, int slot);
 #include "kernels.def"
 #undef KERNEL
 
-/* All of it at once, for operators that do not yet ask for their kernels one by one. */
-void wisp_kernels_fill(wisp_kernels *kernels, uint32_t mask);
-
 #endif

@@ -22,8 +22,8 @@ enum { /* as ops.def writes them */
        IN_PLACE = WISP_IN_PLACE,
        JOINS = WISP_JOINS,
        DIMS = WISP_DIMS,
-    WEIGHTS = 0, /* this and the next: for the converter */
-    SCRATCH = 0
+       WEIGHTS = 0, /* this and the next: for the converter */
+       SCRATCH = 0
 };
 
 static const wisp_operator_entry operators[] = {
@@ -62,7 +62,6 @@ wisp_call wisp_make_call(wisp_session *s, uint32_t index, wisp_error *error) {
                        .input_count = node->input_count,
                        .output_count = node->output_count,
                        .cpu_mask = s->cpu_mask,
-                       .kernels = &s->kernels,
                        .node = node,
                        .session = s,
                        .error = error};
@@ -118,10 +117,10 @@ void wisp_size_later(wisp_call *call) {
     call->node->flags |= WISP_NODE_SIZED_IN_RUN;
 }
 
-void wisp_set_work(wisp_call *call, int64_t items, int64_t grain, int phases) {
+void wisp_set_work(wisp_call *call, int64_t items, int64_t grain, uint32_t phases) {
     call->node->items = items;
-    call->node->grain = grain > 0 ? grain : 1;
-    call->node->phases = (uint8_t)phases;
+    call->node->grain = grain < 1 ? 1 : grain < UINT32_MAX ? (uint32_t)grain : UINT32_MAX;
+    call->node->phases = phases;
 }
 
 void wisp_need_scratch(wisp_call *call, uint64_t shared, uint64_t each) {
@@ -201,24 +200,4 @@ int wisp_broadcast(const wisp_tensor *a, const wisp_tensor *b, int32_t *dims) {
         dims[i] = da == 1 ? db : da;
     }
     return rank;
-}
-
-/* ---- legacy */
-
-int wisp_legacy_begin(wisp_call *call) {
-    return wisp_legacy_of(call)->run(call);
-}
-
-static void legacy_range(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
-    wisp_legacy_of(call)->range((wisp_call *)(uintptr_t)call, thread, begin, end);
-}
-
-void wisp_parallel(wisp_call *call, int64_t count, int64_t grain, wisp_range_fn *fn) {
-    int64_t threads = call->session->active_threads, most = count / (grain > 0 ? grain : 1);
-    if (threads > most) threads = most;
-    wisp_legacy_of(call)->range = fn;
-    if (threads > 1)
-        wisp_pool_run(call->session->pool, call, (uint32_t)threads, count, grain > 0 ? grain : 1, legacy_range);
-    else if (count > 0)
-        fn(call, 0, 0, count);
 }

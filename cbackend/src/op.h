@@ -26,14 +26,15 @@ typedef struct wisp_tensor {
 } wisp_tensor;
 
 enum {
-    WISP_TENSOR_KNOWN = 1 << 16,   /* all its dims are */
-    WISP_TENSOR_VALUED = 1 << 17,  /* a constant, or a value computed while shapes are planned: data may be read in plan */
-    WISP_TENSOR_PLACED = 1 << 18,  /* offset is set */
-    WISP_TENSOR_DEFINED = 1 << 19, /* an input, a constant, a state, or the output of a node */
-    WISP_TENSOR_VISIBLE = 1 << 20, /* while the order of nodes is checked: defined in this graph or one around it */
-    WISP_TENSOR_OWN = 1 << 23,     /* while the order of nodes is checked: an output of the graph at hand */
-    WISP_TENSOR_STATED = 1 << 22,  /* its dims were stated by a plan, not by begin */
-    WISP_TENSOR_APART = 1 << 21    /* shares memory with no other: a body's inputs and outputs, states and what follows them */
+    WISP_TENSOR_KNOWN = 1 << 16,       /* all its dims are */
+    WISP_TENSOR_VALUED = 1 << 17,      /* a constant, or a value computed while shapes are planned: data may be read in plan */
+    WISP_TENSOR_PLACED = 1 << 18,      /* offset is set */
+    WISP_TENSOR_DEFINED = 1 << 19,     /* an input, a constant, a state, or the output of a node */
+    WISP_TENSOR_VISIBLE = 1 << 20,     /* while the order of nodes is checked: defined in this graph or one around it */
+    WISP_TENSOR_OWN = 1 << 23,         /* while the order of nodes is checked: an output of the graph at hand */
+    WISP_TENSOR_STATED = 1 << 22,      /* its dims were stated by a plan, not by begin */
+    WISP_TENSOR_SHIFTS_LEFT = 1 << 24, /* channels: some shift is negative, as check found */
+    WISP_TENSOR_APART = 1 << 21        /* shares memory with no other: a body's inputs and outputs, states and what follows them */
 };
 
 typedef struct wisp_call wisp_call;
@@ -83,12 +84,12 @@ typedef struct wisp_node {
     const char *kernel; /* name for reports */
     uint64_t macs;      /* multiply-accumulates, for reports */
     int64_t items;
-    int64_t grain;  /* fewest items worth a thread */
+    uint32_t grain; /* fewest items worth a thread */
+    uint32_t phases;
     uint32_t name;  /* string offset */
     uint32_t flags; /* WISP_NODE_* of session.h */
     uint16_t code;
     uint16_t input_count, output_count;
-    uint8_t phases;
     uint8_t traits;
 } wisp_node;
 
@@ -103,9 +104,8 @@ struct wisp_call {
     uint64_t scratch_size; /* bytes */
     uint16_t code;
     uint16_t input_count, output_count;
-    uint16_t phase; /* 0..phases - 1; phase p begins when all of p - 1 is done */
-    uint32_t cpu_mask; /* in check and plan, for WISP_KERNEL: only sets that this processor has */
-    const wisp_kernels *kernels;
+    uint32_t phase;               /* 0..phases - 1; phase p begins when all of p - 1 is done */
+    uint32_t cpu_mask;            /* in check and plan, for WISP_KERNEL: only sets that this processor has */
     wisp_node *node;              /* in check, plan and begin */
     struct wisp_session *session; /* in check, plan and begin */
     wisp_error *error;
@@ -153,7 +153,7 @@ void wisp_size_later(wisp_call *call);
 
 /* In plan, or in begin where only data tells: work is `items` pieces, in each of `phases` rounds; a thread is worth waking for `grain` of
  * them. */
-void wisp_set_work(wisp_call *call, int64_t items, int64_t grain, int phases);
+void wisp_set_work(wisp_call *call, int64_t items, int64_t grain, uint32_t phases);
 
 /* In plan: bytes of scratch this plan uses, shared and for each thread. Not above the limits where the least algorithm is
  * not: then the file's budget is too small, and the session refuses it. */
@@ -193,24 +193,6 @@ void wisp_exchange(wisp_call *call, wisp_tensor *a, wisp_tensor *b);
 int wisp_enlarge_output(wisp_call *call, uint32_t i, const int32_t *dims, uint64_t keep);
 /* In begin: runs g once. */
 int wisp_run_graph(wisp_call *call, uint32_t g);
-
-/* ---- operators that still have a prepare and a run function of their own */
-
-typedef void wisp_range_fn(wisp_call *call, uint32_t thread, int64_t begin, int64_t end);
-typedef struct wisp_legacy {
-    int (*run)(wisp_call *call);
-    wisp_range_fn *range;
-    int64_t state[16];
-} wisp_legacy;
-static inline wisp_legacy *wisp_legacy_of(const wisp_call *call) {
-    return call->plan;
-}
-int wisp_legacy_begin(wisp_call *call);
-void wisp_parallel(wisp_call *call, int64_t count, int64_t grain, wisp_range_fn *fn);
-#define WISP_LEGACY(Name)                     \
-    int wisp_prepare_##Name(wisp_call *call); \
-    const wisp_operator wisp_op_##Name = {.plan = wisp_prepare_##Name, .begin = wisp_legacy_begin, .plan_size = sizeof(wisp_legacy)};
-typedef int wisp_run_fn(wisp_call *call);
 
 /* ---- small helpers */
 

@@ -197,7 +197,6 @@ int32_t wisp_prepare(const wisp_model *model, const wisp_options *options, void 
     s->active_threads = 1;
     s->pool = options->pool;
     s->cpu_mask = options->cpu_mask & wisp_cpu_flags();
-    wisp_kernels_fill(&s->kernels, s->cpu_mask);
     make_tensors(s);
     make_nodes(s, base + p.plans);
     if ((status = check_graph(s, 0, error)) || (status = check_next_states(s, error))) return status;

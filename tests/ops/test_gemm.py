@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 import wisp
 from support import check_int8_layer, check_model, check_products, make_model
+from support_graph import run_node
 from wisp_converter import convert
+from wisp_converter.quantize import arithmetic
+from wisp_converter.ir import Value
+from wisp_converter.layouts import packed_channels
 
 rng = np.random.default_rng(2)
 
@@ -81,3 +85,33 @@ def test_gemm_of_as_many_rows_as_columns(constant_b, c_shape):
     a, b, c = random(6, 11), random(11, 6), random(*c_shape)
     inputs, inits = ({"a": a}, {"b": b, "c": c}) if constant_b else ({"a": a, "b": b}, {"c": c})
     check_model(make_model([("Gemm", ["a", "b", "c"], ["y"])], {k: list(v.shape) for k, v in inputs.items()}, ["y"], inits), inputs)
+
+
+@pytest.mark.parametrize("a,b", [((4, 9), (9, 5)), ((9,), (9, 5)), ((4, 9), (9,)), ((2, 3, 4, 9), (9, 17)), ((3, 1, 70, 33), (2, 33, 40)),
+                                 ((130, 64), (64, 48)), ((2, 6, 300), (2, 300, 80)), ((1, 5), (5, 200))], ids=str)
+@pytest.mark.parametrize("a_zero,b_zero", [(0, 0), (-7, 0), (5, -11), (-128, 127)])
+@pytest.mark.parametrize("lowest", [-128, -127])
+@pytest.mark.parametrize("cpu", ["scalar", None])
+def test_matmul_of_two_int8(a, b, a_zero, b_zero, lowest, cpu):
+    """Both computed, both with a zero point: the sums of numpy, then the written rule of requantization."""
+    draw = np.random.default_rng(abs(hash((a, b))) % 1000)
+    x = draw.integers(-128, 128, a).astype(np.int8)
+    w = draw.choice(np.int8([lowest, 127]), b) if b_zero == 0 else draw.integers(lowest, 128, b).astype(np.int8)
+    total = np.matmul(x.astype(np.int64) - a_zero, w.astype(np.int64) - b_zero)
+    scale = 90 / max(1, np.abs(total).max())
+    bias, shift, multiplier = arithmetic.product_params(scale, 3)
+    blocks = np.zeros((1, 4, 16), np.int32)
+    blocks[0, :, 0] = bias, 0, shift, multiplier
+    second = Value("b", w.dtype, w.shape, w, scale=1.0, zero_point=b_zero)
+    got = run_node("MatMul", [x, second, packed_channels("requantization", blocks, 1)], total.shape, scale=1.0, zero_point=a_zero,
+                   out_scale=1 / scale, out_zero_point=3, threads=2, cpu=cpu)
+    t = np.clip((total + bias) >> shift, -32768, 32767) if shift >= 0 else np.clip(total + bias, -32768, 32767) << -shift
+    expected = np.clip((((np.clip(t, -32768, 32767) * multiplier + 2**14) >> 15) + 64) >> 7, -128, 127)
+    assert np.array_equal(got, expected)
+    assert len(np.unique(got)) > 1 or got.size == 1
+
+
+def test_matmul_of_int8_needs_its_requantization():
+    x = np.zeros((2, 3), np.int8)
+    with pytest.raises(wisp.WispError, match="MatMul.*requantization"):
+        run_node("MatMul", [x, np.zeros((3, 2), np.int8)], (2, 2), scale=1.0)

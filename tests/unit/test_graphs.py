@@ -10,7 +10,7 @@ from wisp.file import read
 from wisp_converter import format as fmt
 from wisp_converter.format import State, tensor_size
 from wisp_converter.ir import Graph, Node, Value, constant
-from wisp_converter.plan import Life, plan_memory
+from wisp_converter.plan import Life, plan_memory, settle_scratch
 
 F32, S64, BOOL = np.dtype(np.float32), np.dtype(np.int64), np.dtype(bool)
 rng = np.random.default_rng(3)
@@ -21,7 +21,9 @@ def f32(name: str, *shape) -> Value:
 
 
 def saved(graph: Graph, states=()) -> bytes:
-    return fmt.write(graph, plan_memory(graph, states))
+    plan = plan_memory(graph, states)
+    settle_scratch(graph, plan)
+    return fmt.write(graph, plan)
 
 
 def branches(extent) -> Graph:

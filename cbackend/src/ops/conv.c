@@ -4,170 +4,187 @@
 
 #include "matrix.h"
 
-static void read_window(const wisp_call *call, wisp_window *w) {
-    const wisp_Conv_params *p = WISP_PARAMS(call, Conv);
-    w->kernel_h = p->kernel_h, w->kernel_w = p->kernel_w, w->stride_h = p->stride_h, w->stride_w = p->stride_w;
-    w->dilation_h = p->dilation_h, w->dilation_w = p->dilation_w;
-    w->pad_top = p->pad_top, w->pad_left = p->pad_left, w->pad_bottom = p->pad_bottom, w->pad_right = p->pad_right;
-}
+/* A window as wide as it may be makes a table of pointers, which int32 counts. */
+typedef struct depthwise_plan {
+    wisp_window window;
+    const wisp_dwconv_s8_kernel *s8; /* one of them */
+    const wisp_dwconv_f32_kernel *f32;
+    uint8_t any_left_shift, full_range;
+} depthwise_plan;
 
-/* Window of a prepared node: nothing can be wrong any more. */
-static void known_window(const wisp_call *call, wisp_window *w) {
-    const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
-    read_window(call, w);
-    w->batch = x->dims[0], w->in_h = x->dims[1], w->in_w = x->dims[2], w->channels = x->dims[3];
-    w->out_h = y->dims[1], w->out_w = y->dims[2];
+typedef struct conv_plan {
+    bool is_depthwise;
+    union {
+        depthwise_plan depthwise;
+        wisp_matrix_plan matrix;
+    };
+} conv_plan;
+
+static wisp_window read_window(const wisp_call *call) {
+    const wisp_Conv_params *p = WISP_PARAMS(call, Conv);
+    return (wisp_window){.kernel_h = p->kernel_h,
+                         .kernel_w = p->kernel_w,
+                         .stride_h = p->stride_h,
+                         .stride_w = p->stride_w,
+                         .dilation_h = p->dilation_h,
+                         .dilation_w = p->dilation_w,
+                         .pad_top = p->pad_top,
+                         .pad_left = p->pad_left,
+                         .pad_bottom = p->pad_bottom,
+                         .pad_right = p->pad_right};
 }
 
 /* ---- general: a product of windows and weights */
 
-static void describe_matrix(const wisp_call *call, const wisp_window *w, int32_t out_channels, wisp_matrix *m) {
+static int plan_matrix(wisp_call *call, const wisp_window *w, int32_t channels, wisp_matrix_plan *plan) {
     const wisp_Conv_params *p = WISP_PARAMS(call, Conv);
+    wisp_matrix *m = &plan->m;
+    const bool pointwise = w->kernel_h == 1 && w->kernel_w == 1 && w->stride_h == 1 && w->stride_w == 1 && !w->pad_top && !w->pad_left &&
+                           !w->pad_bottom && !w->pad_right;
+    plan->rows = (int64_t)w->batch * w->out_h * w->out_w;
+    plan->groups = p->group;
+    m->source = pointwise ? WISP_ROWS_PLAIN : WISP_ROWS_TAPS;
     m->window = *w;
-    m->groups = p->group;
+    m->x_stride = (int64_t)w->channels * (wisp_is_s8(wisp_input(call, 0)) ? 1 : 4);
+    m->y_stride = channels;
     m->group_k = w->channels / p->group;
-    m->n = out_channels / p->group;
-    m->panels_n = (m->n + 15) / 16 * 16;
-    m->rows = (int64_t)w->batch * w->out_h * w->out_w;
-    m->pointwise = w->kernel_h == 1 && w->kernel_w == 1 && w->stride_h == 1 && w->stride_w == 1 && !w->pad_top && !w->pad_left &&
-                   !w->pad_bottom && !w->pad_right;
-    m->x_stride = w->channels, m->out_stride = out_channels;
-    m->min = p->min, m->max = p->max, m->lo = p->lo, m->hi = p->hi;
+    m->n = channels / p->group;
+    if (wisp_is_s8(wisp_input(call, 0)))
+        m->lo = p->lo, m->hi = p->hi;
+    else
+        m->min = p->min, m->max = p->max;
+    return wisp_plan_matrix(call, plan);
 }
 
-static void run_matrix_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
-    wisp_window w;
-    wisp_matrix m = {0};
-    known_window(call, &w);
-    describe_matrix(call, &w, wisp_output(call, 0)->dims[3], &m);
-    wisp_matrix_complete(call, &m);
-    wisp_matrix_range(call, &m, thread, begin, end);
+/* ---- depthwise. Shared scratch: offsets of the taps, then a pixel of values outside the image. */
+
+static uint64_t offsets_size(const wisp_window *w) {
+    return (sizeof(int32_t) * (uint64_t)w->kernel_h * (uint64_t)w->kernel_w + 63) & ~63ull;
 }
 
-static int run_matrix(wisp_call *call) {
-    wisp_window w;
-    wisp_matrix m = {0};
-    known_window(call, &w);
-    describe_matrix(call, &w, wisp_output(call, 0)->dims[3], &m);
-    wisp_matrix_complete(call, &m);
-    wisp_parallel(call, wisp_matrix_items(call, &m), wisp_matrix_grain(call, &m), run_matrix_range);
+static uint64_t pointers_size(const wisp_window *w) {
+    return sizeof(void *) * (uint64_t)w->kernel_h * (uint64_t)window_columns(w);
+}
+
+static int plan_depthwise(wisp_call *call, const wisp_window *w, depthwise_plan *plan) {
+    const wisp_Conv_params *p = WISP_PARAMS(call, Conv);
+    const wisp_tensor *x = wisp_input(call, 0), *weights = wisp_input(call, 1);
+    const int64_t taps = (int64_t)w->kernel_h * w->kernel_w, rows = (int64_t)w->batch * w->out_h;
+    const bool s8 = wisp_is_s8(x);
+    if (weights->kind != WISP_KIND_CONSTANT || weights->layout != (s8 ? WISP_LAYOUT_DW_S8 : WISP_LAYOUT_DW_F32) ||
+        weights->dims[0] != taps || weights->dims[1] != w->channels || p->group != w->channels)
+        return wisp_call_fail(call, WISP_BAD_SHAPE, "weights do not fit input, kernel or groups");
+    if (window_columns(w) * w->kernel_h > INT32_MAX) return wisp_call_fail(call, WISP_BAD_SHAPE, "input too wide");
+    int status = wisp_check_columns(call, w->channels);
+    if (!status && s8) status = wisp_check_clamp(call, p->lo, p->hi);
+    if (status) return status;
+    plan->window = *w;
+    if (s8)
+        plan->s8 = WISP_KERNEL(call, dwconv_s8);
+    else
+        plan->f32 = WISP_KERNEL(call, dwconv_f32);
+    if (!plan->s8 && !plan->f32) return wisp_call_fail(call, WISP_UNSUPPORTED, "this build has no kernel for it");
+    plan->any_left_shift = s8 && wisp_input(call, 2)->flags & WISP_TENSOR_SHIFTS_LEFT;
+    plan->full_range = (weights->flags & WISP_TENSOR_FULL_RANGE) != 0;
+    call->node->kernel = s8 ? plan->s8->name : plan->f32->name;
+    call->node->macs = wisp_output(call, 0)->count * (uint64_t)taps;
+    wisp_need_scratch(call, offsets_size(w) + (uint64_t)w->channels * (s8 ? 1 : 4), pointers_size(w));
+    wisp_set_work(call, rows, rows ? 1 + 40000 / ((int64_t)(call->node->macs / (uint64_t)rows) + 1) : 1, 1);
     return WISP_OK;
 }
 
-/* ---- depthwise */
-
-typedef struct pieces {
-    const void **rows;
-    int32_t *offsets;
-    char *outside;
-    uint64_t size;
-} pieces;
-
-static pieces cut_scratch(const wisp_window *w, char *base, uint64_t unit) {
-    pieces p = {0};
-    p.rows = take(&base, &p.size, 8ull * (uint64_t)w->kernel_h * (uint64_t)window_columns(w));
-    p.offsets = take(&base, &p.size, 4ull * (uint64_t)w->kernel_h * (uint64_t)w->kernel_w);
-    p.outside = take(&base, &p.size, (uint64_t)w->channels * unit);
-    return p;
+static void begin_depthwise(const wisp_call *call, const wisp_window *w) {
+    const wisp_tensor *x = wisp_input(call, 0);
+    const bool s8 = wisp_is_s8(x);
+    window_tap_offsets(w, (int32_t *)(void *)call->shared);
+    memset(call->shared + offsets_size(w), s8 ? x->zero_point : 0, (size_t)w->channels * (s8 ? 1 : 4));
 }
 
-static void run_depthwise_range(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
-    const wisp_Conv_params *params = WISP_PARAMS(call, Conv);
-    const wisp_tensor *x = wisp_input(call, 0), *weights = wisp_input(call, 1), *c = wisp_input(call, 2), *y = wisp_output(call, 0);
-    const bool s8 = wisp_is_s8(x);
-    const int unit = s8 ? 1 : 4;
-    wisp_window w;
-    known_window(call, &w);
-    const wisp_image image = image_of(x);
-    pieces p = cut_scratch(&w, wisp_scratch(call, thread), (uint64_t)unit);
-    window_tap_offsets(&w, p.offsets);
-    memset(p.outside, s8 ? x->zero_point : 0, (size_t)w.channels * (size_t)unit);
-    for (int64_t row = begin; row < end; row++) {
-        window_rows(&w, &image, unit, row / w.out_h, row % w.out_h, p.outside, p.rows);
-        int64_t out = row * w.out_w * w.channels;
-        if (s8) {
-            wisp_dwconv_s8 d = {.n = w.out_w,
-                                .c = w.channels,
-                                .taps = w.kernel_h * w.kernel_w,
-                                .rows = (const int8_t *const *)p.rows,
-                                .tap_offset = p.offsets,
-                                .row_step = w.stride_w,
-                                .weights = weights->data,
-                                .channels = c->data,
-                                .out = (int8_t *)y->data + out,
-                                .out_stride = w.channels,
-                                .lo = (int8_t)params->lo,
-                                .hi = (int8_t)params->hi,
-                                .any_left_shift = wisp_legacy_of(call)->state[0] != 0};
-            call->kernels->dwconv_s8->convolve(&d);
-        } else {
-            wisp_dwconv_f32 d = {.n = w.out_w,
-                                 .c = w.channels,
-                                 .taps = w.kernel_h * w.kernel_w,
-                                 .rows = (const float *const *)p.rows,
-                                 .tap_offset = p.offsets,
-                                 .row_step = w.stride_w,
-                                 .weights = weights->data,
-                                 .bias = c->data,
-                                 .out = (float *)y->data + out,
-                                 .out_stride = w.channels,
-                                 .lo = params->min,
-                                 .hi = params->max};
-            call->kernels->dwconv_f32->convolve(&d);
-        }
+/* Row `row` of all images, whose pointers are at `rows`. */
+static void convolve_row(const wisp_call *call, const depthwise_plan *plan, const void **rows, int64_t row) {
+    const wisp_Conv_params *p = WISP_PARAMS(call, Conv);
+    const wisp_tensor *weights = wisp_input(call, 1), *c = wisp_input(call, 2), *y = wisp_output(call, 0);
+    const wisp_window *w = &plan->window;
+    const int64_t out = row * w->out_w * w->channels;
+    const int32_t *offsets = (const int32_t *)(const void *)call->shared;
+    if (plan->s8) {
+        const wisp_dwconv_s8 d = {.n = w->out_w,
+                                  .c = w->channels,
+                                  .taps = w->kernel_h * w->kernel_w,
+                                  .rows = (const int8_t *const *)rows,
+                                  .tap_offset = offsets,
+                                  .row_step = w->stride_w,
+                                  .weights = weights->data,
+                                  .channels = c->data,
+                                  .out = (int8_t *)y->data + out,
+                                  .out_stride = w->channels,
+                                  .lo = (int8_t)p->lo,
+                                  .hi = (int8_t)p->hi,
+                                  .any_left_shift = plan->any_left_shift,
+                                  .full_range = plan->full_range};
+        plan->s8->convolve(&d);
+    } else {
+        const wisp_dwconv_f32 d = {.n = w->out_w,
+                                   .c = w->channels,
+                                   .taps = w->kernel_h * w->kernel_w,
+                                   .rows = (const float *const *)rows,
+                                   .tap_offset = offsets,
+                                   .row_step = w->stride_w,
+                                   .weights = weights->data,
+                                   .bias = c->data,
+                                   .out = (float *)y->data + out,
+                                   .out_stride = w->channels,
+                                   .lo = p->min,
+                                   .hi = p->max};
+        plan->f32->convolve(&d);
     }
 }
 
-static int run_depthwise(wisp_call *call) {
-    const wisp_tensor *y = wisp_output(call, 0);
-    int64_t rows = (int64_t)y->dims[0] * y->dims[1];
-    int64_t macs = rows ? (int64_t)(call->node->macs / (uint64_t)rows) : 0;
-    wisp_parallel(call, rows, 1 + 40000 / (macs + 1), run_depthwise_range);
-    return WISP_OK;
+/* Rows [y0, y1) of the output, counted over all images. */
+static void depthwise_rows(const wisp_call *call, const depthwise_plan *plan, uint32_t thread, int64_t y0, int64_t y1) {
+    const wisp_tensor *x = wisp_input(call, 0);
+    const wisp_window *w = &plan->window;
+    const wisp_image image = image_of(x);
+    const void **rows = wisp_scratch(call, thread), *outside = call->shared + offsets_size(w);
+    for (int64_t row = y0; row < y1; row++) {
+        window_rows(w, &image, plan->s8 ? 1 : 4, row / w->out_h, row % w->out_h, outside, rows);
+        convolve_row(call, plan, rows, row);
+    }
 }
 
-static int prepare_depthwise(wisp_call *call, const wisp_window *w) {
-    const wisp_Conv_params *p = WISP_PARAMS(call, Conv);
-    const wisp_tensor *x = wisp_input(call, 0), *weights = wisp_input(call, 1);
-    const int64_t taps = (int64_t)w->kernel_h * w->kernel_w;
-    const bool s8 = wisp_is_s8(x);
-    if (!wisp_value(weights) || weights->layout != (s8 ? WISP_LAYOUT_DW_S8 : WISP_LAYOUT_DW_F32) || weights->dims[0] != taps ||
-        weights->dims[1] != w->channels || p->group != w->channels)
-        return wisp_call_fail(call, WISP_BAD_SHAPE, "weights do not fit input, kernel or groups");
-    if (window_columns(w) * w->kernel_h > INT32_MAX) return wisp_call_fail(call, WISP_BAD_SHAPE, "input too wide");
-    bool any_left_shift = false;
-    int status = s8 ? wisp_check_channels(call, wisp_input(call, 2), w->channels, &any_left_shift)
-                    : wisp_check_bias(call, wisp_input(call, 2), w->channels);
-    if (!status && s8) status = wisp_check_clamp(call, p->lo, p->hi);
-    if (status) return status;
-    wisp_legacy_of(call)->state[0] = any_left_shift;
-    call->node->kernel = s8 ? call->kernels->dwconv_s8->name : call->kernels->dwconv_f32->name;
-    wisp_need_scratch(call, 0, cut_scratch(w, NULL, s8 ? 1 : 4).size);
-    wisp_legacy_of(call)->run = run_depthwise;
-    call->node->macs = wisp_output(call, 0)->count * (uint64_t)taps;
-    return WISP_OK;
-}
+/* ---- operator */
 
-int wisp_prepare_Conv(wisp_call *call) {
+static int plan_conv(wisp_call *call) {
     int status = wisp_check_operands(call, 3, 3, 1);
     if (status) return status;
     const wisp_Conv_params *p = WISP_PARAMS(call, Conv);
-    const wisp_tensor *x = wisp_input(call, 0), *weights = wisp_input(call, 1), *y = wisp_output(call, 0);
-    wisp_window w = {0};
-    read_window(call, &w);
-    if ((status = window_shape(call, &w, x, false))) return status;
-    bool depthwise = weights->layout == WISP_LAYOUT_DW_S8 || weights->layout == WISP_LAYOUT_DW_F32;
-    int32_t out_channels = depthwise ? w.channels : y->dims[3];
+    const wisp_tensor *x = wisp_input(call, 0), *weights = wisp_input(call, 1);
+    conv_plan *plan = call->plan;
+    wisp_window w = read_window(call);
     if (!wisp_has_kernels(x)) return wisp_call_fail(call, WISP_UNSUPPORTED, "dtype of x must be f32 (in a build with WISP_FLOAT) or s8");
-    if (p->group < 1 || w.channels % p->group || out_channels < 1 || out_channels % p->group || out_channels > INT32_MAX - 16)
+    if ((status = window_shape(call, &w, x, false))) return status;
+    plan->is_depthwise = weights->layout == WISP_LAYOUT_DW_S8 || weights->layout == WISP_LAYOUT_DW_F32;
+    const int32_t channels = plan->is_depthwise ? w.channels : wisp_output(call, 0)->dims[3];
+    if (p->group < 1 || w.channels % p->group || channels < 1 || channels % p->group || channels > INT32_MAX - 16)
         return wisp_call_fail(call, WISP_BAD_SHAPE, "groups do not divide the channels");
-    const int32_t dims[4] = {w.batch, w.out_h, w.out_w, out_channels};
+    const int32_t dims[4] = {w.batch, w.out_h, w.out_w, channels};
     if ((status = wisp_set_output(call, 0, x->dtype, 4, dims))) return status;
-    if (depthwise) return prepare_depthwise(call, &w);
-    wisp_matrix m = {0};
-    describe_matrix(call, &w, out_channels, &m);
-    wisp_legacy_of(call)->run = run_matrix;
-    return wisp_matrix_prepare(call, &m);
+    return plan->is_depthwise ? plan_depthwise(call, &w, &plan->depthwise) : plan_matrix(call, &w, channels, &plan->matrix);
 }
 
-WISP_LEGACY(Conv)
+static int begin_conv(wisp_call *call) {
+    const conv_plan *plan = call->plan;
+    if (plan->is_depthwise) begin_depthwise(call, &plan->depthwise.window);
+    return WISP_OK;
+}
+
+static void range_conv(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
+    const conv_plan *plan = call->plan;
+    if (plan->is_depthwise)
+        depthwise_rows(call, &plan->depthwise, thread, begin, end);
+    else
+        wisp_range_matrix(call, &plan->matrix, thread, begin, end);
+}
+
+const wisp_operator wisp_op_Conv = {
+    .check = wisp_check_channels, .plan = plan_conv, .begin = begin_conv, .range = range_conv, .plan_size = sizeof(conv_plan)};

@@ -2,6 +2,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "../matrix/matrix.h"
 #include "activation_math.h"
 
 /* Operands: products x * W + b (steps, batch, gates * hidden16); recurrent weights, GEMM_F32 (gates * hidden16, 1, hidden);
@@ -11,26 +12,35 @@
  * A step is cut by panels of 16 units: a thread does all gates of its units, product and activation, so one parallel
  * section is enough (GRU without linear_before_reset needs two: its third product reads all of r * h).
  *
- * Shared state lies in the first thread's scratch, for b of the batch and unit u:
- *   gates[b][gate][u]   h[2][b][u] (old and new)   extra[b][u] (LSTM: cell; GRU: r * h)   = 4 * batch * hidden16 * (gates + 3) */
+ * Shared scratch, for b of the batch and unit u:
+ *   gates[b][gate][u]   h[2][b][u] (old and new)   extra[b][u] (LSTM: cell; GRU: r * h)   = 4 * batch * hidden16 * (gates + 3)
+ *
+ * Phases are steps; GRU without linear_before_reset has two for each. */
 enum {
     PANEL = 16,
     GRAIN = 262144 /* multiply-accumulates of a step worth a thread: a step ends with all threads waiting for each other */
 };
 
-/* node->state: the last two are of the run under way, the others from prepare. */
-enum { STEPS, BATCH, HIDDEN, HIDDEN16, GATES, REVERSE, STEP, PHASE };
+typedef struct recurrent_plan {
+    wisp_matrix m; /* h, or r * h, by the recurrent weights of all gates */
+    int64_t steps, batch, hidden, hidden16, gates;
+    float clip;
+    bool reverse, resets_first; /* resets_first: the third product of GRU reads r * h */
+} recurrent_plan;
 
 typedef struct view {
-    int64_t steps, batch, hidden, hidden16, gates, step;
+    const recurrent_plan *p;
+    int64_t step;
+    int part; /* 0, or 1 in the second phase of a step */
     float *gate, *h_old, *h_new, *extra;
 } view;
 
 static view see(const wisp_call *call) {
-    const int64_t *s = wisp_legacy_of(call)->state;
-    view v = {s[STEPS], s[BATCH], s[HIDDEN], s[HIDDEN16], s[GATES], s[STEP], wisp_scratch(call, 0), NULL, NULL, NULL};
-    int64_t size = v.batch * v.hidden16;
-    float *h = v.gate + v.gates * size;
+    const recurrent_plan *p = call->plan;
+    const int64_t size = p->batch * p->hidden16;
+    view v = {.p = p, .step = call->phase, .gate = (float *)(void *)call->shared};
+    if (p->resets_first) v.step = call->phase / 2, v.part = call->phase % 2;
+    float *h = v.gate + p->gates * size;
     v.h_old = h + (v.step & 1 ? size : 0);
     v.h_new = h + (v.step & 1 ? 0 : size);
     v.extra = h + 2 * size;
@@ -45,45 +55,31 @@ static const float *data_of(const wisp_call *call, uint32_t i) {
 /* Steps of sequence b: operand 3, or all. */
 static int64_t length_of(const wisp_call *call, const view *v, int64_t b) {
     const wisp_tensor *lengths = wisp_input(call, 3);
-    return lengths ? wisp_integer_at(lengths, (uint64_t)b) : v->steps;
+    return lengths ? wisp_integer_at(lengths, (uint64_t)b) : v->p->steps;
 }
 
 /* Where step `step` of sequence b lies in time; -1: the sequence has ended. */
 static int64_t time_of(const wisp_call *call, const view *v, int64_t b) {
     int64_t length = length_of(call, v, b);
     if (v->step >= length) return -1;
-    return wisp_legacy_of(call)->state[REVERSE] ? length - 1 - v->step : v->step;
+    return v->p->reverse ? length - 1 - v->step : v->step;
 }
 
 /* Products of `rows` (batch x hidden) with n weights from `first` on, counted over all gates, into v->gate. */
-static void multiply(const wisp_call *call, const view *v, const float *rows, int64_t first, int64_t n) {
-    const wisp_gemm_kernel *kernel = WISP_KERNEL(call, gemm_f32);
-    const void *pointers[WISP_MAX_MR];
-    int64_t mr = kernel->rows, wide = v->gates * v->hidden16;
-    for (int64_t b = 0; b < v->batch; b += mr) {
-        wisp_gemm g = {.m = (int32_t)(v->batch - b < mr ? v->batch - b : mr),
-                       .n = (int32_t)n,
-                       .k = (int32_t)v->hidden,
-                       .taps = 1,
-                       .rows = pointers,
-                       .weights = data_of(call, 1) + first * v->hidden,
-                       .columns = data_of(call, 2) + first,
-                       .out = v->gate + b * wide + first,
-                       .out_stride = (ptrdiff_t)wide,
-                       .min = -INFINITY,
-                       .max = INFINITY};
-        for (int i = 0; i < g.m; i++) pointers[i] = rows + (b + i) * v->hidden16;
-        kernel->multiply(&g);
-    }
+static void multiply(const wisp_call *call, const view *v, uint32_t thread, float *rows, int64_t first, int64_t n) {
+    wisp_factors f = {.weights = data_of(call, 1), .columns = data_of(call, 2), .y = v->gate};
+    f.x.data = (uint8_t *)rows;
+    wisp_matrix_multiply(&v->p->m, &f, wisp_scratch(call, thread), 0, v->p->batch, (int32_t)first, (int32_t)(first + n));
 }
 
 /* Gates [gate, gate_end) of the panels [begin, end). */
-static void multiply_gates(const wisp_call *call, const view *v, const float *rows, int64_t gate, int64_t gate_end, int64_t begin,
-                           int64_t end) {
-    if (begin == 0 && end * PANEL == v->hidden16)
-        multiply(call, v, rows, gate * v->hidden16, (gate_end - gate) * v->hidden16);
+static void multiply_gates(const wisp_call *call, const view *v, uint32_t thread, float *rows, int64_t gate, int64_t gate_end,
+                           int64_t begin, int64_t end) {
+    const int64_t hidden16 = v->p->hidden16;
+    if (begin == 0 && end * PANEL == hidden16)
+        multiply(call, v, thread, rows, gate * hidden16, (gate_end - gate) * hidden16);
     else
-        for (; gate < gate_end; gate++) multiply(call, v, rows, gate * v->hidden16 + begin * PANEL, (end - begin) * PANEL);
+        for (; gate < gate_end; gate++) multiply(call, v, thread, rows, gate * hidden16 + begin * PANEL, (end - begin) * PANEL);
 }
 
 /* What one panel of units of one sequence reads and writes at one step; gate and x point at its first unit in gate 0, other
@@ -164,12 +160,12 @@ static void rnn_units(const units *u, bool relu) {
     memcpy(u->h_new, h, sizeof h);
 }
 
-static void apply_units(const wisp_call *call, const units *u, int64_t first) {
+static void apply_units(const wisp_call *call, const view *v, const units *u, int64_t first) {
     switch (call->code) {
         case OP_GRU:
-            if (WISP_PARAMS(call, GRU)->linear_before_reset)
+            if (!v->p->resets_first)
                 gru_units(u);
-            else if (wisp_legacy_of(call)->state[PHASE] == 0)
+            else if (v->part == 0)
                 gru_reset_units(u);
             else
                 gru_candidate_units(u);
@@ -179,99 +175,86 @@ static void apply_units(const wisp_call *call, const units *u, int64_t first) {
     }
 }
 
-static bool resets_first(const wisp_call *call) {
-    return call->code == OP_GRU && !WISP_PARAMS(call, GRU)->linear_before_reset;
-}
-
-static float get_clip(const wisp_call *call) {
-    float clip = call->code == OP_GRU    ? WISP_PARAMS(call, GRU)->clip
-                 : call->code == OP_LSTM ? WISP_PARAMS(call, LSTM)->clip
-                                               : WISP_PARAMS(call, RNN)->clip;
-    return clip > 0 ? clip : INFINITY;
+/* A step ends with this phase. */
+static bool ends_step(const view *v) {
+    return !v->p->resets_first || v->part == 1;
 }
 
 /* The activations of panels [begin, end) for sequence b at `time`, and their copy into the sequence output. */
 static void finish_panels(const wisp_call *call, const view *v, int64_t b, int64_t time, int64_t begin, int64_t end) {
+    const recurrent_plan *p = v->p;
     const wisp_tensor *y = wisp_output(call, 0);
-    bool ends = !resets_first(call) || wisp_legacy_of(call)->state[PHASE] == 1;
     for (int64_t first = begin * PANEL; first < end * PANEL; first += PANEL) {
-        int64_t at = b * v->hidden16 + first, left = v->hidden - first;
-        units u = {.gate = v->gate + b * v->gates * v->hidden16 + first,
-                   .x = data_of(call, 0) + (time * v->batch + b) * v->gates * v->hidden16 + first,
-                   .stride = v->hidden16,
+        int64_t at = b * p->hidden16 + first, left = p->hidden - first;
+        units u = {.gate = v->gate + b * p->gates * p->hidden16 + first,
+                   .x = data_of(call, 0) + (time * p->batch + b) * p->gates * p->hidden16 + first,
+                   .stride = p->hidden16,
                    .h_old = v->h_old + at,
                    .h_new = v->h_new + at,
                    .extra = v->extra + at,
-                   .clip = get_clip(call)};
-        apply_units(call, &u, first);
-        if (ends && y)
-            memcpy((float *)y->data + (time * v->batch + b) * v->hidden + first, u.h_new,
+                   .clip = p->clip};
+        apply_units(call, v, &u, first);
+        if (ends_step(v) && y)
+            memcpy((float *)y->data + (time * p->batch + b) * p->hidden + first, u.h_new,
                    (size_t)(left < PANEL ? left : PANEL) * sizeof(float));
     }
 }
 
-/* Panels [begin, end) of one step, for all sequences. */
-static void step_panels(wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
-    (void)thread;
-    view v = see(call);
-    if (!resets_first(call))
-        multiply_gates(call, &v, v.h_old, 0, v.gates, begin, end);
-    else if (wisp_legacy_of(call)->state[PHASE] == 0)
-        multiply_gates(call, &v, v.h_old, 0, 2, begin, end);
+/* Units [first, end) of states, from rows of hidden16 (scratch) to rows of `hidden` (a tensor, or null). */
+static void store_state(const recurrent_plan *p, const wisp_tensor *to, const float *from, int64_t first, int64_t end) {
+    if (end > p->hidden) end = p->hidden;
+    for (int64_t b = 0; to && b < p->batch; b++)
+        memcpy((float *)to->data + b * p->hidden + first, from + b * p->hidden16 + first, (size_t)(end - first) * sizeof *from);
+}
+
+/* Panels [begin, end) of one phase, for all sequences. */
+static void range_step(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
+    const view v = see(call);
+    const recurrent_plan *p = v.p;
+    if (!p->resets_first)
+        multiply_gates(call, &v, thread, v.h_old, 0, p->gates, begin, end);
+    else if (v.part == 0)
+        multiply_gates(call, &v, thread, v.h_old, 0, 2, begin, end);
     else
-        multiply_gates(call, &v, v.extra, 2, 3, begin, end);
-    for (int64_t b = 0; b < v.batch; b++) {
-        int64_t time = time_of(call, &v, b), at = b * v.hidden16 + begin * PANEL;
+        multiply_gates(call, &v, thread, v.extra, 2, 3, begin, end);
+    for (int64_t b = 0; b < p->batch; b++) {
+        int64_t time = time_of(call, &v, b), at = b * p->hidden16 + begin * PANEL;
         if (time >= 0)
             finish_panels(call, &v, b, time, begin, end);
         else
             memcpy(v.h_new + at, v.h_old + at, (size_t)(end - begin) * PANEL * sizeof(float));
     }
+    if (v.step + 1 < p->steps || !ends_step(&v)) return;
+    store_state(p, wisp_output(call, 1), v.h_new, begin * PANEL, end * PANEL);
+    if (call->code == OP_LSTM) store_state(p, wisp_output(call, 2), v.extra, begin * PANEL, end * PANEL);
 }
 
-/* Between rows of `hidden` (tensors) and of hidden16 (scratch). */
-static void load_state(const view *v, float *to, const wisp_tensor *from) {
-    memset(to, 0, (size_t)(v->batch * v->hidden16) * sizeof *to);
-    for (int64_t b = 0; from && b < v->batch; b++)
-        memcpy(to + b * v->hidden16, (const float *)from->data + b * v->hidden, (size_t)v->hidden * sizeof *to);
+static void load_state(const recurrent_plan *p, float *to, const wisp_tensor *from) {
+    memset(to, 0, (size_t)(p->batch * p->hidden16) * sizeof *to);
+    for (int64_t b = 0; from && b < p->batch; b++)
+        memcpy(to + b * p->hidden16, (const float *)from->data + b * p->hidden, (size_t)p->hidden * sizeof *to);
 }
 
-static void store_state(const view *v, const wisp_tensor *to, const float *from) {
-    for (int64_t b = 0; to && b < v->batch; b++)
-        memcpy((float *)to->data + b * v->hidden, from + b * v->hidden16, (size_t)v->hidden * sizeof *from);
-}
-
-static int start_run(wisp_call *call) {
-    int64_t *state = wisp_legacy_of(call)->state;
+static int begin_recurrent(wisp_call *call) {
+    const recurrent_plan *p = call->plan;
     const wisp_tensor *y = wisp_output(call, 0), *lengths = wisp_input(call, 3);
     for (uint64_t b = 0; lengths && b < lengths->count; b++) {
         int64_t length = wisp_integer_at(lengths, b);
-        if (length < 0 || length > state[STEPS])
+        if (length < 0 || length > p->steps)
             return wisp_call_fail_value(call, WISP_BAD_INDEX, "a sequence cannot have this length:", length);
     }
     if (lengths && y) memset(y->data, 0, (size_t)y->size); /* steps past the end of a sequence */
-    state[STEP] = state[PHASE] = 0;
-    view v = see(call);
-    load_state(&v, v.h_old, wisp_input(call, 4));
-    if (call->code == OP_LSTM) load_state(&v, v.extra, wisp_input(call, 5));
+    call->phase = 0;
+    const view v = see(call);
+    load_state(p, v.h_old, wisp_input(call, 4));
+    if (call->code == OP_LSTM) load_state(p, v.extra, wisp_input(call, 5));
+    if (p->steps) return WISP_OK;
+    store_state(p, wisp_output(call, 1), v.h_old, 0, p->hidden);
+    if (call->code == OP_LSTM) store_state(p, wisp_output(call, 2), v.extra, 0, p->hidden);
     return WISP_OK;
 }
 
-static int run_steps(wisp_call *call) {
-    int64_t *state = wisp_legacy_of(call)->state;
-    int status = start_run(call);
-    if (status) return status;
-    int64_t panels = state[HIDDEN16] / PANEL, work = state[GATES] * PANEL * state[HIDDEN] * state[BATCH];
-    int64_t grain = work >= GRAIN || work == 0 ? 1 : GRAIN / work;
-    for (state[STEP] = 0; state[STEP] < state[STEPS] && state[BATCH]; state[STEP]++)
-        for (state[PHASE] = 0; state[PHASE] <= resets_first(call); state[PHASE]++) wisp_parallel(call, panels, grain, step_panels);
-    view v = see(call); /* after the last step, new has become old */
-    store_state(&v, wisp_output(call, 1), v.h_old);
-    store_state(&v, wisp_output(call, 2), v.extra);
-    return WISP_OK;
-}
-
-/* ---- prepare */
+/* ---- plan */
 
 static int check_state(wisp_call *call, uint32_t i, int64_t count) {
     const wisp_tensor *t = wisp_input(call, i);
@@ -298,41 +281,65 @@ static int check_weights(wisp_call *call, int64_t gates) {
     return WISP_OK;
 }
 
+static void plan_product(wisp_call *call, recurrent_plan *p) {
+    p->m = (wisp_matrix){.kernel = WISP_KERNEL(call, gemm_f32),
+                         .x_stride = p->hidden16 * (int64_t)sizeof(float),
+                         .y_stride = p->gates * p->hidden16,
+                         .k = (int32_t)p->hidden,
+                         .taps = 1,
+                         .n = (int32_t)(p->gates * p->hidden16),
+                         .group_k = (int32_t)p->hidden,
+                         .tiles = 1,
+                         .source = WISP_ROWS_PLAIN,
+                         .x_size = sizeof(float),
+                         .y_size = sizeof(float),
+                         .min = -INFINITY,
+                         .max = INFINITY};
+}
+
 /* Inputs: 4 the initial h; cell: operand of the initial c, or 0; peep: operand of the peepholes, or 0. */
-static int prepare_recurrent(wisp_call *call, int64_t gates, int32_t reverse, uint32_t outputs, uint32_t cell, uint32_t peep) {
-    int64_t *state = wisp_legacy_of(call)->state;
+static int plan_recurrent(wisp_call *call, int64_t gates, int32_t reverse, float clip, uint32_t outputs, uint32_t cell, uint32_t peep) {
+    recurrent_plan *p = call->plan;
     int status = wisp_check_operands(call, 3, 5 + (cell > 0) + (peep > 0), outputs);
     if (status || (status = check_weights(call, gates))) return status;
     const wisp_tensor *x = wisp_input(call, 0);
-    int32_t hidden = wisp_input(call, 1)->dims[2], steps = x->dims[0], batch = x->dims[1];
-    state[STEPS] = steps, state[BATCH] = batch, state[HIDDEN] = hidden, state[HIDDEN16] = (hidden + PANEL - 1) / PANEL * PANEL;
-    state[GATES] = gates, state[REVERSE] = reverse != 0;
+    const int32_t hidden = wisp_input(call, 1)->dims[2], steps = x->dims[0], batch = x->dims[1];
+    p->steps = steps, p->batch = batch, p->hidden = hidden, p->hidden16 = ((int64_t)hidden + PANEL - 1) / PANEL * PANEL;
+    p->gates = gates, p->reverse = reverse != 0, p->clip = clip > 0 ? clip : INFINITY;
+    p->resets_first = call->code == OP_GRU && !WISP_PARAMS(call, GRU)->linear_before_reset;
     if ((status = check_state(call, 4, (int64_t)batch * hidden))) return status;
     if (cell && (status = check_state(call, cell, (int64_t)batch * hidden))) return status;
-    if (peep && (status = check_state(call, peep, 3 * state[HIDDEN16]))) return status;
-    wisp_need_scratch(call, 0, 4 * (uint64_t)batch * (uint64_t)state[HIDDEN16] * (uint64_t)(gates + 3));
+    if (peep && (status = check_state(call, peep, 3 * p->hidden16))) return status;
+    plan_product(call, p);
+    if (!p->m.kernel) return wisp_call_fail(call, WISP_UNSUPPORTED, "this build has no kernel for it");
+    wisp_need_scratch(call, 4 * (uint64_t)batch * (uint64_t)p->hidden16 * (uint64_t)(gates + 3), wisp_matrix_least_scratch(&p->m));
     call->node->macs = (uint64_t)steps * (uint64_t)batch * (uint64_t)gates * (uint64_t)hidden * (uint64_t)hidden;
-    call->node->kernel = WISP_KERNEL(call, gemm_f32)->name;
-    wisp_legacy_of(call)->run = run_steps;
+    call->node->kernel = p->m.kernel->name;
     const int32_t y[4] = {steps, 1, batch, hidden}, last[3] = {1, batch, hidden};
     if ((status = wisp_set_output(call, 0, WISP_F32, 4, y))) return status;
     for (uint32_t i = 1; i < outputs; i++)
         if ((status = wisp_set_output(call, i, WISP_F32, 3, last))) return status;
+    const int64_t work = gates * PANEL * hidden * batch, phases = (int64_t)steps * (p->resets_first ? 2 : 1);
+    if (phases > UINT32_MAX) return wisp_call_fail(call, WISP_BAD_SHAPE, "too many steps");
+    wisp_set_work(call, batch ? p->hidden16 / PANEL : 0, work >= GRAIN || work == 0 ? 1 : GRAIN / work, (uint32_t)phases);
     return WISP_OK;
 }
 
-int wisp_prepare_GRU(wisp_call *call) {
-    return prepare_recurrent(call, 3, WISP_PARAMS(call, GRU)->reverse, 2, 0, 0);
+static int plan_gru(wisp_call *call) {
+    const wisp_GRU_params *p = WISP_PARAMS(call, GRU);
+    return plan_recurrent(call, 3, p->reverse, p->clip, 2, 0, 0);
 }
 
-int wisp_prepare_LSTM(wisp_call *call) {
-    return prepare_recurrent(call, 4, WISP_PARAMS(call, LSTM)->reverse, 3, 5, 6);
+static int plan_lstm(wisp_call *call) {
+    const wisp_LSTM_params *p = WISP_PARAMS(call, LSTM);
+    return plan_recurrent(call, 4, p->reverse, p->clip, 3, 5, 6);
 }
 
-int wisp_prepare_RNN(wisp_call *call) {
-    return prepare_recurrent(call, 1, WISP_PARAMS(call, RNN)->reverse, 2, 0, 0);
+static int plan_rnn(wisp_call *call) {
+    const wisp_RNN_params *p = WISP_PARAMS(call, RNN);
+    return plan_recurrent(call, 1, p->reverse, p->clip, 2, 0, 0);
 }
 
-WISP_LEGACY(GRU)
-WISP_LEGACY(LSTM)
-WISP_LEGACY(RNN)
+const wisp_operator wisp_op_GRU = {.plan = plan_gru, .begin = begin_recurrent, .range = range_step, .plan_size = sizeof(recurrent_plan)};
+const wisp_operator wisp_op_LSTM = {.plan = plan_lstm, .begin = begin_recurrent, .range = range_step, .plan_size = sizeof(recurrent_plan)};
+const wisp_operator wisp_op_RNN = {.plan = plan_rnn, .begin = begin_recurrent, .range = range_step, .plan_size = sizeof(recurrent_plan)};

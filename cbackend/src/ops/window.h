@@ -3,31 +3,12 @@
 #ifndef WISP_OPS_WINDOW_H
 #define WISP_OPS_WINDOW_H
 
+#include "../matrix/image.h"
 #include "../op.h"
-
-/* NHWC images, one after another. Of each the last `ring` rows are kept: its height, until an operator is run row by row with
- * the one before it. Spatial operators reach rows through row_at only, and items of their ranges are rows of the output, image
- * after image: any rows can be computed once those they are made of are there. */
-typedef struct wisp_image {
-    uint8_t *data;
-    int64_t row_size; /* bytes */
-    int32_t ring;
-} wisp_image;
 
 static inline wisp_image image_of(const wisp_tensor *t) {
     return (wisp_image){t->data, (int64_t)t->dims[2] * t->dims[3] * (int64_t)wisp_dtype_size(t->dtype), t->dims[1]};
 }
-
-static inline uint8_t *row_at(const wisp_image *v, int64_t image, int64_t row) {
-    return v->data + (image * v->ring + row % v->ring) * v->row_size;
-}
-
-typedef struct wisp_window {
-    int32_t batch, in_h, in_w, channels; /* of the input */
-    int32_t out_h, out_w;
-    int32_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w;
-    int32_t pad_top, pad_left, pad_bottom, pad_right;
-} wisp_window;
 
 /* Positions of a window along an axis. ceil_mode: one more where the last one leaves values over and the next still starts on
  * the image or the padding before it. 0: the window is larger than the padded axis. */
