@@ -163,7 +163,7 @@ MUTATIONS = [
              "case ROUND_PREFER_CEIL: return ceilf(x - 0.5f);", ("tests/ops/test_spatial.py",)),
     Mutation("Resize: taps limit dropped", "cbackend/src/ops/spatial_resize.c",
              "if (axes[i]->taps > MAX_TAPS)",
-             "if (0)", ("tests/unit/test_contradictions.py",)),
+             "if (0)", ("tests/ops/test_spatial.py",)),
     Mutation("INT_MIN % -1 unguarded", "cbackend/src/ops/eltwise.c",
              "if (b == 0 || b == -1) return 0;",
              "if (b == 0) return 0;", ("tests/ops/test_eltwise.py",)),
