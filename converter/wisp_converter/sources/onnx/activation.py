@@ -60,10 +60,10 @@ def Clip(emit: Emit, *, min: float | None = None, max: float | None = None) -> N
 def _bound(emit: Emit, i: int, attribute: float | None) -> Value | None:
     if attribute is not None:
         return emit.constant(np.array(attribute, emit.inputs[0].dtype))
-    value = emit.input(i)
-    if value is not None and value.data is not None and value.data.size == 1 and value.data.ndim:
-        return emit.constant(value.data.reshape(()))
-    return value
+    data = emit.known(i)
+    if data is not None and data.size == 1 and data.ndim:
+        return emit.constant(data.reshape(()))
+    return emit.input(i)
 
 
 @importer("HardSigmoid")

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +18,8 @@ class Emit:
     """One ONNX node being imported.
 
     `inputs`: its values, None where optional ones are left out. `outputs`: its values, with the dtypes and shapes of
-    ONNX's shape inference; an optional output left out is None. `opset`: of the node's domain. Each importer must
+    ONNX's shape inference; an optional output left out is None. `opset`: of the node's domain.
+    `compute`: the data of a value that depends on constants only, or None. Each importer must
     produce every output that is not None, by passing it in `outputs=` of a call (or through `alias`).
     """
 
@@ -26,6 +28,7 @@ class Emit:
     opset: int
     inputs: list[Value | None]
     outputs: list[Value | None]
+    compute: Callable[[Value], np.ndarray | None] = lambda value: value.data
     nodes: list[Node] = field(default_factory=list)
     aliases: dict[Value, Value] = field(default_factory=dict)
 
@@ -39,12 +42,12 @@ class Emit:
         return self.inputs[i] if i < len(self.inputs) else None
 
     def known(self, i: int) -> np.ndarray | None:
-        """The constant data of input i, or None."""
+        """The data of input i if it depends on constants only (then it is computed now), or None."""
         value = self.input(i)
-        return None if value is None else value.data
+        return None if value is None else self.compute(value)
 
     def require(self, i: int, what: str) -> np.ndarray:
-        """The constant data of input i; an UnsupportedError naming `what` if it is computed by the graph."""
+        """The constant data of input i; an UnsupportedError naming `what` if it depends on the model's inputs."""
         data = self.known(i)
         if data is None:
             raise self.unsupported(f"{what} must be a constant")
