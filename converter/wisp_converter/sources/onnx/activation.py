@@ -7,8 +7,9 @@ import math
 import numpy as np
 
 from ...ir import Value
+from ...opcodes import opcodes
 from .emit import Emit
-from .registry import importer
+from .registry import find, importer
 
 
 def _f32_only(emit: Emit) -> None:
@@ -16,9 +17,9 @@ def _f32_only(emit: Emit) -> None:
         raise emit.unsupported(f"elements of type {emit.inputs[0].dtype}")
 
 
-@importer("Sigmoid", "Tanh", "Erf", "Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh",
-          "Atanh", "Softplus", "Softsign", "HardSwish", "Mish", "IsNaN")
+@importer("IsNaN")
 def import_float(emit: Emit) -> None:
+    """And, at the end of this file, UNARY operators of ops.def without parameters that have no other importer."""
     _f32_only(emit)
     emit.add(emit.op_type, emit.inputs, emit.out)
 
@@ -126,3 +127,6 @@ def Gelu(emit: Emit, *, approximate: str = "none") -> None:
 def IsInf(emit: Emit, *, detect_negative: int = 1, detect_positive: int = 1) -> None:
     _f32_only(emit)
     emit.add("IsInf", emit.inputs, emit.out, detect_negative=detect_negative, detect_positive=detect_positive)
+
+
+importer(*(name for name, opcode in opcodes().items() if "UNARY" in opcode.traits and not opcode.params and not find("", name)))(import_float)
