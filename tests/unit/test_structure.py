@@ -371,7 +371,8 @@ UNARY_TEST = '''
 
 def test_halve():
     w, x = np.ones((1, 1, 1, 1), np.float32), rng.standard_normal((1, 1, 4, 5)).astype(np.float32)
-    model = make_model([("Conv", ["x", "w"], ["c"], {}), ("Halve", ["c"], ["y"], {})], {"x": x}, {"y": x.shape}, {"w": w})
+    nodes = [("Conv", ["x", "w"], ["c"], {}), ("Halve", ["c"], ["y"], {})]
+    model = make_model(nodes, {"x": x}, {"y": x.shape}, {"w": w})
     for options, op, error in (({}, "Halve", 0), ({"quantize": "int8", "calibration": [{"x": x}]}, "Lookup", 0.05)):
         data = convert(model, verify=False, **options)
         assert opcodes()[op].code in {o.code for o in read(data).operators}
@@ -381,11 +382,12 @@ def test_halve():
 
 @pytest.mark.slow
 def test_a_unary_function_is_three_files(tree, tmp_path):
-    """One line in ops.def, one in C, its test: it is imported by its name, and its int8 table comes from the runtime."""
+    """A line in ops.def, one in C, its test: it is imported by its name, and its int8 table comes from the runtime."""
     add_to_ops_def(tree, "OP(9999, Halve, UNARY | IN_PLACE, NONE)\n")
     append(tree / "cbackend" / "src" / "ops" / "activation.c", "\nUNARY(Halve, 0.5f * x)\n")
     append(tree / "tests" / "ops" / "test_activation.py", UNARY_TEST)
-    assert changed_files(tree) == {"cbackend/src/ops.def", "cbackend/src/ops/activation.c", "tests/ops/test_activation.py"}
+    assert changed_files(tree) == {"cbackend/src/ops.def", "cbackend/src/ops/activation.c",
+                                   "tests/ops/test_activation.py"}
     build = tmp_path / "build"
     cmake_build(tree / "cbackend", build, *FAST_TO_BUILD, target="wisp_shared")
     result = run_in_tree(tree, build, "pytest", "-q", "-k", "test_halve", "tests/ops/test_activation.py")

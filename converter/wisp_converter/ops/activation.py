@@ -83,7 +83,8 @@ def unary_by_runtime(op: str):
 
         given, result = (Value(name, np.dtype(np.float32), x.shape) for name in ("x", "y"))
         graph = Graph([given], [result], [Node(op, [given], [result], attrs, op)])
-        return Runner(wisp_format.write(graph, plan_memory(graph))).run({"x": x.astype(np.float32)})["y"].astype(np.float64)
+        runner = Runner(wisp_format.write(graph, plan_memory(graph)))
+        return runner.run({"x": x.astype(np.float32)})["y"].astype(np.float64)
     return function
 
 
