@@ -155,7 +155,7 @@ class Rewriter:
         """The inputs that would be int8: of a table or mover its activations, otherwise all but weights and bias."""
         if has_trait(node.op, "JOINS") or has_trait(node.op, "ELEMENTWISE"):
             return [v for v in node.inputs if v is not None]
-        return [v for v in node.inputs[:1] if v is not None] if node.op != "MatMul" else node.inputs[:2]
+        return [v for v in node.inputs[:1] if v is not None]
 
     def own_range(self, value: Value) -> tuple[float, float] | None:
         if value.data is None:

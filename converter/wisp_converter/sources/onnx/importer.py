@@ -118,7 +118,7 @@ class _Importer:
         try:
             emit = Emit(name, node.op_type, self.opsets.get(node.domain or "ai.onnx", 1),
                         [self.read(i) for i in node.input], [self.new_value(o) if o else None for o in node.output], self.compute)
-            _complete_ranks(emit, node)
+            _complete_ranks(emit)
             function(emit, **_attributes(node, function, emit))
         except UnsupportedError as error:
             self.refuse(node, name, str(error).removeprefix(f"{node.op_type} {name!r}: "))
@@ -213,29 +213,12 @@ def _dtype(code: int, name: str) -> np.dtype:
     raise UnsupportedError(f"elements of type {element_type(code)} are not supported ({name!r})")
 
 
-# Operators whose result has as many axes as their first input, also where ONNX's inference gives up.
-SAME_RANK = {"Resize", "Upsample", "Pad", "Slice", "Tile", "CumSum", "Trilu", "GatherElements", "ScatterElements", "ScatterND", "Concat"}
-
-
-def _complete_ranks(emit: Emit, node: onnx.NodeProto) -> None:
-    """Give outputs without a shape the number of axes that the operator implies; the runtime finds the extents."""
-    if all(v is None or v.shape is not None for v in emit.outputs):
-        return
-    ranks = [len(v.shape) if v is not None and v.shape is not None else None for v in emit.inputs]
-    first, opcode, rank = (ranks or [None])[0], opcodes().get(node.op_type), None
-    keeps = next((a.i for a in node.attribute if a.name == "keepdims"), 1)
-    if node.op_type.startswith("Reduce"):
-        axes = emit.input(1)
-        count = axes.shape[0] if axes is not None and axes.shape and isinstance(axes.shape[0], int) else None
-        rank = first if keeps else first - count if None not in (first, count) else None
-    elif node.op_type in SAME_RANK:
-        rank = first
-    elif opcode is not None and 20 <= opcode.code < 100:  # element-wise, with broadcasting
-        rank = None if None in ranks else max(ranks)
-    if rank is not None:
-        for value in emit.outputs:
-            if value is not None and value.shape is None:
-                value.shape = (None,) * rank
+def _complete_ranks(emit: Emit) -> None:
+    """Where inference gave up, an operator named as an element-wise one of Wisp has as many axes as its inputs."""
+    opcode = opcodes().get(emit.op_type)
+    if opcode is not None and opcode.traits & {"ELEMENTWISE", "UNARY"}:
+        ranks = [None if v is None or v.shape is None else len(v.shape) for v in emit.inputs]
+        emit.state_rank(None if None in ranks else max(ranks, default=None))
 
 
 def _attributes(node: onnx.NodeProto, function: Callable, emit: Emit) -> dict:

@@ -101,6 +101,7 @@ def Concat(emit: Emit, *, axis: int = 1) -> None:
     elif len(emit.inputs) > MAX_OPERANDS:
         raise emit.unsupported(f"more than {MAX_OPERANDS} inputs")
     else:
+        emit.keep_rank()
         _sum_extents(emit, axis)
         emit.add("Concat", emit.inputs, emit.out, axis=axis)
 
@@ -139,6 +140,7 @@ def Slice(emit: Emit, *, starts=None, ends=None, axes=None) -> None:
     if starts is not None:
         inputs = [inputs[0], _integers(emit, starts, "starts"), _integers(emit, ends, "ends")]
         inputs += [] if axes is None else [_integers(emit, axes, "axes")]
+    emit.keep_rank()
     emit.add("Slice", inputs, emit.out)
 
 
@@ -149,6 +151,7 @@ def Gather(emit: Emit, *, axis: int = 0) -> None:
 
 @importer("GatherElements")
 def GatherElements(emit: Emit, *, axis: int = 0) -> None:
+    emit.keep_rank()
     emit.add("GatherElements", emit.inputs, emit.out, axis=axis)
 
 
@@ -166,6 +169,7 @@ def _reduction(emit: Emit, name: str) -> int:
 
 @importer("ScatterElements")
 def ScatterElements(emit: Emit, *, axis: int = 0, reduction: str = "none") -> None:
+    emit.keep_rank()
     emit.add("ScatterElements", emit.inputs, emit.out, axis=axis, reduction=_reduction(emit, reduction))
 
 
@@ -176,6 +180,7 @@ def Scatter(emit: Emit, *, axis: int = 0) -> None:
 
 @importer("ScatterND")
 def ScatterND(emit: Emit, *, reduction: str = "none") -> None:
+    emit.keep_rank()
     emit.add("ScatterND", emit.inputs, emit.out, reduction=_reduction(emit, reduction))
 
 
@@ -189,6 +194,7 @@ def Expand(emit: Emit) -> None:
 
 @importer("Tile")
 def Tile(emit: Emit) -> None:
+    emit.keep_rank()
     emit.add("Tile", emit.inputs, emit.out)
 
 
@@ -200,6 +206,7 @@ def Pad(emit: Emit, *, mode: str = "constant", pads=None, value: float = 0.0) ->
         inputs = [x, _integers(emit, pads, "pads"), emit.constant(np.array(value, x.dtype), "value")]
     if len(inputs) > 2 and inputs[2] is not None and inputs[2].shape not in ((), (1,)):
         raise emit.unsupported("the pad value must be one element")
+    emit.keep_rank()
     amounts = inputs[1].data if pads is not None else emit.known(1)
     if amounts is not None and not amounts.any():
         emit.alias(x)
@@ -274,22 +281,27 @@ def OneHot(emit: Emit, *, axis: int = -1) -> None:
 
 @importer("Trilu")
 def Trilu(emit: Emit, *, upper: int = 1) -> None:
+    emit.keep_rank()
     emit.add("Trilu", emit.inputs, emit.out, upper=upper)
 
 
 # ---- element types
 
 
-@importer("Cast")
-def Cast(emit: Emit, *, to: int, saturate: int = 1, round_mode: str = "up") -> None:
-    if to not in DTYPES.values():
-        raise emit.unsupported(f"element type {to} is not supported")
+def _cast(emit: Emit) -> None:
     if emit.inputs[0].dtype == emit.out.dtype:
         emit.alias(emit.inputs[0])
     else:
         emit.add("Cast", emit.inputs[:1], emit.out)
 
 
+@importer("Cast")
+def Cast(emit: Emit, *, to: int, saturate: int = 1, round_mode: str = "up") -> None:
+    if to not in DTYPES.values():
+        raise emit.unsupported(f"element type {to} is not supported")
+    _cast(emit)
+
+
 @importer("CastLike")
 def CastLike(emit: Emit, *, saturate: int = 1, round_mode: str = "up") -> None:
-    Cast(emit, to=next(iter(DTYPES.values())))
+    _cast(emit)
