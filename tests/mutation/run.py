@@ -22,7 +22,8 @@ from mutations import CHECKASM, MUTATIONS, Mutation
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WORK = ROOT / "build" / "mutation"
-SECONDS = 600  # for the tests of one mutation
+SECONDS = 1800  # for the tests of one mutation
+PYTEST = (sys.executable, "-S", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider")
 KILLED, SURVIVED, STALE = "killed", "SURVIVED", "STALE"
 
 
@@ -53,6 +54,13 @@ class Tree:
         return subprocess.run(words, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               text=True, timeout=SECONDS)
 
+    def check_unchanged(self, mutations: list[Mutation]) -> None:
+        """RuntimeError unless all the tests pass on the sources as they are: a test that fails anyway notices nothing."""
+        self.call(self.build / "checkasm")
+        tests = sorted({test for mutation in mutations for test in mutation.tests})
+        if tests:
+            self.call(*PYTEST, *tests)
+
     def try_one(self, mutation: Mutation) -> tuple[str, str]:
         """(KILLED, SURVIVED or STALE, what noticed it)."""
         path = self.folder / mutation.file
@@ -75,7 +83,7 @@ class Tree:
         if mutation.tests is CHECKASM:
             command = [str(self.build / "checkasm")]
         else:
-            command = [sys.executable, "-S", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *mutation.tests]
+            command = [*PYTEST, *mutation.tests]
         try:
             done = self.run(command)
         except subprocess.TimeoutExpired:
@@ -100,6 +108,7 @@ def main() -> int:
             print(f"{m.name}: {m.file}: {m.equivalent or ' '.join(m.tests) or 'checkasm'}")
         return 0
     shutil.rmtree(WORK, ignore_errors=True)
+    Tree(WORK / "unchanged").check_unchanged(chosen)
     queue, lock, bad, counts = list(reversed(chosen)), threading.Lock(), [], {KILLED: 0, SURVIVED: 0, STALE: 0}
 
     def work(number: int) -> None:
