@@ -174,7 +174,7 @@ def check_int8_layer(model: onnx.ModelProto, inputs: dict[str, np.ndarray], *, o
     from wisp.file import read
     from wisp_converter import convert
 
-    with patch("wisp_converter.quantize.BIAS_CORRECTION", False):  # exact arithmetic knows nothing of it
+    with patch("wisp_converter.quantize.round.BIAS_CORRECTION", False):  # exact arithmetic knows nothing of it
         data = convert(model, quantize="int8", calibration=[inputs], method="minmax", verify=False)
     file = read(data)
     assert not wisp.load(data).metadata["quantization"]["float_nodes"]

@@ -22,7 +22,8 @@ enum { /* as ops.def writes them */
        IN_PLACE = WISP_IN_PLACE,
        JOINS = WISP_JOINS,
        DIMS = WISP_DIMS,
-       SCRATCH = 0 /* for the converter; here the plan says it */
+       WEIGHTS = 0, /* this and the next: for the converter */
+       SCRATCH = 0
 };
 
 static const wisp_operator_entry operators[] = {

@@ -133,6 +133,15 @@ static bool may_share(const wisp_node *node, uint32_t k, const wisp_tensor *x, c
     return x->rank == y->rank && !memcmp(x->dims, y->dims, sizeof x->dims);
 }
 
+/* Whether the node also reads this memory through an input that may not become y: it would be overwritten while it is read. */
+static bool reads_otherwise(const wisp_session *s, const wisp_node *node, const wisp_life *root, const wisp_tensor *y) {
+    for (uint32_t k = 0; k < node->input_count; k++) {
+        const wisp_tensor *x = operand(s, node, k);
+        if (x && &s->lives[s->lives[index_of(s, x)].root] == root && !may_share(node, k, x, y)) return true;
+    }
+    return false;
+}
+
 /* Without a plan in the file: output 0 joins the first input whose memory it may take over. */
 static uint32_t join_root(wisp_session *s, const wisp_node *node, const wisp_tensor *y) {
     wisp_life *life = &s->lives[index_of(s, y)];
@@ -141,7 +150,7 @@ static uint32_t join_root(wisp_session *s, const wisp_node *node, const wisp_ten
         if (!may_share(node, k, x, y)) continue;
         wisp_life *root = &s->lives[s->lives[index_of(s, x)].root];
         const bool placed = s->tensors[root - s->lives].flags & WISP_TENSOR_PLACED;
-        if (!(node->traits & WISP_VIEW) && (placed || root->end != life->first)) continue;
+        if (!(node->traits & WISP_VIEW) && (placed || root->end != life->first || reads_otherwise(s, node, root, y))) continue;
         life->root = (uint32_t)(root - s->lives);
         if (root->end < life->last) root->end = life->last;
         return k + 1;

@@ -6,10 +6,10 @@
 #include "model.h"
 
 /* Session memory, every part on 64 bytes; lives only without a static plan:
- *   | wisp_session 512 | tensors | nodes | plans, each on 8 | lives | shape values |
+ *   | wisp_session 320 | tensors | nodes | plans, each on 8 | lives | shape values |
  * Arena:
  *   | state | shared scratch | scratch of each thread | activations |   the last can grow */
-enum { WISP_SESSION_STRUCT = 512, WISP_MAX_THREADS = 64 };
+enum { WISP_SESSION_STRUCT = 320, WISP_MAX_THREADS = 64 };
 
 /* When a tensor is alive, and where the planner is with it. Times count nodes as they run: a node, its bodies, its end. */
 typedef struct wisp_life {

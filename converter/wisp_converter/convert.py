@@ -46,11 +46,11 @@ def convert(model, *, quantize: str | None = None, calibration=None, shapes: dic
     run_passes(graph)
     sample, details = None, {"preprocessing": preprocess} if preprocess else {}
     if quantize:
-        from .calibrate import calibrate
-        from .quantize import quantize_int8
-        seen, sample = calibrate(graph, calibration, method=method, percentile=percentile, preprocess=preprocess,
+        from .quantize.int8 import quantize_int8
+        from .quantize.observe import calibrate
+        means, sample = calibrate(graph, calibration, method=method, percentile=percentile, preprocess=preprocess,
                                  progress=progress)
-        details["quantization"] = {"method": method, **quantize_int8(graph, seen, say)}
+        details["quantization"] = {"method": method, **quantize_int8(graph, means, say)}
     pack(graph)
     plan = plan_memory(graph)
     settle_scratch(graph, plan)

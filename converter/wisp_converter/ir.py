@@ -15,6 +15,18 @@ Dim = int | str | None
 """An extent: a number, the name of a symbolic axis of an input, or None when only the runtime can tell."""
 
 
+@dataclass(frozen=True)
+class Quant:
+    """How a value is to be stored: real = scale * (stored - zero_point). Numbers, or tuples of one for each index of `axis`,
+    or for each `block` indices of it."""
+
+    dtype: np.dtype
+    scale: float | tuple[float, ...]
+    zero_point: int | tuple[int, ...]
+    axis: int | None = None
+    block: int = 0
+
+
 @dataclass(eq=False, slots=True)
 class Value:
     """A tensor. `data` makes it a constant. `scale` 0 means not quantized; real = scale * (stored - zero_point)."""
@@ -27,6 +39,8 @@ class Value:
     zero_point: int = 0
     layout: int = 0  # a LAYOUT_* of format.py; other than plain only after the pack pass
     dims: tuple[int, ...] | None = None  # logical dims of a packed constant; None: shape
+    range: tuple[float, float] | None = None  # (low, high) that was observed; see quantize/
+    quant: Quant | None = None  # annotated by quantize/assign.py, gone after quantize/lower.py
 
     @property
     def is_static(self) -> bool:

@@ -54,6 +54,6 @@ def packed_bias(name: str, bias: np.ndarray) -> Value:
 
 
 def packed_channels(name: str, blocks: np.ndarray, n: int) -> Value:
-    """A constant in CHANNELS layout from qmath.channel_params' blocks, for n channels."""
+    """A constant in CHANNELS layout from arithmetic.channel_params' blocks, for n channels."""
     data = np.ascontiguousarray(blocks).view("<i4").reshape(-1, 4, PANEL)
     return Value(name, np.dtype(np.int32), data.shape, data, layout=LAYOUT_CHANNELS, dims=(n,))

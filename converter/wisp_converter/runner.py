@@ -11,7 +11,7 @@ MISSING = "conversion asks the runtime and runs it: install wisp"
 
 
 class Runner:
-    """A loaded .wisp file. `run({name: array})` gives {name: array}."""
+    """A loaded .wisp file. `run({name: array})` gives {name: array}. `cpu`: the highest instruction set it may use."""
 
     def __init__(self, data: bytes, threads: int = 1, cpu: str | None = None) -> None:
         try:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 MOST = 16384  # bytes of a seed; small ones are run more often
-ALIKE = 3  # seeds kept of those that have the same operators and dtypes
+ALIKE = 2  # seeds kept of those that have the same operators, parameters and dtypes
 F32, S64, BOOL = np.dtype("float32"), np.dtype("int64"), np.dtype("bool")
 
 
@@ -146,15 +146,15 @@ def state() -> bytes:
 # ---- the corpus
 
 
-def signature(data: bytes) -> tuple[frozenset[str], frozenset[str], int, bool]:
-    """Operators, dtypes, graphs, and whether there is a plan."""
+def signature(data: bytes) -> tuple[frozenset[str], frozenset[bytes], frozenset[str], int, bool]:
+    """Operators, their parameters, dtypes, graphs, and whether there is a plan."""
     from wisp.file import read
     from wisp_converter.opcodes import opcodes
 
     names = {op.code: name for name, op in opcodes().items()}
     file = read(data)
-    operators = frozenset(names[op.code] for graph in file.graphs for op in graph.operators)
-    return operators, frozenset(t.dtype for t in file.tensors), len(file.graphs), file.is_static
+    operators = [op for graph in file.graphs for op in graph.operators]
+    return frozenset(names[op.code] for op in operators), frozenset(op.parameters for op in operators), frozenset(t.dtype for t in file.tensors), len(file.graphs), file.is_static
 
 
 def main(folder: Path) -> int:

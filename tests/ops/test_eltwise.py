@@ -267,7 +267,7 @@ KINDS = ["s8", "scalar"]
 def test_add_s8(op, sign, scales, shape_b):
     a, b, y = f32_value("a", (256, 256)), f32_value("b", shape_b), f32_value("y", (256, 256))
     attrs = {"min": -1.0, "max": 2.0} if op == "Add" else {}
-    data = quantized_file(rules.find("quantize", op), Node(op, [a, b], [y], attrs), dict(zip((a, b, y), scales)))
+    data = quantized_file(rules.find("lower", op), Node(op, [a, b], [y], attrs), dict(zip((a, b, y), scales)))
     x0, x1 = np.broadcast_to(all_bytes(256), (256, 256)).copy(), np.broadcast_to(all_bytes(256)[:, None], shape_b).copy()
     results = {cpu: wisp.load(data, cpu=cpu, threads=t).run({"a": x0, "b": x1})["y"] for cpu, t in (("scalar", 1), (None, 3))}
     assert np.array_equal(results["scalar"], results[None])
@@ -291,7 +291,7 @@ def test_add_s8_integers():
     scales = ((0.02, 3), (0.05, -7), (0.06, 11))
     p = eltwise.add_params((0.02, 0.05), (3, -7), 0.06, 11)
     a, b, y = f32_value("a", (256, 1)), f32_value("b", (256,)), f32_value("y", (256, 256))
-    data = quantized_file(eltwise.quantize_Add, Node("Add", [a, b], [y], {}), dict(zip((a, b, y), scales)))
+    data = quantized_file(eltwise.lower_Add, Node("Add", [a, b], [y], {}), dict(zip((a, b, y), scales)))
     x0, x1 = all_bytes((256, 1)), all_bytes(256)
     total = x0.astype(np.int64) * p["multiplier_a"] + x1.astype(np.int64) * p["multiplier_b"] + p["bias"]
     assert np.abs(total).max() < 2**31
@@ -302,7 +302,7 @@ def test_add_s8_integers():
                                     ((1e-6, 5), (1e-6, 5), (1.0, -100))], ids=str)
 def test_mul_s8(scales):
     a, b, y = f32_value("a", (256, 1)), f32_value("b", (256,)), f32_value("y", (256, 256))
-    data = quantized_file(eltwise.quantize_Mul, Node("Mul", [a, b], [y], {}), dict(zip((a, b, y), scales)))
+    data = quantized_file(eltwise.lower_Mul, Node("Mul", [a, b], [y], {}), dict(zip((a, b, y), scales)))
     x0, x1 = all_bytes((256, 1)), all_bytes(256)
     results = [wisp.load(data, cpu=cpu, threads=t).run({"a": x0, "b": x1})["y"] for cpu, t in (("scalar", 1), (None, 3))]
     assert np.array_equal(*results)
@@ -319,7 +319,7 @@ def test_mul_s8(scales):
 def test_a_number_makes_a_table(op, number, reverse):
     x, y, c = f32_value("x", (256,)), f32_value("y", (256,)), constant("c", np.array([number], np.float32))
     scales = {x: (0.02, -10), y: (0.03, 4), c: (1.0, 0)}
-    data = quantized_file(rules.find("quantize", op), Node(op, [c, x] if reverse else [x, c], [y], {}), scales)
+    data = quantized_file(rules.find("lower", op), Node(op, [c, x] if reverse else [x, c], [y], {}), scales)
     real = 0.02 * (np.arange(-128, 128) + 10.0)
     function = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide, "Pow": np.power, "Min": np.minimum, "Max": np.maximum}[op]
     with np.errstate(all="ignore"):

@@ -5,7 +5,8 @@ import pytest
 import wisp
 from support import check_int8_layer, check_model, check_products, make_model
 from support_graph import run_node
-from wisp_converter import convert, qmath
+from wisp_converter import convert
+from wisp_converter.quantize import arithmetic
 from wisp_converter.ir import Value
 from wisp_converter.layouts import packed_channels
 
@@ -98,7 +99,7 @@ def test_matmul_of_two_int8(a, b, a_zero, b_zero, lowest, cpu):
     w = draw.choice(np.int8([lowest, 127]), b) if b_zero == 0 else draw.integers(lowest, 128, b).astype(np.int8)
     total = np.matmul(x.astype(np.int64) - a_zero, w.astype(np.int64) - b_zero)
     scale = 90 / max(1, np.abs(total).max())
-    bias, shift, multiplier = qmath.product_params(scale, 3)
+    bias, shift, multiplier = arithmetic.product_params(scale, 3)
     blocks = np.zeros((1, 4, 16), np.int32)
     blocks[0, :, 0] = bias, 0, shift, multiplier
     second = Value("b", w.dtype, w.shape, w, scale=1.0, zero_point=b_zero)

@@ -117,7 +117,8 @@ def layer_normalization(shape: tuple, rows: int, outputs: list[bool]) -> bytes:
     x = Value("x", F32, shape)
     results = [Value(name, F32, shape if name == "y" else (*shape[:-1], 1)) if there else None
                for name, there in zip(("y", "mean", "inverse"), outputs)]
-    node = Node("LayerNormalization", [x, constant("scale", np.ones(rows, F32))], results, {"axis": -1, "epsilon": 1e-5}, "layer")
+    attrs = {"axis": -1, "epsilon": 1e-5}
+    node = Node("LayerNormalization", [x, constant("scale", np.ones(rows, F32))], results, attrs, "layer")
     graph = Graph([x], [r for r in results if r], [node])
     return fmt.write(graph, plan_memory(graph))
 

@@ -138,16 +138,17 @@ def test_threads(op, axes):
     assert len({wisp.load(data, threads=t).run({"x": x})["y"].tobytes() for t in (1, 2, 3)}) == 1
 
 
-@pytest.mark.parametrize("op", ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL2", "ReduceLogSumExp"])
+@pytest.mark.parametrize("op", sorted({*ALL} - {"ReduceLogSum"}))
 def test_few_long_results_do_not_depend_on_threads(op):
-    """They are cut into blocks, which any thread may make, and are joined in the order of one thread: that of axes found in the run."""
+    """They are cut into blocks, which any thread may make, and are joined in the order of one thread, which is what axes
+    found in the run give."""
     for shape, axes in (((100_003,), [0]), ((3, 70_001), [1]), ((30, 2, 5000), [0, 2])):
         x = (1 + rng.standard_normal(shape) / 1000).astype(np.float32)
         data = convert(model(op, x, axes), verify=False)
         results = [wisp.load(data, threads=t).run({"x": x})["y"] for t in (1, 2, 3)]
         assert all(np.array_equal(results[0], r) for r in results)
         exact = reference(model(op, x.astype(np.float64), axes), {"x": x.astype(np.float64)})["y"]
-        roundings = x.size // exact.size if op == "ReduceProd" else 500  # of a product each factor's; a sum is one of blocks
+        roundings = x.size // exact.size if op == "ReduceProd" else 500  # of a product each factor's; sums are of blocks
         np.testing.assert_allclose(results[0], exact, rtol=roundings * 2.0**-24)
         if len(axes) == 1:
             late = wisp.load(late_axes(op, shape, [1 if a in axes else n for a, n in enumerate(shape)], 1, 1))
@@ -192,15 +193,17 @@ def late_axes(op: str, shape: tuple, dims: list, axes: int, keepdims: int) -> by
     x, minus, computed = Value("x", f32, shape), Value("minus", s64, (axes,)), Value("computed", s64, (axes,))
     r, y = Value("r", f32, tuple(dims)), Value("y", f32, tuple(dims))
     attrs = {"keepdims": keepdims, "noop_with_empty_axes": 0}
-    graph = Graph([x, minus], [y], [Node("Neg", [minus], [computed], {}, "neg"), Node(op, [x, computed], [r], attrs, op),
-                                    Node("Abs", [r], [y], {}, "abs")])
+    nodes = [Node("Neg", [minus], [computed], {}, "neg"), Node(op, [x, computed], [r], attrs, op),
+             Node("Abs", [r], [y], {}, "abs")]
+    graph = Graph([x, minus], [y], nodes)
     return wisp_format.write(graph, plan_memory(graph))
 
 
 @pytest.mark.parametrize("op", ["ReduceSum", "ReduceMax"])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_axes_found_in_the_run(op, threads):
-    """Where the file leaves the output's extents open they follow from the axes, in each run anew; where it states them they must fit."""
+    """Where the file leaves the output's extents open they follow from the axes, in each run anew; where it states them
+    they must fit."""
     x = rng.standard_normal((2, 300, 70)).astype(np.float32)
     function = {"ReduceSum": np.sum, "ReduceMax": np.max}[op]
     opened = wisp.load(late_axes(op, x.shape, [None, None, None], 1, 1), threads=threads)
@@ -209,7 +212,8 @@ def test_axes_found_in_the_run(op, threads):
         np.testing.assert_allclose(opened.run({"x": x, "minus": np.array([-axis])})["y"], want, rtol=1e-5, atol=1e-5)
     with pytest.raises(wisp.WispError, match="wrong axis 7"):
         opened.run({"x": x, "minus": np.array([-7])})
-    np.testing.assert_allclose(opened.run({"x": x, "minus": np.array([0])})["y"], np.abs(function(x, axis=0, keepdims=True)), rtol=1e-5)
+    got = opened.run({"x": x, "minus": np.array([0])})["y"]
+    np.testing.assert_allclose(got, np.abs(function(x, axis=0, keepdims=True)), rtol=1e-5, atol=1e-5)
 
     for keepdims, dims in ((0, [2, 300]), (1, [2, 300, 1])):
         stated = wisp.load(late_axes(op, x.shape, dims, 1, keepdims), threads=threads)
@@ -248,7 +252,7 @@ def test_arg_of_nothing():
     x = np.zeros((2, 0), np.float32)
     empty = make_model([("ArgMax", ["x"], ["y"], dict(axis=0))], {"x": x}, {"y": (np.int64, [1, 0])})
     assert run(empty, x).shape == (1, 0)
-    with pytest.raises(UnsupportedError, match="the axis is empty"):
+    with pytest.raises(UnsupportedError, match="empty"):
         convert(make_model([("ArgMax", ["x"], ["y"], dict(axis=1))], {"x": x}, {"y": (np.int64, [2, 1])}), verify=False)
 
 
@@ -292,7 +296,7 @@ def test_mean_s8(op, shape, axes, keepdims):
     count = int(np.prod([shape[i] for i in listed]))
     scales = {x: (0.05, 17), y: (0.03 if op == "ReduceMean" else 0.04 * count**0.5, -9)}
     inputs = [x] if axes is None else [x, constant("axes", np.array(axes))]
-    data = quantized_file(getattr(reduce, f"quantize_{op}"), Node(op, inputs, [y], {"keepdims": keepdims}), scales)
+    data = quantized_file(getattr(reduce, f"lower_{op}"), Node(op, inputs, [y], {"keepdims": keepdims}), scales)
     stored = rng.permutation(all_bytes(int(np.prod(shape)))).reshape(shape)
     results = [wisp.load(data, cpu=cpu, threads=t).run({"x": stored})["y"] for cpu, t in (("scalar", 1), (None, 3))]
     assert np.array_equal(*results)

@@ -110,6 +110,14 @@ def test_before_resize_had_modes(opset):
             check_model(model, {"x": x}, trust_reference=False)
 
 
+def test_shrinking_too_much_at_once():
+    """More taps than the runtime has room for are refused, with the node's name."""
+    x = images(1, 1, 1, 20_000)
+    check_model(resize_model(x.shape, sizes=(1, 1, 1, 2), mode="linear", antialias=1), {"x": x})
+    with pytest.raises(UnsupportedError, match="Resize_y.*shrinks too much at once"):
+        convert(resize_model((1, 1, 1, 400_000), sizes=(1, 1, 1, 2), mode="linear", antialias=1), verify=False)
+
+
 def test_channels_cannot_be_resized():
     with pytest.raises(UnsupportedError, match="last axes"):
         convert(resize_model((1, 3, 4, 4), scales=(1, 2, 1, 1), mode="linear"))

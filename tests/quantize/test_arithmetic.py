@@ -7,7 +7,8 @@ import pytest
 import wisp
 from support import make_model
 from wisp.file import read
-from wisp_converter import convert, qmath
+from wisp_converter import convert
+from wisp_converter.quantize import arithmetic
 
 POWERS = range(-38, 8)
 
@@ -16,29 +17,29 @@ POWERS = range(-38, 8)
                                                                2.0**e * (1 - 2.0**-16), 1.37 * 2.0**e)] + [np.nextafter(256.0, 0)], ids=str)
 def test_multiplier_and_shift(scale):
     """Inside what the kernels take, and within half a unit of the multiplier of the scale (a whole one below 256)."""
-    multiplier, shift = qmath.requantize_params(scale)
+    multiplier, shift = arithmetic.requantize_params(scale)
     assert 16384 <= multiplier <= 32767 and -15 <= shift <= 31
     unit = 2.0 ** -(22 + shift)
     assert abs(multiplier * unit - scale) <= (0.5 if scale < 255.99 else 1) * unit
-    assert qmath.effective_scale(multiplier, shift) == multiplier * unit
+    assert arithmetic.effective_scale(multiplier, shift) == multiplier * unit
 
 
 def test_scales_beyond_the_arithmetic():
-    assert qmath.requantize_params(0.0) == qmath.requantize_params(2.0**-40) == (0, 0)
+    assert arithmetic.requantize_params(0.0) == arithmetic.requantize_params(2.0**-40) == (0, 0)
     for scale in (256.0, 1e9, -1e-3, np.nan, np.inf):
         with pytest.raises(ValueError, match="requantization scale"):
-            qmath.requantize_params(scale)
+            arithmetic.requantize_params(scale)
 
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_the_accumulator_is_refused_where_it_may_overflow(sign):
     """|B| + 256 sum |w| < 2^31, to the unit."""
     weights, scale = np.full((1, 1), 127, np.int8), 2.0**-11
-    rounding = 2 ** (qmath.requantize_params(scale)[1] - 1)
+    rounding = 2 ** (arithmetic.requantize_params(scale)[1] - 1)
     most = 2**31 - 1 - 256 * 127
 
     def blocks(total: int):
-        return qmath.channel_params(weights, np.array([1.0]), np.array([float(total - rounding)]), 1.0, 0, 1 / scale, 0)
+        return arithmetic.channel_params(weights, np.array([1.0]), np.array([float(total - rounding)]), 1.0, 0, 1 / scale, 0)
 
     assert blocks(sign * most)["bias"][0, 0] == sign * most
     assert blocks(sign * most)["bias_u8"][0, 0] == sign * most - 128 * 127
@@ -49,10 +50,10 @@ def test_the_accumulator_is_refused_where_it_may_overflow(sign):
 @pytest.mark.parametrize("bias", [1e3, -1e4, 1e-9, 0.0])
 def test_a_channel_of_zero_weights_fits_its_bias(bias):
     in_scale, out_scale, weights = 0.02, 1e-6, np.zeros((1, 9), np.float32)
-    scales = qmath.weight_scales(weights, np.array([bias]), in_scale, out_scale)
+    scales = arithmetic.weight_scales(weights, np.array([bias]), in_scale, out_scale)
     assert scales[0] > 0 and abs(bias) / (in_scale * scales[0]) <= 2**28 * (1 + 1e-12)
     assert in_scale * scales[0] / out_scale >= 2.0**-22 * (1 - 1e-12)
-    qmath.channel_params(qmath.quantize_weights(weights, scales), scales, np.array([bias]), in_scale, -128, out_scale, 127)
+    arithmetic.channel_params(arithmetic.quantize_weights(weights, scales), scales, np.array([bias]), in_scale, -128, out_scale, 127)
 
 
 def test_a_large_bias_behind_a_clamp_stays_int8():
@@ -81,4 +82,4 @@ def test_the_zero_point_is_rounded(low, high):
 @pytest.mark.parametrize("low, high, want", [(-np.inf, np.inf, (-128, 127)), (0.0, 6.0, (-28, 127)), (0.0, np.inf, (-28, 127)), (-0.52, 0.26, (-54, -15)),
                                              (-np.inf, 0.0, (-128, -28)), (9.0, 9.5, (127, 127))])
 def test_clamps_in_stored_numbers(low, high, want):
-    assert qmath.clamp_range(low, high, 0.02, -28) == want
+    assert arithmetic.clamp_range(low, high, 0.02, -28) == want

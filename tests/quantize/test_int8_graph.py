@@ -53,7 +53,7 @@ def test_the_bias_is_corrected_in_the_right_direction():
     want = reference(model, x)["y"].astype(np.float64)
 
     def mean_errors(correct: bool) -> np.ndarray:
-        with patch("wisp_converter.quantize.BIAS_CORRECTION", correct):
+        with patch("wisp_converter.quantize.round.BIAS_CORRECTION", correct):
             return (wisp.load(int8(model, x)).run(x)["y"] - want).mean(axis=0)
 
     plain, corrected = mean_errors(False), mean_errors(True)

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import time
 
 import numpy as np
 import onnx
@@ -32,6 +33,16 @@ def message(error) -> str:
 
 
 # ---- what comes in
+
+
+def test_a_long_chain_converts_in_linear_time():
+    """4,000 nodes in under 5 s of one processor (about 0.5 s on Zen 5): no loop over nodes within a loop over nodes."""
+    nodes = [("Sin" if i % 2 else "Neg", [f"t{i}"], [f"t{i + 1}"]) for i in range(4000)]
+    model = make_model(nodes, {"t0": [3]}, ["t4000"])
+    start = time.process_time()
+    data = convert(model, verify=False)
+    assert time.process_time() - start < 5
+    assert len(wisp.load(data).nodes()) == 4000
 
 
 def test_a_path_bytes_and_a_proto_give_the_same_model(tmp_path):

@@ -160,6 +160,16 @@ def test_memory_of_odd_sizes_is_aligned(threads):
     assert all(view.ctypes.data % 64 == 0 for view in (*session.inputs.values(), *session.outputs.values()))
 
 
+def test_memory_behind_shared_scratch_of_an_odd_size_is_aligned():
+    """A nearest Resize to 3 x 4 keeps 7 positions of 8 bytes for all threads; activations stand behind them."""
+    model = make_model([("Resize", ["x", "", "", "sizes"], ["y"], {"mode": "nearest"})], {"x": ["n", 1, 5, 7]}, ["y"],
+                       {"sizes": np.int64([1, 1, 3, 4])}, opset=19)
+    loaded, x = wisp.load(convert(model, verify=False), shapes={"x": (1, 1, 5, 7)}), {"x": np.ones((1, 1, 5, 7), np.float32)}
+    assert np.array_equal(loaded.run(x)["y"], np.ones((1, 1, 3, 4))) and loaded.arena_bytes % 64 == 0
+    session = loaded._acquire(loaded._bound)
+    assert all(view.ctypes.data % 64 == 0 for view in (*session.inputs.values(), *session.outputs.values()))
+
+
 def products(widths: list[int]):
     """A chain of matrix products of these widths, which nothing can do in place."""
     constants = {f"c{i}": np.ones((a, b), np.float32) for i, (a, b) in enumerate(zip(widths, widths[1:]))}

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..ir import Node, Value, constant
+from ..ir import Graph, Node, Value, constant
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
@@ -33,6 +33,8 @@ def _shrink(x: np.ndarray, attrs: dict) -> np.ndarray:
 
 
 # The real function of every unary operator: f64 x and the node's parameters.
+FIXED_SCALE = {"Sigmoid": (1 / 256, -128), "HardSigmoid": (1 / 255, -128)}
+
 UNARY_TABLE = {
     "Clip": lambda x, a: np.minimum(np.maximum(x, a.get("min", -math.inf)), a.get("max", math.inf)),
     "Relu": lambda x, a: np.maximum(x, 0),
@@ -72,6 +74,20 @@ UNARY_TABLE = {
     "Swish": lambda x, a: x * _sigmoid(a.get("alpha", 0) * x),
     "Shrink": _shrink,
 }
+
+
+def unary_by_runtime(op: str):
+    """The function(x, attrs) of a UNARY operator without an entry above: the runtime's, in single precision."""
+    def function(x: np.ndarray, attrs: dict) -> np.ndarray:
+        from .. import format as wisp_format
+        from ..plan import plan_memory
+        from ..runner import Runner
+
+        given, result = (Value(name, np.dtype(np.float32), x.shape) for name in ("x", "y"))
+        graph = Graph([given], [result], [Node(op, [given], [result], attrs, op)])
+        runner = Runner(wisp_format.write(graph, plan_memory(graph)))
+        return runner.run({"x": x.astype(np.float32)})["y"].astype(np.float64)
+    return function
 
 
 def lookup_table(function, in_scale: float, in_zero: int, out_scale: float, out_zero: int) -> np.ndarray:

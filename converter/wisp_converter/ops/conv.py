@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import qmath
+from ..quantize import arithmetic
 from ..format import round_up
 from ..ir import Graph, Node, constant
 from ..layouts import PANEL, packed_bias, packed_channels, packed_depthwise, packed_gemm
-from .rules import pack, quantize
+from .rules import lower, pack
 
 MAX_MR = 8
 PATCH_CHANNELS = 16
@@ -24,20 +24,20 @@ def is_depthwise(node: Node) -> bool:
 # ---- int8
 
 
-@quantize("Conv")
-def quantize_Conv(q, node: Node) -> None:
+@lower("Conv")
+def lower_Conv(q, node: Node) -> None:
     x, y = node.inputs[0], node.outputs[0]
     weights, bias = node.inputs[1].data, node.inputs[2].data if node.inputs[2] is not None else None
     (in_scale, in_zero), (out_scale, out_zero) = q.scale(x), q.scale(y)
     n = weights.shape[0]
     bias = np.zeros(n, np.float32) if bias is None else bias
     rows = weights.reshape(n, -1)
-    scales = qmath.weight_scales(rows, bias, in_scale, out_scale)
-    integers = qmath.quantize_weights(rows, scales)
+    scales = arithmetic.weight_scales(rows, bias, in_scale, out_scale)
+    integers = arithmetic.quantize_weights(rows, scales)
     groups = 1 if is_depthwise(node) else node.attrs["group"]
-    blocks = [qmath.channel_params(w, s, b, in_scale, in_zero, out_scale, out_zero)
+    blocks = [arithmetic.channel_params(w, s, b, in_scale, in_zero, out_scale, out_zero)
               for w, s, b in zip(np.split(integers, groups), np.split(scales, groups), np.split(bias, groups))]
-    lo, hi = qmath.clamp_range(node.attrs["min"], node.attrs["max"], out_scale, out_zero)
+    lo, hi = arithmetic.clamp_range(node.attrs["min"], node.attrs["max"], out_scale, out_zero)
     padded = n if groups == 1 else groups * round_up(n // groups, PANEL)
     q.emit("Conv", [q.int8(x), constant(f"{node.inputs[1].name}.s8", integers.reshape(weights.shape)),
                     packed_channels(f"{y.name}.channels", np.concatenate(blocks), padded)], q.int8(y), **{**node.attrs, "lo": lo, "hi": hi})

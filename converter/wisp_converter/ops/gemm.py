@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import qmath
+from ..quantize import arithmetic
 from ..ir import Graph, Node, constant
 from ..layouts import packed_bias, packed_channels, packed_gemm
-from .rules import pack, quantize
+from .rules import lower, pack
 
 
-@quantize("Gemm")
-def quantize_Gemm(q, node: Node) -> None:
+@lower("Gemm")
+def lower_Gemm(q, node: Node) -> None:
     x, y = node.inputs[0], node.outputs[0]
     weights, bias = node.inputs[1].data, node.inputs[2].data if node.inputs[2] is not None else None
     (in_scale, in_zero), (out_scale, out_zero) = q.scale(x), q.scale(y)
     bias = np.zeros(len(weights), np.float32) if bias is None else bias
-    scales = qmath.weight_scales(weights, bias, in_scale, out_scale)
-    integers = qmath.quantize_weights(weights, scales)
-    blocks = qmath.channel_params(integers, scales, bias, in_scale, in_zero, out_scale, out_zero)
-    lo, hi = qmath.clamp_range(node.attrs["min"], node.attrs["max"], out_scale, out_zero)
+    scales = arithmetic.weight_scales(weights, bias, in_scale, out_scale)
+    integers = arithmetic.quantize_weights(weights, scales)
+    blocks = arithmetic.channel_params(integers, scales, bias, in_scale, in_zero, out_scale, out_zero)
+    lo, hi = arithmetic.clamp_range(node.attrs["min"], node.attrs["max"], out_scale, out_zero)
     q.emit("Gemm", [q.int8(x), constant(f"{node.inputs[1].name}.s8", integers), packed_channels(f"{y.name}.channels", blocks, len(weights))],
            q.int8(y), **{**node.attrs, "lo": lo, "hi": hi})
 

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from .. import qmath
+from ..quantize import arithmetic
 from ..ir import Node, Value, constant
-from .rules import quantize
+from .rules import accepts, lower
 
 
 def reduced_axes(node: Node) -> list[int] | None:
@@ -20,32 +20,38 @@ def reduced_axes(node: Node) -> list[int] | None:
     return listed if listed or node.attrs.get("noop_with_empty_axes") else list(range(len(x.shape)))
 
 
-@quantize("ReduceMean")
-def quantize_ReduceMean(q, node: Node) -> None:
+@accepts("ReduceMean", "ReduceSum")
+def accepts_reduction(node: Node) -> str | None:
+    x, y, axes = node.inputs[0], node.outputs[0], reduced_axes(node)
+    if not axes or axes != list(range(axes[0], axes[-1] + 1)) or not x.is_static or not y.is_static:
+        return "the int8 form needs known shapes and axes that are neighbours"
+    count = math.prod(x.shape[axes[0]:axes[-1] + 1])
+    if count == 0:
+        return "the int8 form needs values to add"
+    steps = x.quant.scale / (y.quant.scale * (count if node.op == "ReduceMean" else 1))
+    try:
+        arithmetic.rescale_row(steps, x.quant.zero_point, y.quant.zero_point, count)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+@lower("ReduceMean")
+def lower_ReduceMean(q, node: Node) -> None:
     _quantize_as_pool(q, node, mean=True)
 
 
-@quantize("ReduceSum")
-def quantize_ReduceSum(q, node: Node) -> None:
+@lower("ReduceSum")
+def lower_ReduceSum(q, node: Node) -> None:
     _quantize_as_pool(q, node, mean=False)
 
 
 def _quantize_as_pool(q, node: Node, mean: bool) -> None:
     """A mean over neighbouring axes is the average pool of an image [before, count, 1, after]; a sum has another scale."""
     x, y, axes = node.inputs[0], node.outputs[0], reduced_axes(node)
-    if not axes or axes != list(range(axes[0], axes[-1] + 1)) or not x.is_static or not y.is_static:
-        q.refuse("the int8 form needs known shapes and axes that are neighbours")
-        return
     before, count, after = (math.prod(part) for part in (x.shape[:axes[0]], x.shape[axes[0]:axes[-1] + 1], x.shape[axes[-1] + 1:]))
-    if count == 0:
-        q.refuse("the int8 form needs values to add")
-        return
     (in_scale, in_zero), (out_scale, out_zero) = q.scale(x), q.scale(y)
-    try:
-        row = qmath.rescale_row(in_scale / (out_scale * (count if mean else 1)), in_zero, out_zero, count)
-    except ValueError as error:
-        q.refuse(str(error))
-        return
+    row = arithmetic.rescale_row(in_scale / (out_scale * (count if mean else 1)), in_zero, out_zero, count)
     if len(x.shape) == 4 and axes == [1, 2]:
         image = q.int8(x)
     else:

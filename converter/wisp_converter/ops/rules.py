@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-_RULES: dict[str, dict[str, Callable]] = {"quantize": {}, "pack": {}}
+_RULES: dict[str, dict[str, Callable]] = {"accepts": {}, "lower": {}, "pack": {}}
 
 
 def find(kind: str, op: str) -> Callable | None:
@@ -24,7 +24,9 @@ def _stating(kind: str) -> Callable[..., Callable[[Callable], Callable]]:
     return decorator
 
 
-quantize = _stating("quantize")
-"""@quantize("Conv"): function(q, node) writes the int8 form; see quantize.py."""
+accepts = _stating("accepts")
+"""@accepts("Conv"): function(node) says why the annotated node cannot be lowered, or gives None."""
+lower = _stating("lower")
+"""@lower("Conv"): function(q, node) writes the integer form; see quantize/lower.py."""
 pack = _stating("pack")
 """@pack("Conv"): function(graph, node) replaces plain constants by those in the kernels' layouts."""

@@ -6,20 +6,23 @@ import numpy as np
 
 from ..errors import UnsupportedError
 from ..ir import Graph, Node, constant
-from .rules import pack, quantize
+from .rules import accepts, lower, pack
 
 CONSTANT = 0  # the mode of Pad with a value of its own
 
 
-@quantize("Pad")
-def quantize_Pad(q, node: Node) -> None:
+@accepts("Pad")
+def accepts_Pad(node: Node) -> str | None:
+    value = node.inputs[2] if len(node.inputs) > 2 and node.attrs["mode"] == CONSTANT else None
+    return "the pad value is computed by the graph" if value is not None and value.data is None else None
+
+
+@lower("Pad")
+def lower_Pad(q, node: Node) -> None:
     """One scale for input and output; the padding becomes the stored value of its real one."""
     x, pads, value, axes = [*node.inputs, None, None][:4]
     y, fill = node.outputs[0], 0.0
     if value is not None and node.attrs["mode"] == CONSTANT:
-        if value.data is None:
-            q.refuse("the pad value is computed by the graph")
-            return
         fill = float(value.data.reshape(()))
     scale, zero = q.scale(y)
     stored = constant(f"{y.name}.pad", np.array(np.clip(np.rint(fill / scale) + zero, -128, 127), np.int8))

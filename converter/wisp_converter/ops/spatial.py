@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from ..ir import Node
-from .rules import quantize
+from .rules import accepts, lower
 
 NEAREST, LINEAR, CUBIC = range(3)  # modes
 TF_CROP_AND_RESIZE = 5  # of the ways to place coordinates
 
 
-@quantize("Resize")
-def quantize_Resize(q, node: Node) -> None:
-    """Input and output share one scale. Linear is integer arithmetic, see spatial_resize.c; cubic stays float."""
+@accepts("Resize")
+def accepts_Resize(node: Node) -> str | None:
     a = node.attrs
     if a["mode"] == CUBIC or a.get("antialias") or a.get("exclude_outside") or a["coordinate"] == TF_CROP_AND_RESIZE:
-        q.refuse("only nearest and plain linear resizing have an int8 form")
-        return
-    q.emit("Resize", [q.int8(node.inputs[0]), *node.inputs[1:]], q.int8(node.outputs[0]), **a)
+        return "only nearest and plain linear resizing have an int8 form"
+    return None
+
+
+@lower("Resize")
+def lower_Resize(q, node: Node) -> None:
+    """Input and output share one scale. Linear is integer arithmetic, see spatial_resize.c; cubic stays float."""
+    q.emit("Resize", [q.int8(node.inputs[0]), *node.inputs[1:]], q.int8(node.outputs[0]), **node.attrs)

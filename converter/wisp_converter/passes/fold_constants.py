@@ -1,72 +1,108 @@
-"""Compute nodes whose inputs are constants: what importers and passes leave behind after folding on the ONNX graph."""
+"""Compute what depends on constants only, and what selects the known extents of shapes that are partly known."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
+from ..evaluate import evaluate
+from ..format import tensor_size
 from ..ir import Graph, Node, Value, constant
-from .edit import clamp_range
+
+MAX_RESULT = 64 << 20
+"""Bytes above which a computed constant is not worth its place in the file."""
+
+# Operators that only move elements: run on a mask as well, they tell which results are known.
+MOVES = frozenset({"Gather", "Slice", "Concat", "Squeeze", "Unsqueeze", "Reshape", "Identity", "Cast", "Flatten", "Transpose"})
 
 
-def fold_constants(graph: Graph) -> None:
-    """After: no Transpose, Reshape, Identity, Cast or f32 arithmetic reads constants only."""
-    known: dict[Value, Value] = {}
-    kept = []
+def fold_constants(graph: Graph, also: Iterable[Value] = ()) -> None:
+    """After: no node reads constants only, but those that compute a graph output or more than MAX_RESULT bytes, and none
+    selects only known extents of a Shape. `also`: values that are wanted though no node reads them."""
+    kept = set(graph.outputs)
+    depends: set[Value] = set()  # on constants only
+    nodes = []
     for node in graph.nodes:
-        node.inputs = [known.get(v, v) for v in node.inputs]
-        result = _compute(node)
-        if result is None or node.outputs[0] in graph.outputs:
-            kept.append(node)
-        else:
-            known[node.outputs[0]] = constant(node.outputs[0].name, result)
-    graph.nodes = kept
+        results = [v for v in node.outputs if v is not None]
+        if all(v is None or v.data is not None or v in depends for v in node.inputs) and \
+                not any(v in kept or tensor_size(v) > MAX_RESULT for v in results):
+            depends.update(results)
+            nodes.append(node)
+    inner = set(map(id, nodes))
+    read = {v for node in graph.nodes if id(node) not in inner for v in node.inputs}.union(also)
+    compute(nodes, [v for node in nodes for v in node.outputs if v in read])
+    _fold_shapes(graph)
+    graph.nodes = [n for n in graph.nodes if id(n) not in inner and not is_computed(n)]
 
 
-def _compute(node: Node) -> np.ndarray | None:
-    """The result of a node on constants, or None."""
-    data = [None if v is None else v.data for v in node.inputs]
-    if node.op not in _FUNCTIONS or any(d is None for d in data) or len(node.outputs) != 1:
-        return None
-    if any(v.scale for v in (*node.inputs, *node.outputs)):
-        return None
-    with np.errstate(all="ignore"):
-        result = _FUNCTIONS[node.op](node, *data)
-    output = node.outputs[0]
-    if result is None or (output.shape is not None and len(output.shape) != result.ndim):
-        return None
-    return np.ascontiguousarray(result.astype(output.dtype, copy=False)).reshape(result.shape)
+def is_computed(node: Node) -> bool:
+    """Whether all results of a node have become constants."""
+    return all(v is None or v.data is not None for v in node.outputs)
 
 
-def _float_only(function):
-    def compute(node: Node, *data: np.ndarray) -> np.ndarray | None:
-        if any(d.dtype != np.float32 for d in data) or clamp_range(node) != (-np.inf, np.inf):
-            return None
-        return function(*data)
-    return compute
+def compute(nodes: list[Node], wanted: Iterable[Value]) -> None:
+    """Make `wanted` constants, in place. `nodes`, in order, compute them from constants. One run, and one more for each
+    time an operator needs integers from the run before: shapes, axes and the like must be known at prepare."""
+    wanted = set(wanted)
+    while nodes := [n for n in nodes if not is_computed(n)]:
+        produced: set[Value] = set()
+        ready, rest = [], []
+        for node in nodes:
+            inputs = [v for v in node.inputs if v is not None and v.data is None]
+            if all(v in produced and not _may_be_shape(v) for v in inputs):
+                ready.append(node)
+                produced.update(v for v in node.outputs if v is not None)
+            else:
+                rest.append(node)
+        needed = wanted.union(*(n.inputs for n in rest))
+        values = [v for n in ready for v in n.outputs if v in needed and v is not None]
+        if not values:
+            return
+        for value, data in zip(values, evaluate(ready, values)):
+            set_data(value, data)
+        nodes = rest
 
 
-def _reshape(node: Node, x: np.ndarray, *shape: np.ndarray) -> np.ndarray | None:
-    return x.reshape(node.outputs[0].shape) if node.outputs[0].is_static else None
+def _may_be_shape(value: Value) -> bool:
+    return value.dtype.kind in "iu" and (value.shape is None or len(value.shape) <= 1)
 
 
-def _cast(node: Node, x: np.ndarray) -> np.ndarray | None:
-    to = node.outputs[0].dtype
-    return None if x.dtype.kind == "f" and to.kind != "f" else x.astype(to)
+def set_data(value: Value, data: np.ndarray) -> None:
+    value.data, value.shape = np.asarray(data, order="C"), tuple(data.shape)
 
 
-_FUNCTIONS = {
-    "Transpose": lambda node, x: x.transpose(node.attrs["perm"][:x.ndim]),
-    "Reshape": _reshape,
-    "Squeeze": _reshape,
-    "Unsqueeze": _reshape,
-    "Identity": lambda node, x: x,
-    "Cast": _cast,
-    "Add": _float_only(np.add),
-    "Sub": _float_only(np.subtract),
-    "Mul": _float_only(np.multiply),
-    "Div": _float_only(np.divide),
-    "Neg": _float_only(np.negative),
-    "Relu": _float_only(lambda x: np.maximum(x, 0)),
-    "Sqrt": _float_only(np.sqrt),
-    "Reciprocal": _float_only(lambda x: np.float32(1) / x),
-}
+def _fold_shapes(graph: Graph) -> None:
+    """A movement of partly known integers is known if all that it selects is: it is run on the values and on a mask."""
+    forms: tuple[dict[Value, Value], ...] = ({}, {})  # of a partly known value: its values, and 1 where they are known
+    nodes, moved = [], []
+    outputs = set(graph.outputs)
+    for node in graph.nodes:
+        output = node.outputs[0]
+        if node.op == "Shape" and node.inputs[0].shape is not None:
+            dims = node.inputs[0].shape[slice(node.attrs.get("start", 0), node.attrs.get("end", None))]
+            for form, fill in zip(forms, (lambda d: d if isinstance(d, int) else 0, lambda d: int(isinstance(d, int)))):
+                form[output] = constant(output.name, np.array([fill(d) for d in dims], np.int64))
+        elif node.op in MOVES and output not in outputs and _moves_shapes(node, forms[0]):
+            for k, form in enumerate(forms):
+                form[output] = Value(output.name, output.dtype, output.shape)
+                inputs = [v if v is None else form.get(v) or _form(node, v, k) for v in node.inputs]
+                nodes.append(Node(node.op, inputs, [form[output]], node.attrs, node.name))
+            moved.append(output)
+    if moved:
+        wanted = [form[v] for v in moved for form in forms]
+        compute(nodes, wanted)
+        for value in moved:
+            if forms[1][value].data.all():
+                set_data(value, forms[0][value].data)
+
+
+def _moves_shapes(node: Node, partial: dict[Value, Value]) -> bool:
+    data, others = (node.inputs, []) if node.op == "Concat" else (node.inputs[:1], node.inputs[1:])
+    return any(v in partial for v in data) and all(v in partial or v.data is not None for v in data) and \
+        all(v is None or v.data is not None for v in others)
+
+
+def _form(node: Node, value: Value, mask: int) -> Value:
+    """A constant operand: where its elements are moved too, the mask says that all are known."""
+    return constant(value.name, np.ones_like(value.data)) if mask and node.op == "Concat" else value

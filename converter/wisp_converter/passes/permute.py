@@ -123,7 +123,7 @@ def _slice(node: Node, perm: Perm) -> Sunk | None:
 
 
 _RULES = {
-    **dict.fromkeys(("Softmax", "LogSoftmax", "Hardmax", "Split"), _keep_axis),
+    **dict.fromkeys(("Softmax", "LogSoftmax", "Split"), _keep_axis),
     **dict.fromkeys(("ArgMax", "ArgMin"), _arg_extreme),
     **dict.fromkeys(("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2",
                      "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare"), _reduce),

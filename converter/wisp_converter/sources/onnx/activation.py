@@ -7,8 +7,9 @@ import math
 import numpy as np
 
 from ...ir import Value
+from ...opcodes import opcodes
 from .emit import Emit
-from .registry import importer
+from .registry import find, importer
 
 
 def _f32_only(emit: Emit) -> None:
@@ -16,9 +17,9 @@ def _f32_only(emit: Emit) -> None:
         raise emit.unsupported(f"elements of type {emit.inputs[0].dtype}")
 
 
-@importer("Sigmoid", "Tanh", "Erf", "Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh",
-          "Atanh", "Softplus", "Softsign", "HardSwish", "Mish", "IsNaN")
+@importer("IsNaN")
 def import_float(emit: Emit) -> None:
+    """And, at the end of this file, UNARY operators of ops.def without parameters that have no other importer."""
     _f32_only(emit)
     emit.add(emit.op_type, emit.inputs, emit.out)
 
@@ -60,10 +61,10 @@ def Clip(emit: Emit, *, min: float | None = None, max: float | None = None) -> N
 def _bound(emit: Emit, i: int, attribute: float | None) -> Value | None:
     if attribute is not None:
         return emit.constant(np.array(attribute, emit.inputs[0].dtype))
-    value = emit.input(i)
-    if value is not None and value.data is not None and value.data.size == 1 and value.data.ndim:
-        return emit.constant(value.data.reshape(()))
-    return value
+    data = emit.known(i)
+    if data is not None and data.size == 1 and data.ndim:
+        return emit.constant(data.reshape(()))
+    return emit.input(i)
 
 
 @importer("HardSigmoid")
@@ -126,3 +127,11 @@ def Gelu(emit: Emit, *, approximate: str = "none") -> None:
 def IsInf(emit: Emit, *, detect_negative: int = 1, detect_positive: int = 1) -> None:
     _f32_only(emit)
     emit.add("IsInf", emit.inputs, emit.out, detect_negative=detect_negative, detect_positive=detect_positive)
+
+
+def _others() -> list[str]:
+    """The UNARY operators without parameters that have no importer yet."""
+    return [op.name for op in opcodes().values() if "UNARY" in op.traits and not op.params and not find("", op.name)]
+
+
+importer(*_others())(import_float)

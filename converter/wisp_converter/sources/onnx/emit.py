@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +18,8 @@ class Emit:
     """One ONNX node being imported.
 
     `inputs`: its values, None where optional ones are left out. `outputs`: its values, with the dtypes and shapes of
-    ONNX's shape inference; an optional output left out is None. `opset`: of the node's domain. Each importer must
+    ONNX's shape inference; an optional output left out is None. `opset`: of the node's domain.
+    `compute`: the data of a value that depends on constants only, or None. Each importer must
     produce every output that is not None, by passing it in `outputs=` of a call (or through `alias`).
     """
 
@@ -26,6 +28,7 @@ class Emit:
     opset: int
     inputs: list[Value | None]
     outputs: list[Value | None]
+    compute: Callable[[Value], np.ndarray | None] = lambda value: value.data
     nodes: list[Node] = field(default_factory=list)
     aliases: dict[Value, Value] = field(default_factory=dict)
 
@@ -39,16 +42,26 @@ class Emit:
         return self.inputs[i] if i < len(self.inputs) else None
 
     def known(self, i: int) -> np.ndarray | None:
-        """The constant data of input i, or None."""
+        """The data of input i if it depends on constants only (then it is computed now), or None."""
         value = self.input(i)
-        return None if value is None else value.data
+        return None if value is None else self.compute(value)
 
     def require(self, i: int, what: str) -> np.ndarray:
-        """The constant data of input i; an UnsupportedError naming `what` if it is computed by the graph."""
+        """The constant data of input i; an UnsupportedError naming `what` if it depends on the model's inputs."""
         data = self.known(i)
         if data is None:
             raise self.unsupported(f"{what} must be a constant")
         return data
+
+    def state_rank(self, rank: int | None) -> None:
+        """How many axes the outputs have, for those where ONNX's inference does not know; the runtime finds the extents."""
+        for value in self.outputs:
+            if rank is not None and value is not None and value.shape is None:
+                value.shape = (None,) * rank
+
+    def keep_rank(self) -> None:
+        """As `state_rank`: the outputs have as many axes as input 0."""
+        self.state_rank(None if self.inputs[0].shape is None else len(self.inputs[0].shape))
 
     def add(self, op: str, inputs: list[Value | None], output: Value | None = None, *, shape: tuple[Dim, ...] | None = None,
             dtype=None, outputs: list[Value | None] | None = None, **attrs) -> Value:

@@ -15,17 +15,26 @@ def _needs_f32(emit: Emit) -> None:
         raise emit.unsupported(f"elements of type {emit.out.dtype}")
 
 
+def _is_row(bias: np.ndarray, n) -> bool:
+    """Whether a bias adds the same to every row of the product, which has n columns."""
+    if bias.ndim == 0:
+        return True
+    if bias.shape[-1] != bias.size:  # it varies along the rows
+        return False
+    return bias.size in (1, n)
+
+
 @importer("Gemm")
 def Gemm(emit: Emit, *, alpha: float = 1.0, beta: float = 1.0, transA: int = 0, transB: int = 0, broadcast: int = 1) -> None:
     _needs_f32(emit)
     a, b, c = emit.inputs[0], emit.inputs[1], emit.input(2)
     if transA:
         a = emit.add("Transpose", [a], shape=a.shape[::-1], perm=(1, 0))
-    bias = None if c is None or c.data is None or beta == 0 else np.float32(beta) * c.data
-    foldable = c is None or beta == 0 or (bias is not None and bias.size in (1, emit.out.shape[1]) and bias.shape[-1:] == (bias.size,) or
-                                          bias is not None and bias.ndim == 0)
-    if b.data is not None and b.data.size:
-        weights = emit.constant(np.float32(alpha) * (b.data if transB else b.data.T), "weights")
+    matrix, addend = emit.known(1), emit.known(2)
+    bias = None if addend is None or beta == 0 else np.float32(beta) * addend
+    foldable = c is None or beta == 0 or bias is not None and _is_row(bias, emit.out.shape[1])
+    if matrix is not None and matrix.size:
+        weights = emit.constant(np.float32(alpha) * (matrix if transB else matrix.T), "weights")
         folded = np.broadcast_to(bias.reshape(-1), (weights.shape[0],)) if foldable and bias is not None else None
         product = [a, weights, None if folded is None else emit.constant(folded, "bias")]
         if foldable:
@@ -49,8 +58,8 @@ def Gemm(emit: Emit, *, alpha: float = 1.0, beta: float = 1.0, transA: int = 0, 
 @importer("MatMul")
 def MatMul(emit: Emit) -> None:
     _needs_f32(emit)
-    a, b = emit.inputs
-    if b.data is not None and b.data.ndim == 2 and b.data.size and len(a.shape) >= 1:
-        emit.add("Gemm", [a, emit.constant(np.ascontiguousarray(b.data.T), "weights"), None], emit.out, **NO_CLAMP)
+    a, matrix = emit.inputs[0], emit.known(1)
+    if matrix is not None and matrix.ndim == 2 and matrix.size and len(a.shape) >= 1:
+        emit.add("Gemm", [a, emit.constant(np.ascontiguousarray(matrix.T), "weights"), None], emit.out, **NO_CLAMP)
     else:
-        emit.add("MatMul", [a, b], emit.out)
+        emit.add("MatMul", emit.inputs, emit.out)

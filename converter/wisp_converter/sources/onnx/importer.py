@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable
 
@@ -13,19 +14,32 @@ from ...errors import ModelError, UnsupportedError
 from ...format import DTYPES
 from ...ir import Graph, Node, Value, constant, copy_node
 from ...opcodes import opcodes
+from ...passes.fold_constants import compute, fold_constants
 from .emit import Emit
-from .load import element_type
+from .load import element_type, infer
 from .registry import find
 
 WHAT_TO_DO = "replace them in the source model, or add an importer (CONTRIBUTING.md says how)"
 
 
 def import_graph(model: onnx.ModelProto) -> Graph:
-    """The IR of a model made ready by load.simplify.
+    """The IR of a model read by load.load, constants folded.
 
+    What is found to be constant can settle shapes that ONNX's inference left open: then it is told, and the import begins anew.
     UnsupportedError names every operator that cannot be imported, with its nodes and the reason.
     """
-    return _Importer(model).run()
+    while True:
+        model = infer(model)
+        importer = _Importer(model)
+        graph = importer.run()
+        fold_constants(graph, also=importer.wanted)
+        found = importer.found()
+        if not found or importer.is_settled():
+            break
+        _state_constants(model.graph, found)
+    importer.raise_problems()
+    _own_outputs(graph, [o.name for o in model.graph.output])
+    return graph
 
 
 class _Importer:
@@ -36,19 +50,55 @@ class _Importer:
         self.infos = {v.name: v.type.tensor_type for v in infos if v.type.HasField("tensor_type")}
         self.values: dict[str, Value] = {}
         self.nodes: list[Node] = []
+        self.makers: dict[Value, int] = {}  # of values that depend on constants only: the index of their node
         self.refused: dict[tuple[str, str], list[str]] = {}  # (operator, reason): nodes
+        self.wanted: list[Value] = []  # what nodes read that could not be imported
+        self.errors: list[ModelError] = []
 
     def run(self) -> Graph:
+        """The graph; without what was refused, if anything was."""
         inputs = [self.new_value(v.name) for v in self.graph.input]
         for tensor in self.graph.initializer:
             self.values[tensor.name] = constant(tensor.name, _array(tensor))
         for index, node in enumerate(self.graph.node):
             self.import_node(node, node.name or f"{node.op_type}_{index}")
+        return Graph(inputs, [self.values[o.name] for o in self.graph.output if o.name in self.values], self.nodes)
+
+    def raise_problems(self) -> None:
+        if self.errors:
+            raise self.errors[0]
         if self.refused:
             raise UnsupportedError(self.describe_refused())
-        graph = Graph(inputs, [self.values[o.name] for o in self.graph.output], self.nodes)
-        _own_outputs(graph, [o.name for o in self.graph.output])
-        return graph
+
+    def is_settled(self) -> bool:
+        """Whether no more constants could change the outcome."""
+        return not self.errors and not self.refused and all(v.is_static for n in self.nodes for v in n.outputs if v is not None)
+
+    def found(self) -> dict[str, np.ndarray]:
+        """The results of nodes that were found to be constant, by name; those that ONNX's inference sees by itself left out."""
+        arrays = {}
+        for node in self.graph.node:
+            results = {name: self.values.get(name) for name in node.output if name}
+            if node.op_type != "Constant" and all(v is not None and v.data is not None and self.has_own_type(name, v)
+                                                  for name, v in results.items()):
+                arrays.update((name, v.data) for name, v in results.items())
+        return arrays
+
+    def has_own_type(self, name: str, value: Value) -> bool:
+        info = self.infos.get(name)
+        return info is not None and info.elem_type == DTYPES[value.dtype]
+
+    def compute(self, value: Value) -> np.ndarray | None:
+        """The data of a value that depends on constants only, computed now; None for any other."""
+        if value.data is None and value in self.makers:
+            wanted, todo = {self.makers[value]}, [value]
+            while todo:
+                for v in self.nodes[self.makers[todo.pop()]].inputs:
+                    if v in self.makers and v.data is None and self.makers[v] not in wanted:
+                        wanted.add(self.makers[v])
+                        todo.append(v)
+            compute([self.nodes[i] for i in sorted(wanted)], [value])
+        return value.data
 
     def new_value(self, name: str) -> Value:
         info = self.infos.get(name)
@@ -63,22 +113,23 @@ class _Importer:
     def import_node(self, node: onnx.NodeProto, name: str) -> None:
         function = find(node.domain, node.op_type)
         if function is None:
-            # What follows may read these outputs: give them any type, the import fails anyway.
             self.refuse(node, name, "no such operator")
             return
         try:
             emit = Emit(name, node.op_type, self.opsets.get(node.domain or "ai.onnx", 1),
-                        [self.read(i) for i in node.input], [self.new_value(o) if o else None for o in node.output])
-            _complete_ranks(emit, node)
+                        [self.read(i) for i in node.input], [self.new_value(o) if o else None for o in node.output], self.compute)
+            _complete_ranks(emit)
             function(emit, **_attributes(node, function, emit))
         except UnsupportedError as error:
             self.refuse(node, name, str(error).removeprefix(f"{node.op_type} {name!r}: "))
             return
         except ModelError as error:
-            raise ModelError(f"{node.op_type} {name!r}: {error}") from error
+            self.fail(node, f"{node.op_type} {name!r}: {error}")
+            return
         except Exception as error:  # an importer met something it did not expect: say where
             message = f"{node.op_type} {name!r}: cannot be imported: {type(error).__name__}: {error}"
-            raise ModelError(message.replace("\n", " ")) from error
+            self.fail(node, message.replace("\n", " "))
+            return
         self.take(node, emit)
 
     def read(self, name: str) -> Value | None:
@@ -92,25 +143,37 @@ class _Importer:
         for value in emit.outputs:
             if value is not None and id(value) not in made and value not in emit.aliases:
                 raise ModelError(f"{node.op_type} {emit.name!r}: its importer does not compute {value.name!r}")
-        for value in (v for n in emit.nodes for v in n.outputs):
-            if value is not None and value.shape is None:
-                self.refuse(node, emit.name, f"the number of axes of {value.name!r} is only known in a run; bind the inputs with shapes=")
         for emitted in emit.nodes:
             if emitted.op not in opcodes():
                 self.refuse(node, emit.name, f"the runtime has no operator {emitted.op}")
-        self.nodes += emit.nodes
+                return
+            for value in emitted.outputs:
+                if value is not None and value.shape is None:
+                    self.refuse(node, emit.name, f"the number of axes of {value.name!r} is only known in a run; bind the inputs with shapes=")
+                    return
+        for emitted in emit.nodes:
+            if all(v is None or v.data is not None or v in self.makers for v in emitted.inputs):
+                self.makers.update((v, len(self.nodes)) for v in emitted.outputs if v is not None)
+            self.nodes.append(emitted)
         for name, value in zip(node.output, emit.outputs):
             if value in emit.aliases:
                 self.values[name] = emit.aliases[value]
 
-    def refuse(self, node: onnx.NodeProto, name: str, reason: str) -> None:
+    def fail(self, node: onnx.NodeProto, message: str) -> None:
+        self.errors.append(ModelError(message))
+        self.give_up(node)
+
+    def give_up(self, node: onnx.NodeProto) -> None:
+        """What follows may read the node's outputs: they are values of their types. What it read may help to import it."""
+        self.wanted += [self.values[i] for i in node.input if i in self.values]
         for output in node.output:
             info = self.infos.get(output)
             if output and output not in self.values and info is not None and info.elem_type:
-                try:
+                with contextlib.suppress(UnsupportedError):
                     self.new_value(output)
-                except UnsupportedError:
-                    continue
+
+    def refuse(self, node: onnx.NodeProto, name: str, reason: str) -> None:
+        self.give_up(node)
         operator = f"{node.domain}.{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type
         self.refused.setdefault((operator, reason), []).append(name)
 
@@ -122,9 +185,26 @@ class _Importer:
         return f"not supported: {'; '.join(parts)}: {WHAT_TO_DO}"
 
 
+WIDER = {"bfloat16": np.float32, "float8": np.float32, "float4": np.float32, "int4": np.int8, "uint4": np.uint8,
+         "int2": np.int8, "uint2": np.uint8}
+"""What constants of element types become that the runtime lacks."""
+
+
 def _array(tensor: onnx.TensorProto) -> np.ndarray:
-    _dtype(tensor.data_type, tensor.name)
-    return numpy_helper.to_array(tensor)
+    kind = element_type(tensor.data_type)
+    wider = next((dtype for name, dtype in WIDER.items() if kind.startswith(name)), None)
+    if wider is None:
+        _dtype(tensor.data_type, tensor.name)
+    array = numpy_helper.to_array(tensor)
+    return array if wider is None else array.astype(wider)
+
+
+def _state_constants(graph: onnx.GraphProto, found: dict[str, np.ndarray]) -> None:
+    """Replace the nodes that compute `found` by initializers."""
+    kept = [onnx.NodeProto.FromString(n.SerializeToString()) for n in graph.node if not any(o in found for o in n.output)]
+    del graph.node[:]
+    graph.node.extend(kept)
+    graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in found.items())
 
 
 def _dtype(code: int, name: str) -> np.dtype:
@@ -133,29 +213,12 @@ def _dtype(code: int, name: str) -> np.dtype:
     raise UnsupportedError(f"elements of type {element_type(code)} are not supported ({name!r})")
 
 
-# Operators whose result has as many axes as their first input, also where ONNX's inference gives up.
-SAME_RANK = {"Resize", "Upsample", "Pad", "Slice", "Tile", "CumSum", "Trilu", "GatherElements", "ScatterElements", "ScatterND", "Concat"}
-
-
-def _complete_ranks(emit: Emit, node: onnx.NodeProto) -> None:
-    """Give outputs without a shape the number of axes that the operator implies; the runtime finds the extents."""
-    if all(v is None or v.shape is not None for v in emit.outputs):
-        return
-    ranks = [len(v.shape) if v is not None and v.shape is not None else None for v in emit.inputs]
-    first, opcode, rank = (ranks or [None])[0], opcodes().get(node.op_type), None
-    keeps = next((a.i for a in node.attribute if a.name == "keepdims"), 1)
-    if node.op_type.startswith("Reduce"):
-        axes = emit.input(1)
-        count = axes.shape[0] if axes is not None and axes.shape and isinstance(axes.shape[0], int) else None
-        rank = first if keeps else first - count if None not in (first, count) else None
-    elif node.op_type in SAME_RANK:
-        rank = first
-    elif opcode is not None and 20 <= opcode.code < 100:  # element-wise, with broadcasting
-        rank = None if None in ranks else max(ranks)
-    if rank is not None:
-        for value in emit.outputs:
-            if value is not None and value.shape is None:
-                value.shape = (None,) * rank
+def _complete_ranks(emit: Emit) -> None:
+    """Where inference gave up, an operator named as an element-wise one of Wisp has as many axes as its inputs."""
+    opcode = opcodes().get(emit.op_type)
+    if opcode is not None and opcode.traits & {"ELEMENTWISE", "UNARY"}:
+        ranks = [None if v is None or v.shape is None else len(v.shape) for v in emit.inputs]
+        emit.state_rank(None if None in ranks else max(ranks, default=None))
 
 
 def _attributes(node: onnx.NodeProto, function: Callable, emit: Emit) -> dict:
@@ -193,7 +256,7 @@ def _python(value):
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, onnx.TensorProto):
-        return numpy_helper.to_array(value)
+        return _array(value)
     if isinstance(value, (list, tuple)) or type(value).__name__.startswith("Repeated"):
         return [_python(v) for v in value]
     return value

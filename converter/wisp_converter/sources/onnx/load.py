@@ -1,4 +1,4 @@
-"""From a path, bytes or ModelProto to a checked ONNX model with bound axes, known shapes and folded constants."""
+"""From a path, bytes or ModelProto to a checked ONNX model with bound axes, known shapes."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from onnx import TensorProto, shape_inference
 from onnx.external_data_helper import load_external_data_for_model, uses_external_data
 from onnx.inliner import inline_local_functions, inline_selected_functions
 
-from ... import fold
 from ...errors import ModelError
 from .registry import find
 
-MAX_ROUNDS = 50  # of inference and folding; each round that counts removes at least one node
+MAX_ROUNDS = 50  # of expanding functions
 
 
 @dataclass
 class Source:
-    """A loaded model. `original`: as given, axes bound, nothing folded: what the result is compared with."""
+    """A loaded model. `original`: as given, axes bound, nothing expanded: what the result is compared with."""
 
     model: onnx.ModelProto
     original: onnx.ModelProto
@@ -30,7 +29,7 @@ class Source:
 
 
 def load(model: str | os.PathLike | bytes | onnx.ModelProto, shapes: dict | None = None) -> Source:
-    """Read, check and simplify a model. `shapes` binds dynamic axes: {input name: extents}.
+    """Read and check a model, and expand its functions. `shapes` binds dynamic axes: {input name: extents}.
 
     ModelError (or an OSError for a file that cannot be read) in one line when that is impossible.
     """
@@ -40,17 +39,7 @@ def load(model: str | os.PathLike | bytes | onnx.ModelProto, shapes: dict | None
     _bind_shapes(proto, shapes or {})
     original = onnx.ModelProto()
     original.CopyFrom(proto)
-    return Source(simplify(proto), original, digest, name)
-
-
-def simplify(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Expand functions, infer shapes and fold constants, again and again until nothing changes."""
-    proto = _inline(proto)
-    for _ in range(MAX_ROUNDS):
-        proto = _infer(proto)
-        if not fold.fold_constants(proto):
-            break
-    return proto
+    return Source(_inline(proto), original, digest, name)
 
 
 def _read(model) -> tuple[onnx.ModelProto, bytes, str]:
@@ -175,7 +164,7 @@ def _inline(proto: onnx.ModelProto) -> onnx.ModelProto:
         for node in calls:
             _state_defaults(node, versions)
         try:  # bodies of some functions depend on their inputs' types
-            inlined = inline_selected_functions(_infer(proto), sorted({(n.domain, n.op_type) for n in calls}), inline_schema_functions=True)
+            inlined = inline_selected_functions(infer(proto), sorted({(n.domain, n.op_type) for n in calls}), inline_schema_functions=True)
         except (RuntimeError, TypeError):  # it cannot, or is too old to: the import names these operators
             break
         if len(inlined.graph.node) <= len(proto.graph.node):
@@ -209,7 +198,8 @@ def _forget_shapes(proto: onnx.ModelProto) -> None:
             tensor.ClearField("shape")
 
 
-def _infer(proto: onnx.ModelProto) -> onnx.ModelProto:
+def infer(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with ONNX's inference of dtypes and shapes."""
     try:
         return shape_inference.infer_shapes(proto, check_type=False, strict_mode=False, data_prop=True)
     except Exception as error:  # onnx raises several unrelated classes here

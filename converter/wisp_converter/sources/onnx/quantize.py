@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...ir import Value
 from .emit import Emit
 from .registry import importer
 
@@ -19,6 +18,25 @@ def _parameters(emit: Emit, dtype: np.dtype) -> tuple[float, int]:
     return float(scale.reshape(())), int(zero.reshape(()))
 
 
+def _dequantize_constant(emit: Emit, axis: int, block_size: int) -> None:
+    """(x - zero point) * scale, with any number of scales; folded like every constant."""
+    x, scale = emit.inputs[0], emit.require(1, "the scale").astype(np.float32)
+    zero = emit.require(2, "the zero point") if emit.input(2) is not None else np.zeros_like(scale)
+    zero, scale = (emit.constant(_along(x.shape, a.astype(np.float32), axis, block_size)) for a in (zero, scale))
+    real = emit.add("Cast", [x], shape=x.shape, dtype=np.float32)
+    emit.add("Mul", [emit.add("Sub", [real, zero], shape=x.shape), scale], emit.out)
+
+
+def _along(shape: tuple[int, ...], array: np.ndarray, axis: int, block_size: int) -> np.ndarray:
+    """One parameter, one for each index of `axis`, or one for each block along it, in a form that broadcasts to `shape`."""
+    if array.size == 1:
+        return array.reshape(())
+    axis %= len(shape)
+    if block_size:
+        return np.repeat(array, block_size, axis).take(np.arange(shape[axis]), axis)
+    return array.reshape([array.size if i == axis else 1 for i in range(len(shape))])
+
+
 @importer("QuantizeLinear")
 def QuantizeLinear(emit: Emit, *, axis: int = 1, block_size: int = 0, output_dtype: int = 0, precision: int = 0, saturate: int = 1) -> None:
     if emit.inputs[0].dtype != np.float32 or precision not in (0, 1):
@@ -30,13 +48,14 @@ def QuantizeLinear(emit: Emit, *, axis: int = 1, block_size: int = 0, output_dty
 @importer("DequantizeLinear")
 def DequantizeLinear(emit: Emit, *, axis: int = 1, block_size: int = 0, output_dtype: int = 0) -> None:
     x = emit.inputs[0]
-    scale, zero = _parameters(emit, x.dtype)
     if emit.out.dtype != np.float32:
         raise emit.unsupported(f"elements of type {emit.out.dtype}")
+    if emit.known(0) is not None:
+        _dequantize_constant(emit, axis, block_size)
+        return
+    scale, zero = _parameters(emit, x.dtype)
     if (x.scale, x.zero_point) != (scale, zero):
         if x.scale:
             raise emit.unsupported("its scale or zero point is not the one the tensor was quantized with")
-        if x.data is not None:
-            x = Value(f"{x.name}.q{len(emit.nodes)}", x.dtype, x.shape, x.data)
         x.scale, x.zero_point = scale, zero
     emit.add("DequantizeLinear", [x], emit.out)

@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ...format import DTYPES
-from ...ir import Dim, Value
+from ...ir import Dim, Value, constant
 from .emit import Emit
 from .registry import importer
 
@@ -99,6 +101,7 @@ def Concat(emit: Emit, *, axis: int = 1) -> None:
     elif len(emit.inputs) > MAX_OPERANDS:
         raise emit.unsupported(f"more than {MAX_OPERANDS} inputs")
     else:
+        emit.keep_rank()
         _sum_extents(emit, axis)
         emit.add("Concat", emit.inputs, emit.out, axis=axis)
 
@@ -137,6 +140,7 @@ def Slice(emit: Emit, *, starts=None, ends=None, axes=None) -> None:
     if starts is not None:
         inputs = [inputs[0], _integers(emit, starts, "starts"), _integers(emit, ends, "ends")]
         inputs += [] if axes is None else [_integers(emit, axes, "axes")]
+    emit.keep_rank()
     emit.add("Slice", inputs, emit.out)
 
 
@@ -147,6 +151,7 @@ def Gather(emit: Emit, *, axis: int = 0) -> None:
 
 @importer("GatherElements")
 def GatherElements(emit: Emit, *, axis: int = 0) -> None:
+    emit.keep_rank()
     emit.add("GatherElements", emit.inputs, emit.out, axis=axis)
 
 
@@ -164,6 +169,7 @@ def _reduction(emit: Emit, name: str) -> int:
 
 @importer("ScatterElements")
 def ScatterElements(emit: Emit, *, axis: int = 0, reduction: str = "none") -> None:
+    emit.keep_rank()
     emit.add("ScatterElements", emit.inputs, emit.out, axis=axis, reduction=_reduction(emit, reduction))
 
 
@@ -174,6 +180,7 @@ def Scatter(emit: Emit, *, axis: int = 0) -> None:
 
 @importer("ScatterND")
 def ScatterND(emit: Emit, *, reduction: str = "none") -> None:
+    emit.keep_rank()
     emit.add("ScatterND", emit.inputs, emit.out, reduction=_reduction(emit, reduction))
 
 
@@ -187,6 +194,7 @@ def Expand(emit: Emit) -> None:
 
 @importer("Tile")
 def Tile(emit: Emit) -> None:
+    emit.keep_rank()
     emit.add("Tile", emit.inputs, emit.out)
 
 
@@ -198,7 +206,9 @@ def Pad(emit: Emit, *, mode: str = "constant", pads=None, value: float = 0.0) ->
         inputs = [x, _integers(emit, pads, "pads"), emit.constant(np.array(value, x.dtype), "value")]
     if len(inputs) > 2 and inputs[2] is not None and inputs[2].shape not in ((), (1,)):
         raise emit.unsupported("the pad value must be one element")
-    if inputs[1].data is not None and not inputs[1].data.any():
+    emit.keep_rank()
+    amounts = inputs[1].data if pads is not None else emit.known(1)
+    if amounts is not None and not amounts.any():
         emit.alias(x)
     else:
         emit.add("Pad", inputs, emit.out, mode=_choose(emit, PAD_MODES, mode, "mode"))
@@ -209,12 +219,35 @@ def Pad(emit: Emit, *, mode: str = "constant", pads=None, value: float = 0.0) ->
 
 @importer("Shape")
 def Shape(emit: Emit, *, start: int = 0, end: int = TO_THE_END) -> None:
+    """A constant where the extents are known; prepare compares them with those it finds."""
+    shape = emit.inputs[0].shape
+    if shape is not None and all(isinstance(d, int) for d in shape[start:end]):
+        emit.alias(constant(emit.out.name, np.array(shape[start:end], np.int64)))
+        return
     emit.add("Shape", emit.inputs, emit.out, start=start, end=end)
 
 
 @importer("Size")
 def Size(emit: Emit) -> None:
+    if emit.inputs[0].is_static:
+        emit.alias(constant(emit.out.name, np.array(math.prod(emit.inputs[0].shape), np.int64)))
+        return
     emit.add("Size", emit.inputs, emit.out)
+
+
+@importer("Constant")
+def Constant(emit: Emit, *, value=None, value_float=None, value_floats=None, value_int=None, value_ints=None) -> None:
+    forms = ((value, None), (value_float, np.float32), (value_floats, np.float32), (value_int, np.int64), (value_ints, np.int64))
+    given, dtype = next(((v, t) for v, t in forms if v is not None), (None, None))
+    if given is None:
+        raise emit.unsupported("it has no value")
+    emit.alias(constant(emit.out.name, np.asarray(given, dtype)))
+
+
+@importer("OptionalHasElement")
+def OptionalHasElement(emit: Emit) -> None:
+    """Optional values have no form in a file: an input is a tensor or left out."""
+    emit.alias(constant(emit.out.name, np.array(emit.input(0) is not None)))
 
 
 @importer("ConstantOfShape")
@@ -241,28 +274,34 @@ def OneHot(emit: Emit, *, axis: int = -1) -> None:
     if indices.dtype not in (np.float32, np.int32, np.int64):
         indices = emit.add("Cast", [indices], shape=indices.shape, dtype=np.int64)
     if depth.dtype not in (np.int32, np.int64):
-        depth = emit.add("Cast", [depth], shape=depth.shape, dtype=np.int64) if depth.data is None else _integers(emit, depth.data, "depth")
+        known = emit.known(1)
+        depth = emit.add("Cast", [depth], shape=depth.shape, dtype=np.int64) if known is None else _integers(emit, known, "depth")
     emit.add("OneHot", [indices, depth, values], emit.out, axis=axis)
 
 
 @importer("Trilu")
 def Trilu(emit: Emit, *, upper: int = 1) -> None:
+    emit.keep_rank()
     emit.add("Trilu", emit.inputs, emit.out, upper=upper)
 
 
 # ---- element types
 
 
-@importer("Cast")
-def Cast(emit: Emit, *, to: int, saturate: int = 1, round_mode: str = "up") -> None:
-    if to not in DTYPES.values():
-        raise emit.unsupported(f"element type {to} is not supported")
+def _cast(emit: Emit) -> None:
     if emit.inputs[0].dtype == emit.out.dtype:
         emit.alias(emit.inputs[0])
     else:
         emit.add("Cast", emit.inputs[:1], emit.out)
 
 
+@importer("Cast")
+def Cast(emit: Emit, *, to: int, saturate: int = 1, round_mode: str = "up") -> None:
+    if to not in DTYPES.values():
+        raise emit.unsupported(f"element type {to} is not supported")
+    _cast(emit)
+
+
 @importer("CastLike")
 def CastLike(emit: Emit, *, saturate: int = 1, round_mode: str = "up") -> None:
-    Cast(emit, to=next(iter(DTYPES.values())))
+    _cast(emit)

@@ -41,6 +41,8 @@ def Resize(emit: Emit, *, antialias: int = 0, axes=None, coordinate_transformati
     scales, sizes = emit.input(1 if old else 2), None if old else emit.input(3)
     coordinate = "asymmetric" if old else coordinate_transformation_mode
     roi = emit.input(1) if coordinate == "tf_crop_and_resize" else None
+    for i in range(1, len(emit.inputs)):
+        emit.known(i)  # from here on their data tell whether they depend on the model's inputs
     if scales is not None and scales.data is not None and scales.data.size == 0:
         scales = None
     attrs = dict(mode=_lookup(emit, MODES, mode, "mode"), coordinate=_lookup(emit, COORDINATES, coordinate, "coordinate_transformation_mode"),

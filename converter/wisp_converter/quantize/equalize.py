@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .ir import Graph, Node, Value, constant
+from ..ir import Graph, Node, Value, constant
 
 SAMPLES = 16  # calibration samples whose channel peaks are looked at
 LARGEST = 16.0  # no channel is stretched by more

@@ -4,40 +4,30 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
 
-from . import format as fmt
+from .. import format as fmt
+from ..errors import CalibrationError
+from ..ir import Graph, Value
+from ..pack import pack
+from ..plan import plan_memory
+from ..runner import Runner
+from ..samples import count_samples, samples
 from .equalize import SAMPLES, equalize
-from .errors import CalibrationError
-from .ir import Graph, Value
-from .pack import pack
-from .plan import plan_memory
 from .readers import best_range, find_readers
-from .runner import Runner
-from .samples import count_samples, samples
 
 METHODS = ("output", "minmax", "percentile", "mse")
 BINS = 4096  # of a histogram; even, so that it can grow by joining pairs
 THREADS = 2
 
 
-@dataclass
-class Calibration:
-    """What was seen. ranges: (low, high) of each f32 activation, None where it is not finite. means, peaks: the mean
-    and the largest magnitude at each index of the last axis, over all others; missing where that axis is dynamic."""
-
-    ranges: dict[Value, tuple[float, float] | None] = field(default_factory=dict)
-    means: dict[Value, np.ndarray] = field(default_factory=dict)
-    peaks: dict[Value, np.ndarray] = field(default_factory=dict)
-
-
 def calibrate(graph: Graph, calibration, *, method: str, percentile: float, preprocess: dict | None = None,
-              progress: bool | None = None) -> tuple[Calibration, dict[str, np.ndarray]]:
-    """Run the float graph on the calibration data. Returns what was seen and the first sample. Channels of the graph
-    are equalized first, see equalize.py.
+              progress: bool | None = None) -> tuple[dict[Value, np.ndarray], dict[str, np.ndarray]]:
+    """Run the float graph on the calibration data; Value.range of each f32 activation becomes its (low, high), None where it is
+    not finite. Returns the mean of each activation at each index of its last axis, over all others, where that axis is not
+    dynamic; and the first sample. Channels of the graph are equalized first, see equalize.py.
 
     method "minmax" takes the extremes; "percentile" cuts (100 - percentile) % of the values off each end, which keeps
     a few outliers from making every step coarse; "mse" cuts where the mean squared error is least; "output" starts from
@@ -63,12 +53,11 @@ def calibrate(graph: Graph, calibration, *, method: str, percentile: float, prep
             histograms[value].add(array)
             for reader in readers.get(value, ()):
                 reader.add(array, count or 64)
-    steady = {v: h for v, h in histograms.items() if h.finite and h.mean_sum is not None}
-    ranges = {v: h.range(method, percentile) for v, h in histograms.items()}
-    for value in readers:
-        if ranges[value] is not None:
-            ranges[value] = best_range(readers[value], *ranges[value])
-    return Calibration(ranges, {v: h.mean_sum / h.samples for v, h in steady.items()}, {v: h.peak for v, h in steady.items()}), first
+    for value, histogram in histograms.items():
+        value.range = histogram.range(method, percentile)
+        if value in readers and value.range is not None:
+            value.range = best_range(readers[value], *value.range)
+    return {v: h.mean_sum / h.samples for v, h in histograms.items() if h.finite and h.mean_sum is not None}, first
 
 
 def _channel_peaks(graph: Graph, head: list[dict]) -> dict[Value, np.ndarray]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .ir import Graph, Node, Value
+from ..ir import Graph, Node, Value
 
 MOST_VALUES = 2_000_000  # kept for each reader: f32, 8 MB
 MOST_ROWS = 2048
