@@ -43,11 +43,6 @@ static uint64_t patches_size(const wisp_matrix *m, int32_t rows) {
     return round_up_64((uint64_t)rows * (uint64_t)wisp_patch_values(m) * m->x_size + 16);
 }
 
-static uint64_t tile_size(const wisp_matrix *m) {
-    const int32_t rows = m->kernel->rows;
-    return packed_size(m, rows, m->kernel->unit) + pointers_size(m, rows) + patches_size(m, rows);
-}
-
 uint64_t wisp_matrix_least_scratch(const wisp_matrix *m) {
     const int32_t unit = m->x_size == 1 ? WISP_MAX_UNIT : 0;
     return outside_size(m) + packed_size(m, WISP_MAX_MR, unit) + pointers_size(m, WISP_MAX_MR) + patches_size(m, WISP_MAX_MR);
@@ -59,34 +54,25 @@ static int32_t column_block(const wisp_matrix *m) {
 }
 
 uint64_t wisp_matrix_set_tiles(wisp_matrix *m, int64_t rows, uint64_t limit) {
-    const uint64_t least = wisp_matrix_least_scratch(m), each = tile_size(m), fixed = outside_size(m);
+    const uint64_t least = wisp_matrix_least_scratch(m), first = outside_size(m);
     const uint64_t room = limit == UINT64_MAX ? least : limit < PACKED_BLOCK ? limit : PACKED_BLOCK;
     const int64_t all = (rows + m->kernel->rows - 1) / m->kernel->rows;
-    int64_t tiles = room > fixed ? (int64_t)((room - fixed) / each) : 1;
-    if (tiles > all) tiles = all;
-    m->tiles = column_block(m) < m->n && tiles > 1 ? (int32_t)tiles : 1;
-    const uint64_t used = fixed + (uint64_t)m->tiles * each;
+    m->tile_at = (uint32_t)first;
+    m->pointers_at = packed_size(m, m->kernel->rows, m->kernel->unit);
+    m->patches_at = m->pointers_at + pointers_size(m, m->kernel->rows);
+    m->tile_size = m->patches_at + patches_size(m, m->kernel->rows);
+    m->column_block = column_block(m);
+    m->tiles = 1;
+    if (m->column_block < m->n && room > first) {
+        const int64_t fit = (int64_t)((room - first) / m->tile_size), tiles = fit < all ? fit : all;
+        if (tiles > 1) m->tiles = (int32_t)tiles;
+    }
+    const uint64_t used = first + (uint64_t)m->tiles * m->tile_size;
     return used > least ? used : least;
 }
 
 /* ---- the loop */
 
-typedef struct tile {
-    void *packed;
-    const void **rows;
-    uint8_t *patches;
-} tile;
-
-static tile tile_at(const wisp_matrix *m, uint8_t *scratch, int32_t i) {
-    uint8_t *base = scratch + outside_size(m) + (uint64_t)i * tile_size(m);
-    tile t = {.packed = base};
-    base += packed_size(m, m->kernel->rows, m->kernel->unit);
-    t.rows = (const void **)(void *)base;
-    t.patches = base + pointers_size(m, m->kernel->rows);
-    return t;
-}
-
-/* What all tiles of a product have in common. */
 static wisp_gemm describe(const wisp_matrix *m) {
     wisp_gemm g = {.k = m->source == WISP_ROWS_PATCHES ? wisp_patch_values(m) : m->k,
                    .taps = m->taps,
@@ -100,57 +86,68 @@ static wisp_gemm describe(const wisp_matrix *m) {
     return g;
 }
 
-static void pack_tile(const wisp_matrix *m, const wisp_factors *f, wisp_gemm *g, const tile *t, const void *outside, int64_t row) {
-    wisp_matrix_rows(m, f, row, g->m, outside, t->patches, t->rows);
-    g->rows = t->rows;
-    if (m->kernel->pack_rows) m->kernel->pack_rows(g, t->packed);
+static void set_columns(const wisp_matrix *m, const wisp_factors *f, wisp_gemm *g, int32_t column, int32_t end) {
+    g->n = end - column;
+    g->weights = (const uint8_t *)f->weights + column / 16 * wisp_panel_size(m);
+    g->columns = (const uint8_t *)f->columns + column / 16 * wisp_column_block_size(m);
+    if (f->row_term) g->column_term = f->column_term + column;
 }
 
-static void multiply_tile(const wisp_matrix *m, const wisp_factors *f, wisp_gemm *g, const tile *t, int64_t row, int32_t column,
-                          int32_t column_end) {
-    const int64_t panel = column / 16;
-    g->n = column_end - column;
-    g->rows = t->rows;
-    g->packed = t->packed;
-    g->weights = (const uint8_t *)f->weights + panel * wisp_panel_size(m);
-    g->columns = (const uint8_t *)f->columns + panel * wisp_column_block_size(m);
-    if (f->row_term) g->row_term = f->row_term + row, g->column_term = f->column_term + column;
+static inline void set_rows(const wisp_matrix *m, const wisp_factors *f, wisp_gemm *g, uint8_t *tile, int64_t row, int64_t end,
+                            int32_t column) {
+    g->m = end - row < m->kernel->rows ? (int32_t)(end - row) : m->kernel->rows;
+    g->rows = (const void *const *)(void *)(tile + m->pointers_at);
+    g->packed = tile;
     g->out = (uint8_t *)f->y + (row * m->y_stride + column) * m->y_size;
-    m->kernel->multiply(g);
+    if (f->row_term) g->row_term = f->row_term + row;
 }
 
-/* At most m->tiles tiles of rows. */
-static void multiply_block(const wisp_matrix *m, const wisp_factors *f, uint8_t *scratch, int64_t row, int64_t row_end, int32_t column,
+static inline void pack_tile(const wisp_matrix *m, const wisp_factors *f, const wisp_gemm *g, uint8_t *tile, const void *outside,
+                             int64_t row) {
+    wisp_matrix_rows(m, f, row, g->m, outside, tile + m->patches_at, (const void **)(void *)(tile + m->pointers_at));
+    if (m->kernel->pack_rows) m->kernel->pack_rows(g, tile);
+}
+
+/* Tile by tile: for all columns if their weights fit a block, else once more for each block, which is read from memory once. */
+static void multiply_tiles(const wisp_matrix *m, const wisp_factors *f, uint8_t *scratch, int64_t row, int64_t row_end, int32_t column,
                            int32_t column_end) {
-    const int32_t rows = m->kernel->rows, block = column_block(m);
     wisp_gemm g = describe(m);
-    for (int64_t r = row; r < row_end; r += rows) {
-        const tile t = tile_at(m, scratch, (int32_t)((r - row) / rows));
-        g.m = row_end - r < rows ? (int32_t)(row_end - r) : rows;
-        pack_tile(m, f, &g, &t, scratch, r);
-    }
-    for (int32_t n = column; n < column_end; n += block) {
-        const int32_t end = column_end - n < block ? column_end : n + block;
-        for (int64_t r = row; r < row_end; r += rows) {
-            const tile t = tile_at(m, scratch, (int32_t)((r - row) / rows));
-            g.m = row_end - r < rows ? (int32_t)(row_end - r) : rows;
-            multiply_tile(m, f, &g, &t, r, n, end);
+    uint8_t *const tile = scratch + m->tile_at;
+    for (int32_t n = column; n < column_end; n += m->column_block) {
+        set_columns(m, f, &g, n, column_end - n < m->column_block ? column_end : n + m->column_block);
+        for (int64_t r = row; r < row_end; r += g.m) {
+            set_rows(m, f, &g, tile, r, row_end, n);
+            pack_tile(m, f, &g, tile, scratch, r);
+            m->kernel->multiply(&g);
         }
     }
 }
 
-static void multiply_rows(const wisp_matrix *m, const wisp_factors *f, uint8_t *scratch, int64_t row, int64_t row_end, int32_t column,
-                          int32_t column_end) {
-    const int64_t step = (int64_t)m->tiles * m->kernel->rows;
-    for (; row < row_end; row += step) multiply_block(m, f, scratch, row, row_end - row < step ? row_end : row + step, column, column_end);
+/* At most m->tiles tiles, packed once for all blocks of columns. */
+static void multiply_block(const wisp_matrix *m, const wisp_factors *f, uint8_t *scratch, int64_t row, int64_t row_end, int32_t column,
+                           int32_t column_end) {
+    wisp_gemm g = describe(m);
+    uint8_t *tile = scratch + m->tile_at;
+    for (int64_t r = row; r < row_end; r += g.m, tile += m->tile_size) {
+        set_rows(m, f, &g, tile, r, row_end, column);
+        pack_tile(m, f, &g, tile, scratch, r);
+    }
+    for (int32_t n = column; n < column_end; n += m->column_block) {
+        set_columns(m, f, &g, n, column_end - n < m->column_block ? column_end : n + m->column_block);
+        tile = scratch + m->tile_at;
+        for (int64_t r = row; r < row_end; r += g.m, tile += m->tile_size) {
+            set_rows(m, f, &g, tile, r, row_end, n);
+            m->kernel->multiply(&g);
+        }
+    }
 }
 
-/* Where not all rows can be kept packed, reading the weights once is worth packing rows again for each block of them. */
+/* Where not all rows can be kept packed, packing them again for each block of columns costs less than reading weights again. */
 void wisp_matrix_multiply(const wisp_matrix *m, const wisp_factors *f, void *scratch, int64_t row, int64_t row_end, int32_t column,
                           int32_t column_end) {
-    const bool keeps_all = row_end - row <= (int64_t)m->tiles * m->kernel->rows;
-    const int32_t block = keeps_all ? column_end - column : column_block(m);
     if (m->source != WISP_ROWS_PLAIN) memset(scratch, f->outside, (size_t)m->group_k * m->x_size);
-    for (int32_t n = column; n < column_end; n += block)
-        multiply_rows(m, f, scratch, row, row_end, n, column_end - n < block ? column_end : n + block);
+    if (m->tiles > 1 && row_end - row <= (int64_t)m->tiles * m->kernel->rows)
+        multiply_block(m, f, scratch, row, row_end, column, column_end);
+    else
+        multiply_tiles(m, f, scratch, row, row_end, column, column_end);
 }

@@ -18,16 +18,20 @@ enum {
 /* One product, as a plan keeps it: everything but the data. */
 typedef struct wisp_matrix {
     const wisp_gemm_kernel *kernel;
-    wisp_window window;                 /* of TAPS and PATCHES */
-    int64_t x_stride;                   /* of PLAIN */
-    int64_t y_stride;                   /* elements between rows of y */
-    int32_t k, taps;                    /* as the weights are packed */
-    int32_t n;                          /* columns */
-    int32_t group_k;                    /* values that a tap of a window has: channels of a group */
-    int32_t tiles;                      /* of rows that are packed together, wisp_matrix_set_tiles */
-    uint8_t source;                     /* WISP_ROWS_* */
-    uint8_t x_size, y_size;             /* bytes of a value */
-    uint8_t any_left_shift, full_range; /* as in wisp_gemm */
+    wisp_window window;                          /* of TAPS and PATCHES */
+    int64_t x_stride;                            /* of PLAIN */
+    int64_t y_stride;                            /* elements between rows of y */
+    int32_t k, taps;                             /* as the weights are packed */
+    int32_t n;                                   /* columns */
+    int32_t group_k;                             /* values that a tap of a window has: channels of a group */
+    int32_t tiles;                               /* of rows that are packed together; set, as what follows, by
+                                                  * wisp_matrix_set_tiles */
+    int32_t column_block;                        /* columns whose weights stay in a cache */
+    uint32_t tile_at;                            /* bytes: of the first tile in scratch */
+    uint64_t pointers_at, patches_at, tile_size; /* bytes: in a tile */
+    uint8_t source;                              /* WISP_ROWS_* */
+    uint8_t x_size, y_size;                      /* bytes of a value */
+    uint8_t any_left_shift, full_range;          /* as in wisp_gemm */
     union {
         struct {
             int32_t lo, hi;

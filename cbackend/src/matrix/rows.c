@@ -28,6 +28,10 @@ static const uint8_t *line_of(const wisp_window *w, const wisp_image *x, pixel p
     return iy >= 0 && iy < w->in_h ? row_at(x, p.b, iy) : NULL;
 }
 
+static inline void point_plain(const uint8_t *x, int64_t stride, int32_t count, const void **rows) {
+    for (int32_t i = 0; i < count; i++, x += stride) rows[i] = x;
+}
+
 static void point_rows(const wisp_matrix *m, const wisp_image *x, pixel p, int32_t count, const void *outside, const void **rows) {
     const wisp_window *w = &m->window;
     const int64_t pixel_size = (int64_t)w->channels * m->x_size;
@@ -89,9 +93,7 @@ static void copy_patches(const wisp_matrix *m, const wisp_factors *f, pixel p, i
 void wisp_matrix_rows(const wisp_matrix *m, const wisp_factors *f, int64_t row, int32_t count, const void *outside, uint8_t *patches,
                       const void **rows) {
     switch (m->source) {
-        case WISP_ROWS_PLAIN:
-            for (int32_t i = 0; i < count; i++) rows[i] = f->x.data + (row + i) * m->x_stride;
-            break;
+        case WISP_ROWS_PLAIN: point_plain(f->x.data + row * m->x_stride, m->x_stride, count, rows); break;
         case WISP_ROWS_TAPS: point_rows(m, &f->x, pixel_at(&m->window, row), count, outside, rows); break;
         default: copy_patches(m, f, pixel_at(&m->window, row), count, outside, patches, rows); break;
     }

@@ -289,7 +289,6 @@ static void plan_product(wisp_call *call, recurrent_plan *p) {
                          .taps = 1,
                          .n = (int32_t)(p->gates * p->hidden16),
                          .group_k = (int32_t)p->hidden,
-                         .tiles = 1,
                          .source = WISP_ROWS_PLAIN,
                          .x_size = sizeof(float),
                          .y_size = sizeof(float),
@@ -312,7 +311,8 @@ static int plan_recurrent(wisp_call *call, int64_t gates, int32_t reverse, float
     if (peep && (status = check_state(call, peep, 3 * p->hidden16))) return status;
     plan_product(call, p);
     if (!p->m.kernel) return wisp_call_fail(call, WISP_UNSUPPORTED, "this build has no kernel for it");
-    wisp_need_scratch(call, 4 * (uint64_t)batch * (uint64_t)p->hidden16 * (uint64_t)(gates + 3), wisp_matrix_least_scratch(&p->m));
+    const uint64_t each = wisp_matrix_set_tiles(&p->m, batch, UINT64_MAX);
+    wisp_need_scratch(call, 4 * (uint64_t)batch * (uint64_t)p->hidden16 * (uint64_t)(gates + 3), each);
     call->node->macs = (uint64_t)steps * (uint64_t)batch * (uint64_t)gates * (uint64_t)hidden * (uint64_t)hidden;
     call->node->kernel = p->m.kernel->name;
     const int32_t y[4] = {steps, 1, batch, hidden}, last[3] = {1, batch, hidden};

@@ -126,34 +126,37 @@ ALWAYS_INLINE int8x16_t load_group(const int8_t *p) {
 
 /* The rows of a tile as runs of groups, and where their results go; beyond m the last row again. */
 typedef struct rows_s8 {
-    const int8_t *x[WISP_MAX_MR];
+    const int8_t *const *x;
     int8_t *y[WISP_MAX_MR];
     ptrdiff_t groups; /* of all taps */
 } rows_s8;
 
-/* What is packed: the pointers x of rows_s8 up to m, then copies of the rows that are not whole groups of one tap, every tap padded
- * with zeros. */
+/* What is packed: a pointer to each row, then copies of the rows that are not whole groups of one tap, every tap padded with
+ * zeros. */
 _Static_assert(WISP_MAX_MR * sizeof(void *) <= 64, "wisp_packed_size");
 
 ALWAYS_INLINE void pack_rows_s8(const wisp_gemm *g, void *packed) {
     const ptrdiff_t k = g->k, k4 = (k + 3) & ~(ptrdiff_t)3;
     const int32_t m = g->m, taps = g->taps;
     const bool copied = taps > 1 || k != k4;
-    const int8_t **x = packed;
+    const void *const *rows = g->rows;
+    const void **x = packed;
     int8_t *copy = (int8_t *)packed + 64;
     for (int32_t r = 0; r < m; r++) {
-        x[r] = copied ? copy : g->rows[r];
-        for (int32_t t = 0; copied && t < taps; t++, copy += k4) copy_tap_s8(g->rows[(ptrdiff_t)t * m + r], k, copy);
+        x[r] = copied ? copy : rows[r];
+        for (int32_t t = 0; copied && t < taps; t++, copy += k4) copy_tap_s8(rows[(ptrdiff_t)t * m + r], k, copy);
     }
+    for (int32_t r = m; r < WISP_MAX_MR; r++) x[r] = x[m - 1];
 }
 
 ALWAYS_INLINE void point_rows_s8(const wisp_gemm *g, rows_s8 *rows) {
-    const int8_t *const *x = g->packed;
-    const int32_t m = g->m;
     int8_t *y = g->out;
+    rows->x = g->packed;
     rows->groups = g->taps * (((ptrdiff_t)g->k + 3) / 4);
-    for (int32_t r = 0; r < m; r++, y += g->out_stride) rows->x[r] = x[r], rows->y[r] = y;
-    for (int32_t r = m; r < WISP_MAX_MR; r++) rows->x[r] = rows->x[m - 1], rows->y[r] = rows->y[m - 1];
+    for (int32_t r = 0; r < WISP_MAX_MR; r++) {
+        rows->y[r] = y;
+        if (r + 1 < g->m) y += g->out_stride;
+    }
 }
 
 /* The term of row r, the last one beyond m. */
