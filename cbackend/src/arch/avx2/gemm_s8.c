@@ -88,10 +88,9 @@ typedef struct half_panel {
     __m256i shift;            /* s32 */
     __m256i multiplier;       /* s16, twice */
     __m256i lo, hi;           /* s8 */
-    __m256i column_term;      /* s32 */
 } half_panel;
 
-ALWAYS_INLINE half_panel load_half_panel(const wisp_gemm *g, const wisp_channels_s8 *ch, int first, const int32_t *column_term) {
+ALWAYS_INLINE half_panel load_half_panel(const wisp_gemm *g, const wisp_channels_s8 *ch, int first) {
     __m256i multiplier = _mm256_permute4x64_epi64(load_256(ch->multiplier + first), 0xd8);
     return (half_panel){
         .bias_lo = _mm256_cvtepu32_epi64(load_128(ch->bias + first)),
@@ -100,7 +99,6 @@ ALWAYS_INLINE half_panel load_half_panel(const wisp_gemm *g, const wisp_channels
         .multiplier = _mm256_packs_epi32(multiplier, multiplier),
         .lo = _mm256_set1_epi8((char)g->lo),
         .hi = _mm256_set1_epi8((char)g->hi),
-        .column_term = column_term ? _mm256_permute4x64_epi64(load_256(column_term), 0xd8) : _mm256_setzero_si256(),
     };
 }
 
@@ -111,11 +109,9 @@ ALWAYS_INLINE __m256i reduce(__m256i lo, __m256i hi) {
     return _mm256_add_epi32(_mm256_castps_si256(even), _mm256_castps_si256(odd));
 }
 
-/* And its term. */
-ALWAYS_INLINE __m256i sum_row(const wisp_gemm *g, int r, __m256i lo, __m256i hi, const half_panel *h) {
-    __m256i sum = reduce(lo, hi);
-    if (!g->row_term) return sum;
-    return _mm256_add_epi32(sum, _mm256_mullo_epi32(h->column_term, _mm256_set1_epi32(g->row_term[r < g->m ? r : g->m - 1])));
+/* Of row r, by the columns whose terms are in the order of `reduce`. */
+ALWAYS_INLINE __m256i add_term(const wisp_gemm *g, int r, __m256i sum, __m256i column_term) {
+    return _mm256_add_epi32(sum, _mm256_mullo_epi32(column_term, _mm256_set1_epi32(g->row_term[r < g->m ? r : g->m - 1])));
 }
 
 ALWAYS_INLINE __m256i requantize_pair(__m256i a, __m256i b, const half_panel *h, int any_left_shift) {
@@ -143,9 +139,10 @@ ALWAYS_INLINE void store_four_rows(const wisp_gemm *g, int8_t *out, int r, __m25
     store_row(g, out, r + 3, _mm_unpackhi_epi64(second, second), rows, width);
 }
 
-/* One tile: `rows` rows by the half panel whose weights start at w; `any_left_shift`: some shifts are negative. */
-ALWAYS_INLINE void multiply_tile(const wisp_gemm *g, const int8_t *w, ptrdiff_t groups, const half_panel *h, int8_t *out, int width,
-                                 int rows, int any_left_shift) {
+/* One tile: `rows` rows by the half panel whose weights start at w; `any_left_shift`: some shifts are negative.
+ * column_term: null without terms. */
+ALWAYS_INLINE void multiply_tile(const wisp_gemm *g, const int8_t *w, ptrdiff_t groups, const half_panel *h, const int32_t *column_term,
+                                 int8_t *out, int width, int rows, int any_left_shift) {
     const int16_t *x = (const int16_t *)g->packed;
 #define DECLARE(r) __m256i lo##r = h->bias_lo, hi##r = h->bias_hi;
     EACH_ROW(DECLARE)
@@ -161,11 +158,19 @@ ALWAYS_INLINE void multiply_tile(const wisp_gemm *g, const int8_t *w, ptrdiff_t 
         EACH_ROW(STEP)
 #undef STEP
     }
-    __m256i q01 = requantize_pair(sum_row(g, 0, lo0, hi0, h), sum_row(g, 1, lo1, hi1, h), h, any_left_shift);
-    __m256i q23 = requantize_pair(sum_row(g, 2, lo2, hi2, h), sum_row(g, 3, lo3, hi3, h), h, any_left_shift);
+#define REDUCE(r) lo##r = reduce(lo##r, hi##r);
+    EACH_ROW(REDUCE)
+#undef REDUCE
+    if (column_term) {
+        const __m256i term = _mm256_permute4x64_epi64(load_256(column_term), 0xd8);
+#define ADD_TERM(r) lo##r = add_term(g, r, lo##r, term);
+        EACH_ROW(ADD_TERM)
+#undef ADD_TERM
+    }
+    __m256i q01 = requantize_pair(lo0, lo1, h, any_left_shift), q23 = requantize_pair(lo2, lo3, h, any_left_shift);
     store_four_rows(g, out, 0, clamp_s8(_mm256_packs_epi16(q01, q23), h->lo, h->hi), rows, width);
     if (rows > 4) {
-        __m256i q45 = requantize_pair(sum_row(g, 4, lo4, hi4, h), sum_row(g, 5, lo5, hi5, h), h, any_left_shift);
+        __m256i q45 = requantize_pair(lo4, lo5, h, any_left_shift);
         store_four_rows(g, out, 4, clamp_s8(_mm256_packs_epi16(q45, q45), h->lo, h->hi), rows, width);
     }
 }
@@ -175,13 +180,14 @@ ALWAYS_INLINE void multiply_rows(const wisp_gemm *g, int rows, int any_left_shif
     for (int32_t j = 0; j < g->n; j += 8) {
         int32_t panel = j / WISP_CHANNELS;
         int first = j % WISP_CHANNELS;
-        half_panel h = load_half_panel(g, (const wisp_channels_s8 *)g->columns + panel, first, g->row_term ? g->column_term + j : NULL);
+        half_panel h = load_half_panel(g, (const wisp_channels_s8 *)g->columns + panel, first);
         const int8_t *w = (const int8_t *)g->weights + panel * groups * 64 + first * GROUP;
+        const int32_t *term = g->row_term ? g->column_term + j : NULL;
         int8_t *out = (int8_t *)g->out + j;
         if (g->n - j >= 8)
-            multiply_tile(g, w, groups, &h, out, 8, rows, any_left_shift);
+            multiply_tile(g, w, groups, &h, term, out, 8, rows, any_left_shift);
         else
-            multiply_tile(g, w, groups, &h, out, g->n - j, rows, any_left_shift);
+            multiply_tile(g, w, groups, &h, term, out, g->n - j, rows, any_left_shift);
     }
 }
 
