@@ -185,6 +185,8 @@ uint64_t wisp_roof(uint32_t cpu_mask, int32_t dtype, void *memory, uint32_t repe
 const char *wisp_slot_name(uint32_t slot);
 /* Whether the instruction set of bit `bit` brings its own; 0 where the build or the running CPU lacks it. */
 int32_t wisp_has_kernel(uint32_t bit, uint32_t slot);
+/* Whether a node of the session uses that loop: a build for known models needs no others. */
+int32_t wisp_session_uses(const wisp_session *session, uint32_t slot);
 
 /* cffi-end */
 

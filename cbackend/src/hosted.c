@@ -11,6 +11,7 @@
 #endif
 
 #include "kernels.h"
+#include "matrix/matrix.h"
 #include "wisp.h"
 
 #if defined(WISP_HAVE_THREADS) && defined(_WIN32)
@@ -40,39 +41,34 @@ uint64_t wisp_clock(void) {
  *       25600 +------------------+
  *             | row          768 |  all rows of a tile are the same one
  *       26368 +------------------+
- *             | packed      6208 |  8 rows of 384 in 16 bits
- *       32576 +------------------+ */
-enum { ROOF_COLUMNS = 24576, ROOF_ROW = 25600, ROOF_PACKED = 26368 };
+ *             | scratch     6400 |  of the matrix loop: one tile
+ *       32768 +------------------+ */
+enum { ROOF_COLUMNS = 24576, ROOF_ROW = 25600, ROOF_SCRATCH = 26368 };
 
 uint64_t wisp_roof(uint32_t cpu_mask, int32_t dtype, void *memory, uint32_t repeats) {
     const uint32_t mask = cpu_mask & wisp_cpu_flags();
     const bool s8 = dtype == WISP_S8;
-    const wisp_gemm_kernel *kernel = s8 ? WISP_FIND_KERNEL(mask, gemm_s8) : WISP_FIND_KERNEL(mask, gemm_f32);
     uint8_t *base = memory;
-    const void *rows[WISP_MAX_MR];
     float out[WISP_MAX_MR * 32];
-    if ((!s8 && dtype != WISP_F32) || !kernel) return 0;
-    memset(base, 0, ROOF_PACKED);
-    for (int i = 0; i < WISP_MAX_MR; i++) rows[i] = base + ROOF_ROW;
-    wisp_gemm g = {.m = kernel->rows,
-                   .n = s8 ? 64 : 32,
-                   .k = s8 ? 384 : 192,
-                   .taps = 1,
-                   .rows = rows,
-                   .packed = base + ROOF_PACKED,
-                   .weights = base,
-                   .columns = base + ROOF_COLUMNS,
-                   .out = out,
-                   .out_stride = s8 ? 64 : 32};
+    wisp_matrix m = {.kernel = s8 ? WISP_FIND_KERNEL(mask, gemm_s8) : WISP_FIND_KERNEL(mask, gemm_f32),
+                     .source = WISP_ROWS_PLAIN,
+                     .x_stride = 0,
+                     .y_stride = s8 ? 64 : 32,
+                     .k = s8 ? 384 : 192,
+                     .taps = 1,
+                     .n = s8 ? 64 : 32,
+                     .x_size = s8 ? 1 : 4,
+                     .y_size = s8 ? 1 : 4};
+    const wisp_factors f = {.x = {.data = base + ROOF_ROW}, .weights = base, .columns = base + ROOF_COLUMNS, .y = out};
+    if ((!s8 && dtype != WISP_F32) || !m.kernel) return 0;
     if (s8)
-        g.lo = -128, g.hi = 127;
+        m.lo = -128, m.hi = 127;
     else
-        g.min = -INFINITY, g.max = INFINITY;
-    for (uint32_t i = 0; i < repeats; i++) {
-        if (kernel->pack_rows) kernel->pack_rows(&g, base + ROOF_PACKED);
-        kernel->multiply(&g);
-    }
-    return (uint64_t)g.m * (uint64_t)g.n * (uint64_t)g.k * repeats;
+        m.min = -INFINITY, m.max = INFINITY;
+    memset(base, 0, ROOF_SCRATCH);
+    wisp_matrix_set_tiles(&m, m.kernel->rows, UINT64_MAX);
+    for (uint32_t i = 0; i < repeats; i++) wisp_matrix_multiply(&m, &f, base + ROOF_SCRATCH, 0, m.kernel->rows, 0, m.n);
+    return (uint64_t)m.kernel->rows * (uint64_t)m.n * (uint64_t)m.k * repeats;
 }
 
 const char *wisp_slot_name(uint32_t slot) {

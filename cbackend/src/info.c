@@ -133,3 +133,7 @@ int32_t wisp_scratch_needs(const wisp_session *s, wisp_scratch_info *info) {
     *info = (wisp_scratch_info){s->shared_size, s->scratch_size, s->could_shared, s->could_scratch};
     return WISP_OK;
 }
+
+int32_t wisp_session_uses(const wisp_session *s, uint32_t slot) {
+    return slot < WISP_SLOT_COUNT && s->slots[slot / 32] >> slot % 32 & 1;
+}

@@ -61,7 +61,6 @@ wisp_call wisp_make_call(wisp_session *s, uint32_t index, wisp_error *error) {
                        .code = node->code,
                        .input_count = node->input_count,
                        .output_count = node->output_count,
-                       .cpu_mask = s->cpu_mask,
                        .node = node,
                        .session = s,
                        .error = error};
@@ -111,6 +110,13 @@ int wisp_set_output(wisp_call *call, uint32_t i, int dtype, int rank, const int3
     }
     if (wisp_measure(call->session, t)) return wisp_call_fail_value(call, WISP_BAD_SHAPE, "too large: output", i);
     return WISP_OK;
+}
+
+const void *wisp_call_kernel(const wisp_call *call, int slot) {
+    wisp_session *s = call->session;
+    s->slots[slot / 32] |= UINT32_C(1) << slot % 32;
+    if (!wisp_is_filled(&wisp_kernels_scalar, slot)) s->lacks_kernel = true;
+    return wisp_find_kernel(s->cpu_mask, slot);
 }
 
 void wisp_size_later(wisp_call *call) {

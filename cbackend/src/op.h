@@ -105,7 +105,6 @@ struct wisp_call {
     uint16_t code;
     uint16_t input_count, output_count;
     uint32_t phase;               /* 0..phases - 1; phase p begins when all of p - 1 is done */
-    uint32_t cpu_mask;            /* in check and plan, for WISP_KERNEL: only sets that this processor has */
     wisp_node *node;              /* in check, plan and begin */
     struct wisp_session *session; /* in check, plan and begin */
     wisp_error *error;
@@ -170,8 +169,10 @@ static inline void *wisp_scratch(const wisp_call *call, uint32_t thread) {
     return call->scratch + thread * call->scratch_size;
 }
 
-/* In plan: the kernel for a slot of kernels.def, a function or a descriptor of the slot's type. */
-#define WISP_KERNEL(call, slot) WISP_FIND_KERNEL((call)->cpu_mask, slot)
+/* In plan: the kernel for a slot of kernels.def, a function or a descriptor of the slot's type, from the newest instruction set.
+ * In a build without the slot null, and the session refuses the node. */
+#define WISP_KERNEL(call, slot) (*wisp_slot_##slot(wisp_call_kernel(call, WISP_SLOT_##slot)))
+const void *wisp_call_kernel(const wisp_call *call, int slot);
 
 /* ---- for control operators */
 

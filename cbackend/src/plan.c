@@ -238,11 +238,13 @@ static int plan_node(wisp_session *s, uint32_t i, wisp_error *error) {
     node->kernel = "portable";
     node->macs = 0, node->items = 0, node->grain = 1, node->phases = 0;
     s->plan_shared = s->plan_scratch = 0;
+    s->lacks_kernel = false;
     memset(node->plan, 0, node->op->plan_size);
     const bool planning = s->planning;
     s->planning = true;
     status = node->op->plan(&call);
     s->planning = planning;
+    if (!status && s->lacks_kernel) status = wisp_call_fail(&call, WISP_UNSUPPORTED, "needs a kernel that this build leaves out");
     if (status || (status = check_budget(s, &call))) return status;
     const wisp_tensor *y = node->output_count ? operand(s, node, node->input_count) : NULL;
     if (!s->lives && (status = check_places(s, &call, &alias))) return status;

@@ -22,7 +22,8 @@ typedef struct wisp_life {
 
 typedef struct wisp_session {
     wisp_model model;
-    uint32_t cpu_mask; /* only sets that this processor has */
+    uint32_t cpu_mask;                           /* only sets that this processor has */
+    uint32_t slots[(WISP_SLOT_COUNT + 31) / 32]; /* a bit for each kernel slot that a plan asked for */
     const wisp_file_header *header;
     const wisp_file_tensor *file_tensors;
     const wisp_file_graph *graphs;
@@ -45,9 +46,10 @@ typedef struct wisp_session {
     uint32_t threads;
     uint32_t active_threads; /* of the run under way; 1 outside */
     bool planned, running;
-    bool planning;  /* inside an operator's plan */
-    bool late;      /* some nodes were planned in a run */
-    bool has_state; /* the states in the arena are the session's */
+    bool lacks_kernel; /* the node being planned asked for one that the build leaves out */
+    bool planning;     /* inside an operator's plan */
+    bool late;         /* some nodes were planned in a run */
+    bool has_state;    /* the states in the arena are the session's */
     uint64_t (*clock)(void);
     uint64_t *ticks;
 } wisp_session;

@@ -182,6 +182,15 @@ class Model:
         finally:
             self._release(session)
 
+    def kernel_slots(self) -> list[str]:
+        """The inner loops the model calls, as `wisp ops` names them: what WISP_SLOTS of a build for it lists. Dynamic axes
+        must be bound."""
+        session = self._acquire(self._require_bound())
+        try:
+            return session.kernel_slots()
+        finally:
+            self._release(session)
+
     def zero_inputs(self) -> dict[str, np.ndarray]:
         """Zeros of the right dtype and shape for every input. Dynamic axes must be bound."""
         extents = dict(zip(self._symbols, self._require_bound()))

@@ -182,3 +182,9 @@ class Session:
             nodes.append(NodeInfo(text(info.name), text(info.operator_name), text(info.kernel), info.macs, info.bytes,
                                   DTYPES[info.output_dtype], tuple(info.output_dims[0 : info.output_rank])))
         return nodes
+
+    def kernel_slots(self) -> list[str]:
+        names = []
+        while name := text(lib.wisp_slot_name(len(names))):
+            names.append(name)
+        return [name for i, name in enumerate(names) if lib.wisp_session_uses(self._handle, i)]

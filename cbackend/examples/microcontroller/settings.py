@@ -1,9 +1,10 @@
-"""Prints what a build for some .wisp models needs: operators, float or not, bytes of session and arena. For make and CMake."""
+"""Prints what a build for some .wisp models needs: operators, kernels, float or not, bytes of session and arena. For make and CMake."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
 import sys
 
+import wisp
 from wisp import file
 from wisp._wisp_lists import OPERATORS
 from wisp.model import session_size
@@ -27,6 +28,7 @@ def main(paths: list[str]) -> None:
         sys.exit("settings.py: a model with dynamic axes has no fixed arena: bind them when it is converted")
     operators = sorted({OPERATORS[op.code] for m in models for op in m.operators})
     print("WISP_OPS=" + ",".join(operators))
+    print("WISP_SLOTS=" + ",".join(sorted({slot for path in paths for slot in wisp.load(path).kernel_slots()})))
     print("WISP_FLOAT=" + ("ON" if any(needs_float(op) for m in models for op in m.operators) else "OFF"))
     print(f"SESSION_SIZE={max(map(session_size, paths))}")
     print(f"ARENA_SIZE={max(m.arena_size(1) for m in models)}")
