@@ -1,11 +1,11 @@
-"""Constants computed by the runtime: by scalar kernels on one thread, so that every host gets the same bytes."""
+"""What the runtime knows about a graph: constants, by scalar kernels on one thread so that every host gets the same bytes, and shapes."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
 import numpy as np
 
 from . import format as fmt
-from .ir import Graph, Node, Value, copy_node
+from .ir import Dim, Graph, Node, Value, copy_node
 from .pack import pack
 from .plan import plan_memory
 from .runner import Runner
@@ -16,10 +16,24 @@ def evaluate(nodes: list[Node], wanted: list[Value]) -> list[np.ndarray]:
 
     UnsupportedError, naming the node, where the runtime refuses.
     """
-    graph, _ = Graph([], wanted, nodes).copy()
+    results = _load(Graph([], wanted, nodes)).run({})
+    return [results[str(i)] for i in range(len(wanted))]
+
+
+def find_shapes(graph: Graph, values: list[Value]) -> list[tuple[Dim, ...]]:
+    """The shapes of distinct values of a graph with static inputs; None for an extent that only a run can tell.
+
+    UnsupportedError, naming the node, where an extent that the graph states is not the one the runtime finds.
+    """
+    shapes = _load(Graph(graph.inputs, values, graph.nodes)).output_shapes()
+    return [shapes[str(i)] for i in range(len(values))]
+
+
+def _load(graph: Graph) -> Runner:
+    """A copy of the graph whose outputs are called by their numbers."""
+    graph, _ = graph.copy()
     for i, value in enumerate(graph.outputs):  # each a value of its own, so that others may read it at prepare
         graph.outputs[i] = Value(str(i), value.dtype, value.shape)
         graph.nodes.append(copy_node(value, graph.outputs[i]))
     pack(graph)
-    results = Runner(fmt.write(graph, plan_memory(graph)), cpu="scalar").run({})
-    return [results[value.name] for value in graph.outputs]
+    return Runner(fmt.write(graph, plan_memory(graph)), cpu="scalar")

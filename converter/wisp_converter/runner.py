@@ -38,6 +38,11 @@ class Runner:
             raise UnsupportedError(f"the runtime refuses to run the converted model: {error}") from error
 
 
+    def output_shapes(self) -> dict[str, tuple[int | None, ...]]:
+        """The outputs' shapes before a run; None for an extent that only a run can tell."""
+        return self.model.output_shapes()
+
+
 def scratch_needs(data: bytes) -> tuple[int, int]:
     """(shared, each): bytes of scratch that a file with static shapes can use at most, of all threads together and of each."""
     return Runner(data, cpu="scalar").model.scratch_needs()

@@ -174,6 +174,15 @@ class Model:
         finally:
             self._release(session)
 
+    def output_shapes(self) -> dict[str, tuple[int | None, ...]]:
+        """The outputs' shapes as they follow from the inputs'; None for an extent that only a run can tell. Dynamic axes
+        must be bound."""
+        session = self._acquire(self._require_bound())
+        try:
+            return session.output_shapes()
+        finally:
+            self._release(session)
+
     def nodes(self) -> list[NodeInfo]:
         """The model's nodes in execution order, untimed. Dynamic axes must be bound, see `bind`."""
         session = self._acquire(self._require_bound())

@@ -110,6 +110,14 @@ class Session:
         check(lib.wisp_scratch_needs(self._handle, info), "the session does not know its scratch")
         return info.could_shared, info.could_each
 
+    def output_shapes(self) -> dict[str, tuple[int | None, ...]]:
+        """None for an extent that only a run can tell."""
+        shapes, info = {}, ffi.new("wisp_tensor_info *")
+        for i in range(lib.wisp_output_count(self._keep[0])):
+            check(lib.wisp_session_output_info(self._handle, i, info), "the session does not know its own tensors")
+            shapes[text(info.name)] = tuple(d if d >= 0 else None for d in info.dims[0 : info.rank])
+        return shapes
+
     def reset(self) -> None:
         """States back to their initial values."""
         raise_for(lib.wisp_reset(self._handle, self._error), self._error)

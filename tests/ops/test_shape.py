@@ -362,11 +362,15 @@ def test_data_dependent_shapes_are_refused_by_name():
         convert(model)
 
 
-def test_computed_slices_are_refused_when_loaded():
+def test_computed_slices_are_refused():
+    """When they are converted, or, where an axis is open, when they are loaded."""
     model = make_model([("Slice", ["x", "s", "e"], ["y"], {})], {"x": (np.float32, [4]), "s": (np.int64, [1]), "e": (np.int64, [1])},
                        {"y": (np.float32, ["n"])})
+    with pytest.raises(UnsupportedError, match="known when it is planned"):
+        convert(model, verify=False)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "N"
     with pytest.raises(wisp.UnsupportedError, match="known when it is planned"):
-        wisp.load(convert(model, verify=False))
+        wisp.load(convert(model, verify=False), shapes={"x": (4,)})
 
 
 # ---- int8

@@ -82,6 +82,14 @@ def test_weights_with_many_scales(axis, block):
     np.testing.assert_allclose(wisp.load(convert(model, verify=False)).run({"x": x})["y"], x @ ((w - zero) * scale).T, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.parametrize("axis, count, message", [(5, 3, "axis 5 of a tensor with 2 axes"), (0, 3, "do not fit .2, 3. along axis 0")])
+def test_scales_that_do_not_fit(axis, count, message):
+    constants = {"c": np.zeros((2, 3), np.int8), "s": np.ones(count, np.float32)}
+    model = make_model([("DequantizeLinear", ["c", "s"], ["d"], {"axis": axis}), ("Add", ["x", "d"], ["y"])], {"x": [2, 3]}, {"y": [2, 3]}, constants)
+    with pytest.raises(UnsupportedError, match=message):
+        convert(model)
+
+
 def test_a_shape_that_only_computed_constants_tell():
     """ONNX's inference knows neither extents nor, behind the Reshape, the axes of the mean."""
     nodes = [("Mul", ["a", "b"], ["to"]), ("Reshape", ["x", "to"], ["r"]), ("GlobalMaxPool", ["r"], ["y"])]

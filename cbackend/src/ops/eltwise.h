@@ -11,12 +11,6 @@
 #define ALWAYS_INLINE static inline
 #endif
 
-enum { /* operator codes by name */
-#define OP(code, name, traits, params) OP_##name = code,
-#include "../ops.def"
-#undef OP
-};
-
 enum { ELTWISE_GRAIN = 16384 }; /* elements worth a thread: a few microseconds of a cheap operator */
 
 /* ---- elements of 64 bits */

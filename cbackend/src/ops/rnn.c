@@ -21,6 +21,8 @@ enum {
     GRAIN = 262144 /* multiply-accumulates of a step worth a thread: a step ends with all threads waiting for each other */
 };
 
+enum { RNN = 1, GRU = 3, LSTM = 4 }; /* what an operator is, by its gates */
+
 typedef struct recurrent_plan {
     wisp_matrix m; /* h, or r * h, by the recurrent weights of all gates */
     int64_t steps, batch, hidden, hidden16, gates;
@@ -161,8 +163,8 @@ static void rnn_units(const units *u, bool relu) {
 }
 
 static void apply_units(const wisp_call *call, const view *v, const units *u, int64_t first) {
-    switch (call->code) {
-        case OP_GRU:
+    switch (v->p->gates) {
+        case GRU:
             if (!v->p->resets_first)
                 gru_units(u);
             else if (v->part == 0)
@@ -170,7 +172,7 @@ static void apply_units(const wisp_call *call, const view *v, const units *u, in
             else
                 gru_candidate_units(u);
             break;
-        case OP_LSTM: lstm_units(u, wisp_input(call, 6) ? data_of(call, 6) + first : NULL); break;
+        case LSTM: lstm_units(u, wisp_input(call, 6) ? data_of(call, 6) + first : NULL); break;
         default: rnn_units(u, WISP_PARAMS(call, RNN)->relu != 0); break;
     }
 }
@@ -226,7 +228,7 @@ static void range_step(const wisp_call *call, uint32_t thread, int64_t begin, in
     }
     if (v.step + 1 < p->steps || !ends_step(&v)) return;
     store_state(p, wisp_output(call, 1), v.h_new, begin * PANEL, end * PANEL);
-    if (call->code == OP_LSTM) store_state(p, wisp_output(call, 2), v.extra, begin * PANEL, end * PANEL);
+    if (p->gates == LSTM) store_state(p, wisp_output(call, 2), v.extra, begin * PANEL, end * PANEL);
 }
 
 static void load_state(const recurrent_plan *p, float *to, const wisp_tensor *from) {
@@ -247,10 +249,10 @@ static int begin_recurrent(wisp_call *call) {
     call->phase = 0;
     const view v = see(call);
     load_state(p, v.h_old, wisp_input(call, 4));
-    if (call->code == OP_LSTM) load_state(p, v.extra, wisp_input(call, 5));
+    if (p->gates == LSTM) load_state(p, v.extra, wisp_input(call, 5));
     if (p->steps) return WISP_OK;
     store_state(p, wisp_output(call, 1), v.h_old, 0, p->hidden);
-    if (call->code == OP_LSTM) store_state(p, wisp_output(call, 2), v.extra, 0, p->hidden);
+    if (p->gates == LSTM) store_state(p, wisp_output(call, 2), v.extra, 0, p->hidden);
     return WISP_OK;
 }
 
@@ -305,7 +307,7 @@ static int plan_recurrent(wisp_call *call, int64_t gates, int32_t reverse, float
     const int32_t hidden = wisp_input(call, 1)->dims[2], steps = x->dims[0], batch = x->dims[1];
     p->steps = steps, p->batch = batch, p->hidden = hidden, p->hidden16 = ((int64_t)hidden + PANEL - 1) / PANEL * PANEL;
     p->gates = gates, p->reverse = reverse != 0, p->clip = clip > 0 ? clip : INFINITY;
-    p->resets_first = call->code == OP_GRU && !WISP_PARAMS(call, GRU)->linear_before_reset;
+    p->resets_first = gates == GRU && !WISP_PARAMS(call, GRU)->linear_before_reset;
     if ((status = check_state(call, 4, (int64_t)batch * hidden))) return status;
     if (cell && (status = check_state(call, cell, (int64_t)batch * hidden))) return status;
     if (peep && (status = check_state(call, peep, 3 * p->hidden16))) return status;
@@ -327,17 +329,17 @@ static int plan_recurrent(wisp_call *call, int64_t gates, int32_t reverse, float
 
 static int plan_gru(wisp_call *call) {
     const wisp_GRU_params *p = WISP_PARAMS(call, GRU);
-    return plan_recurrent(call, 3, p->reverse, p->clip, 2, 0, 0);
+    return plan_recurrent(call, GRU, p->reverse, p->clip, 2, 0, 0);
 }
 
 static int plan_lstm(wisp_call *call) {
     const wisp_LSTM_params *p = WISP_PARAMS(call, LSTM);
-    return plan_recurrent(call, 4, p->reverse, p->clip, 3, 5, 6);
+    return plan_recurrent(call, LSTM, p->reverse, p->clip, 3, 5, 6);
 }
 
 static int plan_rnn(wisp_call *call) {
     const wisp_RNN_params *p = WISP_PARAMS(call, RNN);
-    return plan_recurrent(call, 1, p->reverse, p->clip, 2, 0, 0);
+    return plan_recurrent(call, RNN, p->reverse, p->clip, 2, 0, 0);
 }
 
 const wisp_operator wisp_op_GRU = {.plan = plan_gru, .begin = begin_recurrent, .range = range_step, .plan_size = sizeof(recurrent_plan)};

@@ -15,11 +15,13 @@ from .fuse_pad import fuse_pad
 from .merge_common import merge_common
 from .remove_copies import remove_copies
 from .remove_dead import remove_dead
+from .settle_shapes import settle_shapes
 from .use_gemm import use_gemm
 
 PASSES: tuple[Callable[[Graph], None], ...] = (
     remove_dead,
     fold_constants,
+    settle_shapes,
     remove_copies,
     merge_common,
     cancel_transposes,

@@ -22,16 +22,21 @@ def _dequantize_constant(emit: Emit, axis: int, block_size: int) -> None:
     """(x - zero point) * scale, with any number of scales; folded like every constant."""
     x, scale = emit.inputs[0], emit.require(1, "the scale").astype(np.float32)
     zero = emit.require(2, "the zero point") if emit.input(2) is not None else np.zeros_like(scale)
-    zero, scale = (emit.constant(_along(x.shape, a.astype(np.float32), axis, block_size)) for a in (zero, scale))
+    zero, scale = (emit.constant(_along(emit, x.shape, a.astype(np.float32), axis, block_size)) for a in (zero, scale))
     real = emit.add("Cast", [x], shape=x.shape, dtype=np.float32)
     emit.add("Mul", [emit.add("Sub", [real, zero], shape=x.shape), scale], emit.out)
 
 
-def _along(shape: tuple[int, ...], array: np.ndarray, axis: int, block_size: int) -> np.ndarray:
+def _along(emit: Emit, shape: tuple[int, ...], array: np.ndarray, axis: int, block_size: int) -> np.ndarray:
     """One parameter, one for each index of `axis`, or one for each block along it, in a form that broadcasts to `shape`."""
     if array.size == 1:
         return array.reshape(())
+    if not -len(shape) <= axis < len(shape):
+        raise emit.unsupported(f"axis {axis} of a tensor with {len(shape)} axes")
     axis %= len(shape)
+    blocks = tuple(-(-d // block_size) if block_size and i == axis else d for i, d in enumerate(shape))
+    if array.shape != (blocks if block_size else (shape[axis],)):
+        raise emit.unsupported(f"{list(array.shape)} scales or zero points do not fit {list(shape)} along axis {axis}")
     if block_size:
         return np.repeat(array, block_size, axis).take(np.arange(shape[axis]), axis)
     return array.reshape([array.size if i == axis else 1 for i in range(len(shape))])

@@ -1,0 +1,16 @@
+"""State the extents that ONNX's inference left open, where they follow from the inputs: one prepare of the whole graph finds them."""
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from ..evaluate import find_shapes
+from ..ir import Graph
+
+
+def settle_shapes(graph: Graph) -> None:
+    """After: where all inputs are static, every extent that does not depend on data is stated."""
+    if not all(v.is_static for v in graph.inputs):
+        return
+    unknown = [v for v in graph.values() if not v.is_static]
+    if unknown:
+        for value, shape in zip(unknown, find_shapes(graph, unknown)):
+            value.shape = shape
