@@ -83,7 +83,7 @@ static int plan_depthwise(wisp_call *call, const wisp_window *w, depthwise_plan 
         plan->s8 = WISP_KERNEL(call, dwconv_s8);
     else
         plan->f32 = WISP_KERNEL(call, dwconv_f32);
-    if (!plan->s8 && !plan->f32) return wisp_call_fail(call, WISP_UNSUPPORTED, "this build has no kernel for it");
+    if (!plan->s8 && !plan->f32) return wisp_call_fail(call, WISP_UNSUPPORTED, "needs a kernel that this build leaves out");
     plan->any_left_shift = s8 && wisp_input(call, 2)->flags & WISP_TENSOR_SHIFTS_LEFT;
     plan->full_range = (weights->flags & WISP_TENSOR_FULL_RANGE) != 0;
     call->node->kernel = s8 ? plan->s8->name : plan->f32->name;

@@ -104,7 +104,7 @@ static int plan_matmul(wisp_call *call) {
     if (b->rank > 1) dims[rank++] = m->n;
     if ((status = wisp_set_output(call, 0, a->dtype, rank, dims))) return status;
     m->kernel = s8 ? WISP_KERNEL(call, gemm_s8) : WISP_KERNEL(call, gemm_f32);
-    if (!m->kernel) return wisp_call_fail(call, WISP_UNSUPPORTED, "this build has no kernel for it");
+    if (!m->kernel) return wisp_call_fail(call, WISP_UNSUPPORTED, "needs a kernel that this build leaves out");
     m->taps = 1, m->group_k = m->k;
     m->x_size = m->y_size = s8 ? 1 : 4;
     m->source = WISP_ROWS_PLAIN;

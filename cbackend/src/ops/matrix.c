@@ -80,7 +80,7 @@ int wisp_plan_matrix(wisp_call *call, wisp_matrix_plan *p) {
     if (!status && s8) status = wisp_check_clamp(call, m->lo, m->hi);
     if (status) return status;
     m->kernel = s8 ? WISP_KERNEL(call, gemm_s8) : WISP_KERNEL(call, gemm_f32);
-    if (!m->kernel) return wisp_call_fail(call, WISP_UNSUPPORTED, "this build has no kernel for it");
+    if (!m->kernel) return wisp_call_fail(call, WISP_UNSUPPORTED, "needs a kernel that this build leaves out");
     m->taps = w->dims[1], m->k = w->dims[2];
     if (m->source != WISP_ROWS_PLAIN && m->taps == 1 && m->k > m->group_k) m->source = WISP_ROWS_PATCHES;
     m->x_size = m->y_size = s8 ? 1 : 4;

@@ -312,7 +312,7 @@ static int plan_recurrent(wisp_call *call, int64_t gates, int32_t reverse, float
     if (cell && (status = check_state(call, cell, (int64_t)batch * hidden))) return status;
     if (peep && (status = check_state(call, peep, 3 * p->hidden16))) return status;
     plan_product(call, p);
-    if (!p->m.kernel) return wisp_call_fail(call, WISP_UNSUPPORTED, "this build has no kernel for it");
+    if (!p->m.kernel) return wisp_call_fail(call, WISP_UNSUPPORTED, "needs a kernel that this build leaves out");
     const uint64_t each = wisp_matrix_set_tiles(&p->m, batch, UINT64_MAX);
     wisp_need_scratch(call, 4 * (uint64_t)batch * (uint64_t)p->hidden16 * (uint64_t)(gates + 3), each);
     call->node->macs = (uint64_t)steps * (uint64_t)batch * (uint64_t)gates * (uint64_t)hidden * (uint64_t)hidden;
