@@ -113,8 +113,3 @@ def constant(name: str, data: np.ndarray, **fields) -> Value:
     """A constant value with the dtype and shape of `data`."""
     data = np.asarray(data, order="C")  # ascontiguousarray would give a scalar an axis
     return Value(name, data.dtype, tuple(data.shape), data, **fields)
-
-
-def copy_node(value: Value, copy: Value) -> Node:
-    """A node that copies a value."""
-    return Node("Identity", [value], [copy], name=copy.name)

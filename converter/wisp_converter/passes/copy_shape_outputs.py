@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-from ..ir import Graph, Value, copy_node
+from ..ir import Graph, Value
 from ..plan import shape_values
+from .edit import copy_node
 
 
 def copy_shape_outputs(graph: Graph) -> None:

@@ -48,3 +48,8 @@ def reshape_node(value: Value, output: Value, name: str) -> Node | None:
 def clamp_range(node: Node) -> tuple[float, float]:
     """The clamp a node applies to its f32 result."""
     return node.attrs.get("min", -np.inf), node.attrs.get("max", np.inf)
+
+
+def copy_node(value: Value, copy: Value) -> Node:
+    """A node that copies a value."""
+    return Node("Identity", [value], [copy], name=copy.name)

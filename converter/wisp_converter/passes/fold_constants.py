@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ..evaluate import evaluate
 from ..format import tensor_size
 from ..ir import Graph, Node, Value, constant
+from .evaluate import evaluate
 
 MAX_RESULT = 64 << 20
 """Bytes above which a computed constant is not worth its place in the file."""

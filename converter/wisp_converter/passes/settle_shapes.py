@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-from ..evaluate import find_shapes
 from ..ir import Graph
+from .evaluate import find_shapes
 
 
 def settle_shapes(graph: Graph) -> None:

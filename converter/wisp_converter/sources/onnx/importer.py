@@ -12,8 +12,9 @@ from onnx import AttributeProto, helper, numpy_helper
 
 from ...errors import ModelError, UnsupportedError
 from ...format import DTYPES
-from ...ir import Graph, Node, Value, constant, copy_node
+from ...ir import Graph, Node, Value, constant
 from ...opcodes import opcodes
+from ...passes.edit import copy_node
 from ...passes.fold_constants import compute, fold_constants
 from .emit import Emit
 from .load import element_type, infer

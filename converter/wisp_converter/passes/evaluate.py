@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import format as fmt
-from .ir import Dim, Graph, Node, Value, copy_node
-from .pack import pack
-from .plan import plan_memory
-from .runner import Runner
+from .. import format as fmt
+from ..ir import Dim, Graph, Node, Value
+from ..pack import pack
+from ..plan import plan_memory
+from ..runner import Runner
+from .edit import copy_node
 
 
 def evaluate(nodes: list[Node], wanted: list[Value]) -> list[np.ndarray]:
