@@ -6,6 +6,7 @@ import numpy as np
 
 from .. import ops
 from ..ir import Graph, Node, Value, constant
+from ..ops.quantize import dequantize_node, lookup_node, quantize_node
 from .assign import INT8
 from .choose import Choice, data_inputs
 from .round import correct_bias, weight_snr
@@ -38,7 +39,7 @@ class Lowering:
         if value not in self.ints:
             self.ints[value] = self.new_int8(value)
             if value.data is None and not self.is_lowered(value):
-                self.nodes.append(Node("QuantizeLinear", [value], [self.ints[value]], {}, f"{value.name}.quantize"))
+                self.nodes.append(quantize_node(value, self.ints[value]))
         return self.ints[value]
 
     def emit(self, op: str, inputs: list[Value | None], output: Value, **attrs) -> None:
@@ -97,7 +98,7 @@ class Lowering:
             return value
         if value not in self.floats:
             self.floats.add(value)
-            self.nodes.append(Node("DequantizeLinear", [self.int8(value)], [value], {}, f"{value.name}.dequantize"))
+            self.nodes.append(dequantize_node(self.int8(value), value))
         return value
 
     # ---- tables
@@ -122,5 +123,5 @@ class Lowering:
         out_scale, out_zero = self.scale(value)
         steps = np.nan_to_num(x / np.float64(np.float32(out_scale)), nan=0.0, posinf=1e6, neginf=-1e6)
         table = np.clip(np.rint(steps) + out_zero, -128, 127)
-        operands = [self.int8(source), constant(f"{value.name}.table", table.astype(INT8))]
-        self.nodes.append(Node("Lookup", operands, [self.int8(value)], {}, nodes[-1].name))
+        stored = constant(f"{value.name}.table", table.astype(INT8))
+        self.nodes.append(lookup_node(self.int8(source), stored, self.int8(value), nodes[-1].name))

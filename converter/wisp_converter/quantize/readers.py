@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..ir import Graph, Node, Value
+from ..opcodes import has_trait
 
 MOST_VALUES = 2_000_000  # kept for each reader: f32, 8 MB
 MOST_ROWS = 2048
@@ -27,14 +28,14 @@ class Reader:
 
     @staticmethod
     def wanted(node: Node) -> bool:
-        return node.op in ("Conv", "Gemm") and node.inputs[1] is not None and node.inputs[1].data is not None and node.inputs[1].data.size > 0
+        return has_trait(node.op, "WEIGHTS") and node.inputs[1] is not None and node.inputs[1].data is not None and node.inputs[1].data.size > 0
 
     def add(self, x: np.ndarray, samples: int) -> None:
         """x: the f32 input, NHWC for a Conv. samples: how many of them share the capacity."""
         share = min(-(-self.capacity // max(samples, 1)), self.capacity - sum(p.shape[1] for p in self.parts))
         if share <= 0:
             return
-        rows = self.windows(x, share) if self.node.op == "Conv" else self.pick(x.reshape(1, -1, x.shape[-1]), share)
+        rows = self.windows(x, share) if "kernel_h" in self.node.attrs else self.pick(x.reshape(1, -1, x.shape[-1]), share)
         self.parts.append(rows)
 
     def pick(self, rows: np.ndarray, share: int) -> np.ndarray:
