@@ -332,8 +332,9 @@ static void sort_order(wisp_session *s, uint32_t count) {
     }
 }
 
-static void link_root(wisp_session *s, uint32_t t) {
-    uint32_t *link = &s->first_placed;
+/* Puts root t into the list, behind `from`, which lies below it; null: from the start. */
+static void link_root(wisp_session *s, uint32_t t, uint32_t *from) {
+    uint32_t *link = from ? from : &s->first_placed;
     while (*link != WISP_NO_TENSOR && s->tensors[*link].offset < s->tensors[t].offset) link = &s->lives[*link].next;
     s->lives[t].next = *link, *link = t;
 }
@@ -343,15 +344,15 @@ static void place_root(wisp_session *s, uint32_t t) {
     wisp_life *l = s->lives, *self = &l[t];
     const uint64_t size = round_up(s->tensors[t].size, WISP_ALIGNMENT);
     uint64_t offset = 0;
-    uint32_t at = s->first_placed;
+    uint32_t at = s->first_placed, *below = NULL;
     for (; at != WISP_NO_TENSOR; at = l[at].next) {
         if (l[at].end < self->first || l[at].first > self->end) continue;
         if (offset + size <= s->tensors[at].offset) break;
         const uint64_t end = round_up(s->tensors[at].offset + s->tensors[at].size, WISP_ALIGNMENT);
-        if (end > offset) offset = end;
+        if (end > offset) offset = end, below = &l[at].next;
     }
     s->tensors[t].offset = offset;
-    link_root(s, t);
+    link_root(s, t, below);
     s->tensors[t].flags |= WISP_TENSOR_PLACED;
     if (offset + size > s->plan_size) s->plan_size = offset + size;
 }
@@ -375,7 +376,7 @@ void wisp_exchange(wisp_call *call, wisp_tensor *a, wisp_tensor *b) {
     a->offset = b->offset, b->offset = offset;
     memcpy(a->dims, b->dims, sizeof a->dims);
     a->count = b->count, a->size = b->size;
-    link_root(s, ia), link_root(s, ib);
+    link_root(s, ia, NULL), link_root(s, ib, NULL);
 }
 
 int wisp_enlarge_output(wisp_call *call, uint32_t i, const int32_t *dims, uint64_t keep) {
