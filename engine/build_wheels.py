@@ -1,7 +1,8 @@
-"""Builds the wheels of every platform on this machine, with zig's C compiler: python engine/build_wheels.py [--platform NAME]...
+"""Builds the wheels of every platform on this machine, with zig's C compiler:
+python engine/build_wheels.py [--platform NAME]...
 
 Each is the wheel `pip wheel .` makes, with the library built for another system and the tags of that system; one serves
-every Python there. The same sources give the same bytes. Exit status 1 if a platform failed; the others are still built.
+every Python there. The same sources give the same bytes. Exit status 1 if a platform failed; the others are built.
 """
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -20,8 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Platform:
-    """A wheel: its platform tags, and what cbackend/cmake/zig.cmake builds for. The number in a tag is the one in the target:
-    the oldest C library or system that zig links against."""
+    """A wheel: its platform tags, and what cbackend/cmake/zig.cmake builds for. The number in a tag is the one in the
+    target: the oldest C library or system that zig links against."""
 
     name: str
     tags: list[str]
@@ -34,7 +35,8 @@ PLATFORMS = [
     Platform("manylinux_aarch64", ["manylinux_2_17_aarch64", "manylinux2014_aarch64"], "aarch64-linux-gnu.2.17"),
     Platform("manylinux_armv7l", ["manylinux_2_17_armv7l", "manylinux2014_armv7l"], "arm-linux-gnueabihf.2.17",
              "generic+v7a+vfp3d16-neon-d32"),  # NEON is chosen at run time
-    Platform("linux_armv6l", ["linux_armv6l"], "arm-linux-gnueabihf.2.17", "arm1176jzf_s+dsp"),  # no manylinux has this processor
+    # No manylinux has this processor.
+    Platform("linux_armv6l", ["linux_armv6l"], "arm-linux-gnueabihf.2.17", "arm1176jzf_s+dsp"),
     Platform("musllinux_x86_64", ["musllinux_1_2_x86_64"], "x86_64-linux-musl"),
     Platform("musllinux_aarch64", ["musllinux_1_2_aarch64"], "aarch64-linux-musl"),
     Platform("macosx_arm64", ["macosx_11_0_arm64"], "aarch64-macos.11.0"),
@@ -59,7 +61,8 @@ def build(platform: Platform, zig: Path, output: Path) -> Path:
     }
     fresh = work / platform.name
     shutil.rmtree(fresh, ignore_errors=True)
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-cache-dir", "--wheel-dir", fresh, ROOT]
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-cache-dir",
+               "--wheel-dir", fresh, ROOT]
     for key, value in settings.items():
         command += ["--config-settings", f"{key}={value}"]
     environment = {"SOURCE_DATE_EPOCH": "315532800", **os.environ}  # 1980, where the archive's calendar starts
@@ -74,7 +77,8 @@ def build(platform: Platform, zig: Path, output: Path) -> Path:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--platform", action="append", choices=[p.name for p in PLATFORMS], help="build only this one; may be repeated")
+    parser.add_argument("--platform", action="append", choices=[p.name for p in PLATFORMS],
+                        help="build only this one; may be repeated")
     parser.add_argument("--output", type=Path, default=ROOT / "dist", help="folder of the wheels (default: dist)")
     arguments = parser.parse_args()
     try:

@@ -18,7 +18,8 @@ def declarations(header: str) -> str:
 
 
 def operators(ops_def: str) -> dict:
-    """{code: name} of every operator, by the converter's parser: it is there when the package is built, not where it runs."""
+    """{code: name} of every operator, by the converter's parser:
+    it is there when the package is built, not where it runs."""
     parse = runpy.run_path(str(Path(__file__).parent.parent / "converter" / "wisp_converter" / "opcodes.py"))["parse"]
     return {opcode.code: name for name, opcode in parse(ops_def).items()}
 

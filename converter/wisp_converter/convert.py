@@ -58,7 +58,8 @@ def convert(model, *, quantize: str | None = None, calibration=None, shapes: dic
 
     def write(**found) -> bytes:
         try:
-            text = json.dumps({**details, **found, **(metadata or {})}, sort_keys=True, ensure_ascii=False, allow_nan=False)
+            text = json.dumps({**details, **found, **(metadata or {})}, sort_keys=True, ensure_ascii=False,
+                              allow_nan=False)
         except (TypeError, ValueError) as error:
             raise ModelError(f"metadata cannot be stored as JSON: {error}") from error
         return fmt.write(graph, plan, source_sha256=source.sha256, metadata=text.encode())

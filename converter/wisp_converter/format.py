@@ -10,7 +10,8 @@ from .ir import Graph, Node, Value
 from .opcodes import opcodes, pack_parameters
 
 MAGIC, MAJOR, MINOR = 0x50534957, 1, 0  # minor: the lowest that can read what this writer writes
-SECTIONS = ("symbols", "tensors", "graphs", "states", "operators", "operands", "parameters", "strings", "metadata", "weights")
+SECTIONS = ("symbols", "tensors", "graphs", "states", "operators", "operands", "parameters", "strings", "metadata",
+            "weights")
 """Names of the sections by id."""
 
 NO_TENSOR = 0xFFFFFFFF
@@ -40,8 +41,9 @@ OPERATOR = np.dtype([
     ("operands", "<u4"), ("parameters", "<u4"), ("parameter_count", "<u4"), ("reserved", "<u8")])
 CHANNELS = np.dtype([("bias", "<i4", 16), ("bias_u8", "<i4", 16), ("shift", "<i4", 16), ("multiplier", "<i4", 16)])
 
-ENTRY_SIZES = {"tensors": TENSOR.itemsize, "graphs": GRAPH.itemsize, "states": STATE.itemsize, "operators": OPERATOR.itemsize,
-               "symbols": 4, "operands": 4, "parameters": 4, "strings": 1, "metadata": 1, "weights": 1}
+ENTRY_SIZES = {"tensors": TENSOR.itemsize, "graphs": GRAPH.itemsize, "states": STATE.itemsize,
+               "operators": OPERATOR.itemsize, "symbols": 4, "operands": 4, "parameters": 4, "strings": 1,
+               "metadata": 1, "weights": 1}
 
 DTYPES = {np.dtype(n): code for n, code in (
     ("float32", 1), ("uint8", 2), ("int8", 3), ("uint16", 4), ("int16", 5), ("int32", 6), ("int64", 7), ("bool", 9),
@@ -51,8 +53,8 @@ DTYPES = {np.dtype(n): code for n, code in (
 
 @dataclass(frozen=True)
 class State:
-    """A value that outlives a run: after a successful one `next`, a value of the model, is copied over `tensor`, which no
-    node computes. `initial`: a constant; None: zeros. All of one dtype and shape."""
+    """A value that outlives a run: after a successful one `next`, a value of the model, is copied over `tensor`, which
+    no node computes. `initial`: a constant; None: zeros. All of one dtype and shape."""
 
     tensor: Value
     next: Value
@@ -261,5 +263,6 @@ def _graphs(graph: Graph, plan: Plan, index: dict[Value, int], strings: _Strings
 
 
 def _states(plan: Plan, index: dict[Value, int]) -> np.ndarray:
-    rows = [(index[s.tensor], index[s.next], NO_TENSOR if s.initial is None else index[s.initial], 0) for s in plan.states]
+    rows = [(index[s.tensor], index[s.next], NO_TENSOR if s.initial is None else index[s.initial], 0)
+            for s in plan.states]
     return np.array(sorted(rows), STATE)

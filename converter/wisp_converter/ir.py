@@ -17,8 +17,8 @@ Dim = int | str | None
 
 @dataclass(frozen=True)
 class Quant:
-    """How a value is to be stored: real = scale * (stored - zero_point). Numbers, or tuples of one for each index of `axis`,
-    or for each `block` indices of it."""
+    """How a value is to be stored: real = scale * (stored - zero_point). Numbers, or tuples of one for each index of
+    `axis`, or for each `block` indices of it."""
 
     dtype: np.dtype
     scale: float | tuple[float, ...]
@@ -103,7 +103,8 @@ class Graph:
         return graph, twin
 
     def may_replace(self, old: Value, new: Value) -> bool:
-        """Whether reading `new` for `old` keeps every graph output a value of its own (no input, constant or other output)."""
+        """Whether reading `new` for `old` keeps every graph output a value of its own (no input,
+        constant or other output)."""
         if not any(v is old for v in self.outputs):
             return True
         return new.data is None and not any(v is new for v in (*self.inputs, *self.outputs))

@@ -1,4 +1,4 @@
-"""Weights in the kernels' layouts. Each function takes logical values and gives the stored array; drawn in docs/format.md."""
+"""Weights in the kernels' layouts, drawn in docs/format.md: logical values go in, the stored array comes out."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def gemm(weights: np.ndarray) -> np.ndarray:
     if weights.dtype == np.int8:
         padded = _pad(weights, round_up(n, PANEL), taps, round_up(k, 4))
         return np.ascontiguousarray(padded.reshape(-1, PANEL, taps, padded.shape[2] // 4, 4).transpose(0, 2, 3, 1, 4))
-    return np.ascontiguousarray(_pad(weights, round_up(n, PANEL), taps, k).reshape(-1, PANEL, taps, k).transpose(0, 2, 3, 1))
+    padded = _pad(weights, round_up(n, PANEL), taps, k)
+    return np.ascontiguousarray(padded.reshape(-1, PANEL, taps, k).transpose(0, 2, 3, 1))
 
 
 def depthwise(weights: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
-"""The instruction set, read from ops.def: every operator's code, traits and parameter words. The build reads it through this too.
+"""The instruction set, read from ops.def: every operator's code, traits and parameter words.
 
-Imports the standard library only: emit_cffi.py runs it where nothing else is installed yet.
+The build reads it through this too. Imports the standard library only: emit_cffi.py runs it where nothing else is
+installed yet.
 """
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-_ENTRY = re.compile(r"^OP\((\d+),\s*(\w+),\s*([\w\s|]+),\s*(NONE|[IFVG]\(\w+\)(?:\s*[IFVG]\(\w+\))*)\)\s*$", re.MULTILINE)
+_ENTRY = re.compile(r"^OP\((\d+),\s*(\w+),\s*([\w\s|]+),\s*(NONE|[IFVG]\(\w+\)(?:\s*[IFVG]\(\w+\))*)\)\s*$",
+                    re.MULTILINE)
 _PARAMETER = re.compile(r"([IFVG])\((\w+)\)")
 
 MAX_RANK = 8
@@ -65,8 +67,9 @@ def has_trait(op: str, trait: str) -> bool:
 
 
 def pack_parameters(op: str, attrs: dict, graph_index: Callable[[object], int] | None = None) -> bytes:
-    """The parameter words of one node, little-endian: one for each I, F and G, two for each V (count, and where its values
-    start among these words), then the values of all V. `graph_index` gives the index in the file of a graph in `attrs`."""
+    """The parameter words of one node, little-endian: one for each I, F and G, two for each V (count, and where its
+    values start among these words), then the values of all V.
+    `graph_index` gives the index in the file of a graph in `attrs`."""
     opcode = opcodes()[op]
     unknown = set(attrs) - {name for _, name in opcode.params}
     if unknown:

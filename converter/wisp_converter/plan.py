@@ -2,17 +2,19 @@
 
   arena = state | shared scratch | threads x scratch | activations
 
-Values that use the same memory form a buffer. Which do follows from the traits of ops.def by one rule, the runtime's too:
+Values that use the same memory form a buffer.
+Which do follows from the traits of ops.def by one rule, the runtime's too:
 
   alias(y), the input whose buffer output 0 of a node uses:
     VIEW      input 0, if it is an activation;
-    IN_PLACE  an input that dies here (all values in its buffer do) and has the dims and bytes of y: with ELEMENTWISE the first
-              such input, else input 0; where the node reads that buffer twice, each of these inputs must be such a one;
+    IN_PLACE  an input that dies here (all values in its buffer do) and has the dims and bytes of y: with ELEMENTWISE
+              the first such input, else input 0; where the node reads that buffer twice, each of these inputs must be
+              such a one;
     never     where y is an output of a graph inside, or the next value of a state: those are swapped or copied.
 
-The parts of a JOINS operator along the outermost axis may lie inside its result, and then live with it. A buffer lives from
-its first write to its last read; buffers alive at the same time must not overlap. Placing them is bin packing: several greedy
-orders are tried, the best kept.
+The parts of a JOINS operator along the outermost axis may lie inside its result, and then live with it. A buffer lives
+from its first write to its last read; buffers alive at the same time must not overlap. Placing them is bin packing:
+several greedy orders are tried, the best kept.
 """
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -52,7 +54,8 @@ class Planned(Plan):
             return f"memory: planned at load (dynamic shapes){shape}"
         arena = self.state_size + self.shared_size + threads * self.scratch_size + self.plan_size
         return (f"memory: activations {self.plan_size} bytes (lower bound {self.lower_bound}), scratch "
-                f"{self.scratch_size} per thread, arena {arena} with {threads} thread{'s' if threads > 1 else ''}{shape}")
+                f"{self.scratch_size} per thread, arena {arena} with "
+                f"{threads} thread{'s' if threads > 1 else ''}{shape}")
 
 
 def plan_memory(graph: Graph, states: list[State] | tuple[State, ...] = ()) -> Planned:
@@ -94,7 +97,8 @@ def shape_values(graph: Graph, keep: list[Value] | tuple[Value, ...] | None = No
         inputs = [v for v in node.inputs if v is not None]
         from_shape = any(v in known for v in inputs) and all(v in known or v.data is not None for v in inputs)
         small = all(v.is_static and tensor_size(v) <= MAX_SHAPE_VALUE and v not in outputs for v in results)
-        if (has_trait(node.op, "DIMS") or from_shape) and small and not has_trait(node.op, "SCRATCH") and not bodies(node):
+        if ((has_trait(node.op, "DIMS") or from_shape) and small and not has_trait(node.op, "SCRATCH")
+                and not bodies(node)):
             known.update(dict.fromkeys(results))
     return list(known)
 
@@ -114,9 +118,9 @@ def _place_in_turn(values: list[Value], alignment: int) -> tuple[dict[Value, int
 class Life:
     """When values live. Time is the walk "node, then its bodies, then its end"; without graphs inside, a node's index.
 
-    `spans`: first and last time of every activation. Inputs start at -1, outputs end after the last node; what a body reads
-    from outside lives to the end of the body's owner; inputs and outputs of a body live as long as the owner: it may run many
-    times. `steps`: (node, its end) in order. `apart`: values that take over no buffer, see above.
+    `spans`: first and last time of every activation. Inputs start at -1, outputs end after the last node; what a body
+    reads from outside lives to the end of the body's owner; inputs and outputs of a body live as long as the owner: it
+    may run many times. `steps`: (node, its end) in order. `apart`: values that take over no buffer, see above.
     """
 
     def __init__(self, graph: Graph, states: list[State] | tuple[State, ...] = ()) -> None:

@@ -44,7 +44,8 @@ class Runner:
 
 
 def scratch_needs(data: bytes) -> tuple[int, int]:
-    """(shared, each): bytes of scratch that a file with static shapes can use at most, of all threads together and of each."""
+    """(shared, each): bytes of scratch that a file with static shapes can use at most,
+    of all threads together and of each."""
     return Runner(data, cpu="scalar").model.scratch_needs()
 
 

@@ -84,7 +84,8 @@ def _preprocessing(inputs: list[Value], preprocess: dict | None) -> dict:
     if "size" not in options:
         axes = shape[1:3] if options.get("layout") == "NHWC" else shape[2:4]
         if len(shape) != 4 or not all(isinstance(d, int) for d in axes):
-            raise CalibrationError("pictures need a model with one image input, and preprocess={'size': [height, width]}")
+            raise CalibrationError("pictures need a model with one image input, "
+                                   "and preprocess={'size': [height, width]}")
         options["size"] = list(axes)
     return options
 
@@ -93,7 +94,8 @@ def _named(where: str, raw, inputs: list[Value]) -> dict[str, np.ndarray]:
     names = [v.name for v in inputs]
     if not isinstance(raw, Mapping):
         if len(names) != 1:
-            raise CalibrationError(f"{where}: the model has {len(names)} inputs; give a dict with {', '.join(map(repr, names))}")
+            raise CalibrationError(f"{where}: the model has {len(names)} inputs; "
+                                   f"give a dict with {', '.join(map(repr, names))}")
         raw = {names[0]: raw}
     wrong = sorted(set(raw) ^ set(names), key=str)
     if wrong:
@@ -125,7 +127,8 @@ def _split(where: str, arrays: dict[str, np.ndarray], inputs: list[Value]) -> It
 
 
 def _misfit(where: str, value: Value, array: np.ndarray) -> str:
-    return f"{where}: {value.name!r} has shape {tuple(array.shape)}, expected {value.shape} (or that with samples along the first axis)"
+    return (f"{where}: {value.name!r} has shape {tuple(array.shape)}, "
+            f"expected {value.shape} (or that with samples along the first axis)")
 
 
 def _cast(where: str, value: Value, array: np.ndarray) -> np.ndarray:

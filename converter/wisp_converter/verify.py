@@ -66,7 +66,8 @@ def compare(name: str, expected: np.ndarray, got: np.ndarray) -> Difference:
     largest = float(finite.max(initial=0.0))
     max_abs = float(error.max(initial=0.0))
     noise, signal = float(np.sum(error ** 2)), float(np.sum(finite ** 2))
-    snr = math.inf if noise == 0 else -math.inf if signal == 0 else 10 * math.log10(signal / noise) if noise < math.inf else -math.inf
+    snr = (math.inf if noise == 0 else -math.inf if signal == 0 or not noise < math.inf
+           else 10 * math.log10(signal / noise))
     return Difference(name, max_abs, max_abs / largest if largest else (0.0 if max_abs == 0 else math.inf), snr)
 
 

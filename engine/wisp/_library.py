@@ -38,7 +38,8 @@ def _find() -> Path:
         for name in FILE_NAMES:
             if (Path(folder) / name).exists():
                 return Path(folder) / name
-    raise ImportError("libwisp is not installed beside the wisp package; install it with pip, or set WISP_LIBRARY to its path")
+    raise ImportError("libwisp is not installed beside the wisp package; install it with pip, "
+                      "or set WISP_LIBRARY to its path")
 
 
 def _open():

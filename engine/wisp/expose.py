@@ -14,7 +14,8 @@ _ACTIVATION, _WEIGHTS = KINDS.index("activation"), SECTIONS.index("weights")
 
 
 def expose(data: bytes) -> tuple[bytes, File]:
-    """The changed file, and what the original holds. Raises BadFileError. Values inside loops and branches stay hidden."""
+    """The changed file, and what the original holds. Raises BadFileError.
+    Values inside loops and branches stay hidden."""
     file, (_, table) = read(data), sections(data)
     contents = {e.id: bytearray(data[e.offset : e.offset + e.size]) for e in table}
     graphs, operands, tensors = (contents[SECTIONS.index(name)] for name in ("graphs", "operands", "tensors"))
@@ -40,8 +41,8 @@ def _assemble(header: bytes, table: list[SimpleNamespace], contents: dict[int, b
     for i, entry in enumerate(table):
         content = contents[entry.id]
         output += bytes(-len(output) % (4096 if entry.id == _WEIGHTS else 64))
-        SECTION.put(output, HEADER.size + i * SECTION.size, id=entry.id, entry_size=entry.entry_size, offset=len(output),
-                    size=len(content), checksum=checksum(content), flags=entry.flags)
+        SECTION.put(output, HEADER.size + i * SECTION.size, id=entry.id, entry_size=entry.entry_size,
+                    offset=len(output), size=len(content), checksum=checksum(content), flags=entry.flags)
         output += content
     output += bytes(-len(output) % 64)
     HEADER.put(output, 0, file_size=len(output), flags=0, plan_size=0, scratch_size=0, shared_size=0, checksum=(0, 0))

@@ -15,11 +15,12 @@ import numpy as np
 
 from .errors import BadFileError
 
-SECTIONS = ("symbols", "tensors", "graphs", "states", "operators", "operands", "parameters", "strings", "metadata", "weights")
+SECTIONS = ("symbols", "tensors", "graphs", "states", "operators", "operands", "parameters", "strings",
+            "metadata", "weights")
 KINDS = ("activation", "constant", "shape", "state")
 LAYOUTS = ("plain", "gemm_s8", "gemm_f32", "dw_s8", "dw_f32", "channels")
-DTYPES = {1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool", 10: "float16",
-          11: "float64", 12: "uint32", 13: "uint64"}
+DTYPES = {1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool",
+          10: "float16", 11: "float64", 12: "uint32", 13: "uint64"}
 
 
 class Struct:
@@ -47,12 +48,14 @@ class Struct:
             one.pack_into(data, start + place, *(value if isinstance(value, tuple) else (value,)))
 
 
-HEADER = Struct("magic I", "major H", "minor H", "section_count I", "flags I", "file_size Q", "shared_size Q", "plan_size Q",
-                "scratch_size Q", "shape_size Q", "source_sha256 32s", "state_size Q", "reserved 2Q", "checksum 2Q")
+HEADER = Struct("magic I", "major H", "minor H", "section_count I", "flags I", "file_size Q", "shared_size Q",
+                "plan_size Q", "scratch_size Q", "shape_size Q", "source_sha256 32s", "state_size Q", "reserved 2Q",
+                "checksum 2Q")
 SECTION = Struct("id I", "entry_size I", "offset Q", "size Q", "checksum 2Q", "flags I", "reserved I")
-TENSOR = Struct("name I", "dtype B", "rank B", "kind B", "layout B", "dims 8i", "offset Q", "size Q", "scale f", "zero_point i",
-                "block I", "flags H", "ring H")
-GRAPH = Struct("first_operator I", "operator_count I", "operands I", "input_count I", "output_count I", "name I", "reserved 2I")
+TENSOR = Struct("name I", "dtype B", "rank B", "kind B", "layout B", "dims 8i", "offset Q", "size Q", "scale f",
+                "zero_point i", "block I", "flags H", "ring H")
+GRAPH = Struct("first_operator I", "operator_count I", "operands I", "input_count I", "output_count I", "name I",
+               "reserved 2I")
 STATE = Struct("tensor I", "next I", "initial I", "flags I")
 OPERATOR = Struct("code H", "flags H", "input_count H", "output_count H", "name I", "operands I", "parameters I",
                   "parameter_count I", "reserved Q")
@@ -64,8 +67,9 @@ _NO_TENSOR = 0xFFFFFFFF
 
 @dataclass(frozen=True, eq=False)
 class Tensor:
-    """`dims`: extents; in an input of the model the name of a symbolic axis; None where only a run can tell. `offset`: among
-    the activations, in the weights, in shape memory or in the state, as `kind` says. `size`: bytes, 0 while unknown."""
+    """`dims`: extents; in an input of the model the name of a symbolic axis; None where only a run can tell. `offset`:
+    among the activations, in the weights, in shape memory or in the state, as `kind` says.
+    `size`: bytes, 0 while unknown."""
 
     name: str
     dtype: str
@@ -219,7 +223,8 @@ def _parse(data: bytes) -> File:
     operands, parameters, rows = _words(part["operands"]), part["parameters"], GRAPH.all(part["graphs"])
     model = rows[0]
     interface = operands[model.operands : model.operands + model.input_count]
-    tensors = [_tensor(entry, string, symbols if i in interface else []) for i, entry in enumerate(TENSOR.all(part["tensors"]))]
+    tensors = [_tensor(entry, string, symbols if i in interface else [])
+               for i, entry in enumerate(TENSOR.all(part["tensors"]))]
 
     def refer(begin: int, count: int, required: bool = False) -> list[Tensor | None]:
         found = [None if operands[i] == _NO_TENSOR else tensors[operands[i]] for i in range(begin, begin + count)]
@@ -229,7 +234,8 @@ def _parse(data: bytes) -> File:
 
     operators = [Operator(o.code, string(o.name), refer(o.operands, o.input_count),
                           refer(o.operands + o.input_count, o.output_count),
-                          parameters[4 * o.parameters : 4 * (o.parameters + o.parameter_count)], bool(o.flags & AT_RESIZE))
+                          parameters[4 * o.parameters : 4 * (o.parameters + o.parameter_count)],
+                          bool(o.flags & AT_RESIZE))
                  for o in OPERATOR.all(part["operators"])]
     graphs = [Graph(string(g.name), refer(g.operands, g.input_count, True),
                     refer(g.operands + g.input_count, g.output_count, True),
@@ -237,9 +243,9 @@ def _parse(data: bytes) -> File:
     states = [State(tensors[s.tensor], tensors[s.next], None if s.initial == _NO_TENSOR else tensors[s.initial])
               for s in STATE.all(part["states"])]
     return File((header.major, header.minor), header.file_size, bool(header.flags & STATIC), header.plan_size,
-                header.scratch_size, header.shared_size, header.shape_size, header.state_size, header.source_sha256.hex(),
-                {SECTIONS[e.id]: e.size for e in table if e.id < len(SECTIONS)}, symbols, tensors, graphs, states,
-                json.loads(part["metadata"] or b"{}"), part["weights"])
+                header.scratch_size, header.shared_size, header.shape_size, header.state_size,
+                header.source_sha256.hex(), {SECTIONS[e.id]: e.size for e in table if e.id < len(SECTIONS)}, symbols,
+                tensors, graphs, states, json.loads(part["metadata"] or b"{}"), part["weights"])
 
 
 def _tensor(entry: SimpleNamespace, string, symbols: list[str]) -> Tensor:

@@ -87,8 +87,8 @@ class Model:
         self._pool: Pool | None = Pool(self._threads) if self._threads > 1 else None
 
     def _acquire(self, symbols: tuple[int, ...]) -> Session:
-        """A session for these extents: an idle one that has them, else one that is given them, else a new one. It is no longer
-        among the idle ones."""
+        """A session for these extents: an idle one that has them, else one that is given them, else a new one. It is no
+        longer among the idle ones."""
         if self._data is None:
             raise ArgumentError("the model is closed")
         if self._pid != os.getpid():  # after a fork: the pool's threads and perhaps the lock's holder are gone
@@ -124,7 +124,8 @@ class Model:
                 _match(info, tuple(shapes[info.name]), found)
         unbound = [s for s in self._symbols if s not in found]
         if unbound:
-            raise ShapeError(f"dynamic axis {unbound[0]!r} is left unbound; give the shape of {self._users(unbound[0])}")
+            raise ShapeError(f"dynamic axis {unbound[0]!r} is left unbound; "
+                             f"give the shape of {self._users(unbound[0])}")
         return tuple(found[s] for s in self._symbols)
 
     def _users(self, symbol: str) -> str:
@@ -147,8 +148,8 @@ class Model:
             self._release(session)
 
     def reset(self) -> None:
-        """States, which a model may carry from run to run, back to their initial values. Call and run a model that has states
-        from one thread at a time: it has them once for each run that goes on."""
+        """States, which a model may carry from run to run, back to their initial values. Call and run a model that has
+        states from one thread at a time: it has them once for each run that goes on."""
         self._ensure_open()
         with self._lock:
             for session in self._idle:
@@ -175,8 +176,8 @@ class Model:
             self._release(session)
 
     def output_shapes(self) -> dict[str, tuple[int | None, ...]]:
-        """The outputs' shapes as they follow from the inputs'; None for an extent that only a run can tell. Dynamic axes
-        must be bound."""
+        """The outputs' shapes as they follow from the inputs'; None for an extent that only a run can tell.
+        Dynamic axes must be bound."""
         session = self._acquire(self._require_bound())
         try:
             return session.output_shapes()
@@ -192,8 +193,8 @@ class Model:
             self._release(session)
 
     def kernel_slots(self) -> list[str]:
-        """The inner loops the model calls, as `wisp ops` names them: what WISP_SLOTS of a build for it lists. Dynamic axes
-        must be bound."""
+        """The inner loops the model calls, as `wisp ops` names them: what WISP_SLOTS of a build for it lists.
+        Dynamic axes must be bound."""
         session = self._acquire(self._require_bound())
         try:
             return session.kernel_slots()
@@ -208,7 +209,8 @@ class Model:
     def _check(self, inputs) -> tuple[dict[str, np.ndarray], tuple[int, ...]]:
         if not isinstance(inputs, Mapping):
             if len(self.inputs) != 1:
-                raise ArgumentError(f"the model has {len(self.inputs)} inputs; pass a dict: {', '.join(repr(i.name) for i in self.inputs)}")
+                raise ArgumentError(f"the model has {len(self.inputs)} inputs; pass a dict: "
+                                    f"{', '.join(repr(i.name) for i in self.inputs)}")
             inputs = {self.inputs[0].name: inputs}
         arrays = {name: np.asarray(value) for name, value in inputs.items()}
         symbols = self._bind({name: a.shape for name, a in arrays.items()})
@@ -262,7 +264,8 @@ class Model:
 
 
 def session_size(source: str | os.PathLike | bytes) -> int:
-    """Bytes of one session of a .wisp file besides its arena; nothing is prepared. Raises what `load` raises for bad files."""
+    """Bytes of one session of a .wisp file besides its arena; nothing is prepared.
+    Raises what `load` raises for bad files."""
     data = _map(source)
     return lib.wisp_session_size(_open(data, _name(source)))
 
@@ -300,7 +303,8 @@ def _match(info: TensorInfo, shape: tuple[int, ...], found: dict[str, int]) -> N
     for want, got in zip(info.shape, shape):
         if isinstance(want, str):
             if found.setdefault(want, got) != got:
-                raise ShapeError(f"input {info.name!r} has shape {_text(shape)}, but axis {want!r} is {found[want]} elsewhere")
+                raise ShapeError(f"input {info.name!r} has shape {_text(shape)}, "
+                                 f"but axis {want!r} is {found[want]} elsewhere")
         elif want != got:
             raise ShapeError(f"input {info.name!r} has shape {_text(shape)}, expected {_text(info.shape)}")
 

@@ -90,7 +90,8 @@ class Session:
         self._memory = aligned(lib.wisp_session_size(model))
         self._error = new_error()
         handle = ffi.new("wisp_session **")
-        raise_for(lib.wisp_prepare(model, options, pointer(self._memory), self._memory.size, handle, self._error), self._error)
+        raise_for(lib.wisp_prepare(model, options, pointer(self._memory), self._memory.size, handle, self._error),
+                  self._error)
         self._handle = handle[0]
         self._options = (options, extents)
         self._node_count = lib.wisp_node_count(model)
@@ -98,7 +99,8 @@ class Session:
         self._settle()
 
     def resize(self, symbols: tuple[int, ...]) -> None:
-        """Other extents for the symbolic axes; costs less than a new session. After an error the session is of no use."""
+        """Other extents for the symbolic axes; costs less than a new session.
+        After an error the session is of no use."""
         extents = ffi.new("int32_t[]", list(symbols) or [0])
         raise_for(lib.wisp_resize(self._handle, extents, len(symbols), self._error), self._error)
         self.symbols = symbols
@@ -128,7 +130,8 @@ class Session:
         for i in range(lib.wisp_output_count(self._keep[0])):
             check(lib.wisp_session_output_info(self._handle, i, info), "the session does not know its own tensors")
             dims = info.dims[0 : info.rank]
-            self._outputs_known &= min(dims, default=0) >= 0 and info.size == math.prod(dims) * DTYPES[info.dtype].itemsize
+            self._outputs_known &= (min(dims, default=0) >= 0
+                                    and info.size == math.prod(dims) * DTYPES[info.dtype].itemsize)
         self._place()
 
     def _place(self) -> None:

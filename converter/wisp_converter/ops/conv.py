@@ -40,7 +40,8 @@ def lower_Conv(q, node: Node) -> None:
     lo, hi = arithmetic.clamp_range(node.attrs["min"], node.attrs["max"], out_scale, out_zero)
     padded = n if groups == 1 else groups * round_up(n // groups, PANEL)
     q.emit("Conv", [q.int8(x), constant(f"{node.inputs[1].name}.s8", integers.reshape(weights.shape)),
-                    packed_channels(f"{y.name}.channels", np.concatenate(blocks), padded)], q.int8(y), **{**node.attrs, "lo": lo, "hi": hi})
+                    packed_channels(f"{y.name}.channels", np.concatenate(blocks), padded)],
+           q.int8(y), **{**node.attrs, "lo": lo, "hi": hi})
 
 
 # ---- layouts
@@ -59,7 +60,8 @@ def pack_Conv(graph: Graph, node: Node) -> None:
         return
     taps = kernel_h * kernel_w
     patch = taps > 1 and group_k < PATCH_CHANNELS
-    node.inputs[1] = packed_gemm(weights.name, _pad_groups(data.reshape((n, 1, taps * group_k) if patch else (n, taps, group_k)), group))
+    filters = data.reshape((n, 1, taps * group_k) if patch else (n, taps, group_k))
+    node.inputs[1] = packed_gemm(weights.name, _pad_groups(filters, group))
 
 
 def _pad_groups(array: np.ndarray, group: int) -> np.ndarray:
@@ -67,5 +69,6 @@ def _pad_groups(array: np.ndarray, group: int) -> np.ndarray:
     if group == 1:
         return array
     parts = array.reshape(group, -1, *array.shape[1:])
-    filled = np.pad(parts, [(0, 0), (0, round_up(parts.shape[1], PANEL) - parts.shape[1])] + [(0, 0)] * (array.ndim - 1))
+    missing = round_up(parts.shape[1], PANEL) - parts.shape[1]
+    filled = np.pad(parts, [(0, 0), (0, missing)] + [(0, 0)] * (array.ndim - 1))
     return filled.reshape(-1, *array.shape[1:])

@@ -38,7 +38,8 @@ def _number_and_value(node: Node) -> tuple[Value, Value] | None:
     """The operand that is one number, and the other; None where neither is."""
     a, b = node.inputs
     number, value = (a, b) if a.data is not None else (b, a)
-    if number.data is None or number.data.size != 1 or value.data is not None or len(number.data.shape) > len(value.shape):
+    if (number.data is None or number.data.size != 1 or value.data is not None
+            or len(number.data.shape) > len(value.shape)):
         return None
     return number, value
 
@@ -95,7 +96,8 @@ def accepts_sum_or_product(node: Node) -> str | None:
         if node.op == "Mul":
             mul_params(a.scale * b.scale / y.scale, y.zero_point)
         else:
-            add_params((a.scale, -b.scale if node.op == "Sub" else b.scale), (a.zero_point, b.zero_point), y.scale, y.zero_point)
+            add_params((a.scale, -b.scale if node.op == "Sub" else b.scale), (a.zero_point, b.zero_point),
+                       y.scale, y.zero_point)
     except ValueError as error:
         return str(error)
     return None

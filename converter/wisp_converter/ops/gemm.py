@@ -20,7 +20,8 @@ def lower_Gemm(q, node: Node) -> None:
     integers = arithmetic.quantize_weights(weights, scales)
     blocks = arithmetic.channel_params(integers, scales, bias, in_scale, in_zero, out_scale, out_zero)
     lo, hi = arithmetic.clamp_range(node.attrs["min"], node.attrs["max"], out_scale, out_zero)
-    q.emit("Gemm", [q.int8(x), constant(f"{node.inputs[1].name}.s8", integers), packed_channels(f"{y.name}.channels", blocks, len(weights))],
+    q.emit("Gemm", [q.int8(x), constant(f"{node.inputs[1].name}.s8", integers),
+                    packed_channels(f"{y.name}.channels", blocks, len(weights))],
            q.int8(y), **{**node.attrs, "lo": lo, "hi": hi})
 
 

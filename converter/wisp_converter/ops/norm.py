@@ -20,7 +20,8 @@ def softmax_table(scale: float) -> np.ndarray:
 @accepts("Softmax")
 def accepts_Softmax(node: Node) -> str | None:
     quant = node.outputs[0].quant
-    return None if (quant.scale, quant.zero_point) == FIXED_SCALE["Softmax"] else "its output shares a scale with other values"
+    return (None if (quant.scale, quant.zero_point) == FIXED_SCALE["Softmax"]
+            else "its output shares a scale with other values")
 
 
 @lower("Softmax")

@@ -25,7 +25,8 @@ def lower_AveragePool(q, node: Node) -> None:
     exact = whole or not padded and not _overhangs(node)
     counts = [taps] if exact else range(1, taps + 1)
     table = [arithmetic.rescale_row(in_scale / (count * out_scale), in_zero, out_zero, count) for count in counts]
-    q.emit("AveragePool", [q.int8(x), constant(f"{y.name}.table", np.array(table, np.int32))], q.int8(y), **{**a, "lo": -128, "hi": 127})
+    q.emit("AveragePool", [q.int8(x), constant(f"{y.name}.table", np.array(table, np.int32))], q.int8(y),
+           **{**a, "lo": -128, "hi": 127})
 
 
 def _overhangs(node: Node) -> bool:
@@ -33,5 +34,6 @@ def _overhangs(node: Node) -> bool:
     x, y, a = node.inputs[0], node.outputs[0], node.attrs
     if not a.get("ceil_mode"):
         return False
-    return any(not isinstance(x.shape[d], int) or (y.shape[d] - 1) * a[f"stride_{axis}"] + a[f"kernel_{axis}"] > x.shape[d]
+    return any(not isinstance(x.shape[d], int)
+               or (y.shape[d] - 1) * a[f"stride_{axis}"] + a[f"kernel_{axis}"] > x.shape[d]
                for d, axis in ((1, "h"), (2, "w")))

@@ -47,9 +47,11 @@ def lower_ReduceSum(q, node: Node) -> None:
 
 
 def _quantize_as_pool(q, node: Node, mean: bool) -> None:
-    """A mean over neighbouring axes is the average pool of an image [before, count, 1, after]; a sum has another scale."""
+    """A mean over neighbouring axes is the average pool of an image [before, count, 1, after];
+    a sum has another scale."""
     x, y, axes = node.inputs[0], node.outputs[0], reduced_axes(node)
-    before, count, after = (math.prod(part) for part in (x.shape[:axes[0]], x.shape[axes[0]:axes[-1] + 1], x.shape[axes[-1] + 1:]))
+    before, count, after = (math.prod(part)
+                            for part in (x.shape[:axes[0]], x.shape[axes[0]:axes[-1] + 1], x.shape[axes[-1] + 1:]))
     (in_scale, in_zero), (out_scale, out_zero) = q.scale(x), q.scale(y)
     row = arithmetic.rescale_row(in_scale / (out_scale * (count if mean else 1)), in_zero, out_zero, count)
     if len(x.shape) == 4 and axes == [1, 2]:
@@ -58,7 +60,8 @@ def _quantize_as_pool(q, node: Node, mean: bool) -> None:
         image = _like(q.int8(x), "image", (before, count, 1, after))
         q.emit("Reshape", [q.int8(x)], image)
     table, result = constant(f"{y.name}.table", np.array([row], np.int32)), q.int8(y)
-    pooled = result if y.shape == (image.shape[0], 1, 1, image.shape[3]) else _like(result, "pooled", (image.shape[0], 1, 1, image.shape[3]))
+    pooled = (result if y.shape == (image.shape[0], 1, 1, image.shape[3])
+              else _like(result, "pooled", (image.shape[0], 1, 1, image.shape[3])))
     q.emit("AveragePool", [image, table], pooled, **{"global": 1, "lo": -128, "hi": 127})
     if pooled is not result:
         q.emit("Reshape", [pooled], result)

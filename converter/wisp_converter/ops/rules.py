@@ -17,7 +17,8 @@ def _stating(kind: str) -> Callable[..., Callable[[Callable], Callable]]:
         def state(function: Callable) -> Callable:
             for name in names:
                 if name in _RULES[kind]:
-                    raise ValueError(f"{name} has two {kind} rules: in {_RULES[kind][name].__module__} and {function.__module__}")
+                    raise ValueError(f"{name} has two {kind} rules: in {_RULES[kind][name].__module__} and "
+                                     f"{function.__module__}")
                 _RULES[kind][name] = function
             return function
         return state

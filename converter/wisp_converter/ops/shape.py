@@ -37,5 +37,6 @@ def pack_Reshape(graph: Graph, node: Node) -> None:
         return
     dims = None if shape is None else [d if isinstance(d, int) else -1 for d in shape]
     if dims is None or dims.count(-1) > 1 or -1 in dims and 0 in dims:
-        raise UnsupportedError(f"Reshape {node.name!r}: more than one extent of its result is not known; bind them with shapes=")
+        raise UnsupportedError(f"Reshape {node.name!r}: more than one extent of its result is not known; "
+                               "bind them with shapes=")
     node.attrs.update(shape=tuple(dims), allowzero=int(0 in dims))

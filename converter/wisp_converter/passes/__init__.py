@@ -1,4 +1,4 @@
-"""The passes, in order. Each is one function on a Graph in a module named after it; the graph is verified after each."""
+"""The passes, in order: each is a function on a Graph in a module named after it; the graph is verified after each."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 

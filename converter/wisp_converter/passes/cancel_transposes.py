@@ -54,7 +54,8 @@ class _Walk:
     def run(self) -> list[Node]:
         for node in self.graph.nodes:
             if not self.sink_node(node):
-                self.nodes.append(Node(node.op, [self.actual(v) for v in node.inputs], node.outputs, dict(node.attrs), node.name))
+                self.nodes.append(Node(node.op, [self.actual(v) for v in node.inputs], node.outputs,
+                                       dict(node.attrs), node.name))
             for value in node.outputs:
                 if value in self.outputs:
                     self.actual(value)
@@ -99,8 +100,8 @@ class _Walk:
             if value.data is not None:
                 self.moved[key] = constant(value.name, value.data.transpose(perm))
             else:
-                result = Value(f"{value.name}.moved", value.dtype, tuple(value.shape[p] for p in perm), scale=value.scale,
-                               zero_point=value.zero_point)
+                result = Value(f"{value.name}.moved", value.dtype, tuple(value.shape[p] for p in perm),
+                               scale=value.scale, zero_point=value.zero_point)
                 self.write_transpose(value, perm, result)
         return self.moved[key]
 
@@ -153,7 +154,8 @@ class _Walk:
     def sink_many(self, node: Node, perm: Perm) -> bool:
         """Element-wise with broadcasting, and Concat: all inputs must come in one layout."""
         rank = len(perm)
-        if any(v is None or v.shape is None for v in (*node.inputs, *node.outputs)) or len(node.outputs[0].shape) != rank:
+        if (any(v is None or v.shape is None for v in (*node.inputs, *node.outputs))
+                or len(node.outputs[0].shape) != rank):
             return False
         plans = [self.plan_input(v, perm) for v in node.inputs]
         if any(p is None for p in plans):

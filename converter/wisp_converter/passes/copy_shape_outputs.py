@@ -8,7 +8,8 @@ from .edit import copy_node
 
 
 def copy_shape_outputs(graph: Graph) -> None:
-    """After: no graph output that other nodes read could be computed at prepare. Later passes must not remove copies."""
+    """After: no graph output that other nodes read could be computed at prepare.
+    Later passes must not remove copies."""
     users = graph.users()
     for value in shape_values(graph, keep=()):
         if value not in graph.outputs or not users[value]:

@@ -1,4 +1,4 @@
-"""What the runtime knows about a graph: constants, by scalar kernels on one thread so that every host gets the same bytes, and shapes."""
+"""What the runtime knows about a graph: shapes, and constants, the same bytes on every host."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from .edit import copy_node
 
 
 def evaluate(nodes: list[Node], wanted: list[Value]) -> list[np.ndarray]:
-    """The data of `wanted`, distinct values that `nodes` (in order) compute from constants alone, in one file and one run.
+    """The data of `wanted`, distinct values that `nodes` (in order) compute from constants alone,
+    in one file and one run.
 
     UnsupportedError, naming the node, where the runtime refuses.
     """
@@ -37,4 +38,5 @@ def _load(graph: Graph) -> Runner:
         graph.outputs[i] = Value(str(i), value.dtype, value.shape)
         graph.nodes.append(copy_node(value, graph.outputs[i]))
     pack(graph)
+    # scalar kernels on one thread: every host gets the same bytes
     return Runner(fmt.write(graph, plan_memory(graph)), cpu="scalar")

@@ -14,12 +14,13 @@ MAX_RESULT = 64 << 20
 """Bytes above which a computed constant is not worth its place in the file."""
 
 # Operators that only move elements: run on a mask as well, they tell which results are known.
-MOVES = frozenset({"Gather", "Slice", "Concat", "Squeeze", "Unsqueeze", "Reshape", "Identity", "Cast", "Flatten", "Transpose"})
+MOVES = frozenset({"Gather", "Slice", "Concat", "Squeeze", "Unsqueeze", "Reshape", "Identity", "Cast",
+                   "Flatten", "Transpose"})
 
 
 def fold_constants(graph: Graph, also: Iterable[Value] = ()) -> None:
-    """After: no node reads constants only, but those that compute a graph output or more than MAX_RESULT bytes, and none
-    selects only known extents of a Shape. `also`: values that are wanted though no node reads them."""
+    """After: no node reads constants only, but those that compute a graph output or more than MAX_RESULT bytes, and
+    none selects only known extents of a Shape. `also`: values that are wanted though no node reads them."""
     kept = set(graph.outputs)
     depends: set[Value] = set()  # on constants only
     nodes = []

@@ -39,7 +39,8 @@ def _pad_after_transposing(graph: Graph) -> None:
         if moved is None or pad.inputs[0].shape is None:
             continue
         x = pad.inputs[0]
-        transposed = Value(f"{x.name}.moved", x.dtype, tuple(x.shape[p] for p in perm), scale=x.scale, zero_point=x.zero_point)
+        transposed = Value(f"{x.name}.moved", x.dtype, tuple(x.shape[p] for p in perm), scale=x.scale,
+                           zero_point=x.zero_point)
         result = node.outputs[0]
         graph.nodes[index] = Node("Pad", [transposed, *moved.inputs[1:]], [result], moved.attrs, pad.name)
         graph.nodes[graph.nodes.index(pad)] = Node("Transpose", [x], [transposed], {"perm": perm}, node.name)
@@ -57,7 +58,8 @@ def _spatial_pads(pad: Node) -> dict[str, int] | None:
     full[:, listed] = pads.data.reshape(2, len(listed))
     if (full < 0).any() or full[:, [0, 3]].any():
         return None
-    return {"pad_top": int(full[0, 1]), "pad_left": int(full[0, 2]), "pad_bottom": int(full[1, 1]), "pad_right": int(full[1, 2])}
+    return {"pad_top": int(full[0, 1]), "pad_left": int(full[0, 2]), "pad_bottom": int(full[1, 1]),
+            "pad_right": int(full[1, 2])}
 
 
 def _fill(pad: Node) -> float | None:
@@ -76,7 +78,8 @@ def _takes(user: Node, pad: Node) -> bool:
     if user.op == "Conv":
         return fill == 0
     if user.op == "AveragePool":  # without padding of its own every window counts kernel_h * kernel_w values
-        return fill == 0 and not user.attrs.get("global", 0) and (not own or bool(user.attrs.get("count_include_pad", 0)))
+        return (fill == 0 and not user.attrs.get("global", 0)
+                and (not own or bool(user.attrs.get("count_include_pad", 0))))
     if user.op == "MaxPool":
         return fill == -np.inf
     return False

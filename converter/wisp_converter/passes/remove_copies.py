@@ -30,7 +30,8 @@ def _skip_reshapes(node: Node, producers: dict[Value, Node]) -> None:
     """Read what the Reshape before read: only the last shape counts. (A shape that copies extents by 0 looks at its
     input's, so only shapes stated by the file qualify.)"""
     before = producers.get(node.inputs[0])
-    while len(node.inputs) == 1 and before is not None and before.op in ("Reshape", "Identity", "Squeeze", "Unsqueeze", "Flatten"):
+    while len(node.inputs) == 1 and before is not None and before.op in ("Reshape", "Identity", "Squeeze",
+                                                                         "Unsqueeze", "Flatten"):
         node.inputs = [before.inputs[0]]
         before = producers.get(node.inputs[0])
 
@@ -41,4 +42,5 @@ def _is_copy(node: Node) -> bool:
     if node.op not in ("Reshape", "Cast", "Expand", "Squeeze", "Unsqueeze") or node.inputs[0] is None:
         return False
     source, result = node.inputs[0], node.outputs[0]
-    return source.is_static and source.shape == result.shape and source.dtype == result.dtype and source.scale == result.scale
+    return (source.is_static and source.shape == result.shape and source.dtype == result.dtype
+            and source.scale == result.scale)

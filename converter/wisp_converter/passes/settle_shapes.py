@@ -1,4 +1,4 @@
-"""State the extents that ONNX's inference left open, where they follow from the inputs: one prepare of the whole graph finds them."""
+"""State the extents that ONNX's inference left open, where one prepare of the whole graph finds them."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ def use_gemm(graph: Graph) -> None:
         if node.op != "MatMul":
             continue
         x, matrix = node.inputs
-        if matrix.data is not None and matrix.data.ndim == 2 and matrix.data.size and matrix.dtype == np.float32 and x.shape:
+        if (matrix.data is not None and matrix.data.ndim == 2 and matrix.data.size
+                and matrix.dtype == np.float32 and x.shape):
             node.op = "Gemm"
             node.inputs = [x, constant(matrix.name, matrix.data.T), None]

@@ -1,4 +1,4 @@
-"""The integers behind int8: multipliers, shifts, biases. The arithmetic they serve is docs/quantization.md and quant.h."""
+"""The integers behind int8: multipliers, shifts, biases, for the arithmetic of docs/quantization.md and quant.h."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ FRACTION = 7  # the multiplier's result is in 1/128 of an output step
 
 
 def requantize_params(scale: float) -> tuple[int, int]:
-    """(multiplier, shift) with scale ~ multiplier * 2**-15 * 2**-7 * 2**-shift, multiplier in 16384..32767, shift in -15..31.
+    """(multiplier, shift) with scale ~ multiplier * 2**-15 * 2**-7 * 2**-shift, multiplier in 16384..32767,
+    shift in -15..31.
 
     A scale below 2**-39 gives (0, 0). Raises ValueError from 256 on and for NaN.
     """
@@ -44,8 +45,8 @@ def quantize_weights(weights: np.ndarray, scales: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(weights.astype(np.float64) / scales[:, None]), -127, 127).astype(np.int8)
 
 
-def channel_params(weights: np.ndarray, scales: np.ndarray, bias: np.ndarray, in_scale: float, in_zero: int, out_scale: float,
-                   out_zero: int) -> np.ndarray:
+def channel_params(weights: np.ndarray, scales: np.ndarray, bias: np.ndarray, in_scale: float, in_zero: int,
+                   out_scale: float, out_zero: int) -> np.ndarray:
     """CHANNELS blocks for int8 weights (n, k), their scales (n,), the real bias (n,) and both activations' parameters.
 
     acc = sum(w * x) + b,  b = bias / (s_in * s_w) - z_in * sum(w) + z_out / S + 2**(shift - 1)
@@ -73,7 +74,8 @@ def channel_params(weights: np.ndarray, scales: np.ndarray, bias: np.ndarray, in
 
 
 def rescale_row(scale: float, in_zero: int, out_zero: int, count: int) -> tuple[int, int, int]:
-    """(bias, shift, multiplier) of y = requantize(256 * sum of `count` stored values + bias), a row of AveragePool's table.
+    """(bias, shift, multiplier) of y = requantize(256 * sum of `count` stored values + bias),
+    a row of AveragePool's table.
 
     scale: output steps for one input step. The sum is enlarged because the bias, zero point included, is a whole number
     of accumulator units, and a few values averaged make that unit a good part of an output step.
@@ -86,7 +88,8 @@ def rescale_row(scale: float, in_zero: int, out_zero: int, count: int) -> tuple[
 
 
 def product_params(scale: float, out_zero: int) -> tuple[int, int, int]:
-    """(bias, shift, multiplier) of y = requantize((a - z_a) * (b - z_b) + bias), the int8 Mul; scale = s_a * s_b / s_y."""
+    """(bias, shift, multiplier) of y = requantize((a - z_a) * (b - z_b) + bias), the int8 Mul;
+    scale = s_a * s_b / s_y."""
     multiplier, shift = requantize_params(scale)
     bias = round(out_zero / float(effective_scale(multiplier, shift)))
     return bias + (1 << (shift - 1) if shift > 0 else 0), shift, multiplier

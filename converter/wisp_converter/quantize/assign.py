@@ -57,8 +57,8 @@ def _fixed(choice: Choice, group: list[Value]) -> Quant | None:
 
 
 def affine(low: float, high: float) -> Quant:
-    """The int8 scale and zero point that map [low, high], widened to include 0, to -128..127; scale is a float32 number,
-    and 0 is stored exactly."""
+    """The int8 scale and zero point that map [low, high], widened to include 0, to -128..127; scale is a float32
+    number, and 0 is stored exactly."""
     low, high = min(low, 0.0), max(high, 0.0)
     scale = float(np.float32(max((high - low) / 255, SMALLEST_SCALE)))
     if high == low:

@@ -60,7 +60,8 @@ class Choice:
         if sources and all(s in self.nodes for s in sources):
             return True
         readers = [r for v in node.outputs for r in self.users.get(v, ())]
-        wanted = bool(readers) and all(r in self.nodes for r in readers) and not any(v in self.outputs for v in node.outputs)
+        wanted = (bool(readers) and all(r in self.nodes for r in readers)
+                  and not any(v in self.outputs for v in node.outputs))
         return wanted and (has_trait(node.op, "MOVES") or any(s in self.nodes for s in sources))
 
 

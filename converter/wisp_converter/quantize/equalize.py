@@ -2,9 +2,9 @@
 
 A value made by convolutions without activation, perhaps added up, and read only by convolutions, may have any channel
 scaled: the makers' output channel is divided by c_j and the readers' input channel multiplied by it, and the
-network computes the same (after Nagel et al. 2019, "Data-Free Quantization", section 4.1, which scales pairs of layers for
-the sake of their weights; here the activation between them is what gains, and additions, being linear, may lie between).
-The narrow part of inverted residuals is the case in point: its channels' ranges differ tenfold.
+network computes the same (after Nagel et al. 2019, "Data-Free Quantization", section 4.1, which scales pairs of layers
+for the sake of their weights; here the activation between them is what gains, and additions, being linear, may lie
+between). The narrow part of inverted residuals is the case in point: its channels' ranges differ tenfold.
 """
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -73,7 +73,8 @@ def equalize(graph: Graph, peaks: dict[Value, np.ndarray]) -> int:
 
 
 def _is_sum(node: Node) -> bool:
-    return node.op == "Add" and not _clamps(node) and all(v.data is None and v.shape == node.outputs[0].shape for v in node.inputs)
+    return (node.op == "Add" and not _clamps(node)
+            and all(v.data is None and v.shape == node.outputs[0].shape for v in node.inputs))
 
 
 def _clamps(node: Node) -> bool:

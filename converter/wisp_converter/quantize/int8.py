@@ -38,7 +38,8 @@ def quantize_int8(graph: Graph, means: dict[Value, np.ndarray], say: Callable[[s
 
 
 def choose_and_assign(choice: Choice) -> None:
-    """Nodes and scales such that every rule accepts its own: a refusal leaves out one node more, and may free its group."""
+    """Nodes and scales such that every rule accepts its own:
+    a refusal leaves out one node more, and may free its group."""
     while True:
         choice.choose()
         assign(choice)

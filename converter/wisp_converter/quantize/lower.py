@@ -13,7 +13,8 @@ from .round import correct_bias, weight_snr
 
 
 class Lowering:
-    """Builds the integer graph. This is the `q` of the families' rules; they may use scale, int8 and emit; numbers that do not fit are a ValueError."""
+    """Builds the integer graph. This is the `q` of the families' rules; they may use scale, int8 and emit;
+    numbers that do not fit are a ValueError."""
 
     def __init__(self, choice: Choice, means: dict[Value, np.ndarray]) -> None:
         self.choice, self.graph, self.means = choice, choice.graph, means
@@ -58,7 +59,8 @@ class Lowering:
                     continue
                 except ValueError as error:  # numbers that do not fit, see arithmetic.py
                     self.choice.refuse(node, str(error))
-            self.nodes.append(Node(node.op, [self.float(v) for v in node.inputs], node.outputs, dict(node.attrs), node.name))
+            self.nodes.append(Node(node.op, [self.float(v) for v in node.inputs], node.outputs,
+                                   dict(node.attrs), node.name))
         for value in self.graph.outputs:
             self.float(value)
         self.graph.nodes = self.nodes

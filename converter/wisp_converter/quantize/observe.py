@@ -25,9 +25,9 @@ THREADS = 2
 
 def calibrate(graph: Graph, calibration, *, method: str, percentile: float, preprocess: dict | None = None,
               progress: bool | None = None) -> tuple[dict[Value, np.ndarray], dict[str, np.ndarray]]:
-    """Run the float graph on the calibration data; Value.range of each f32 activation becomes its (low, high), None where it is
-    not finite. Returns the mean of each activation at each index of its last axis, over all others, where that axis is not
-    dynamic; and the first sample. Channels of the graph are equalized first, see equalize.py.
+    """Run the float graph on the calibration data; Value.range of each f32 activation becomes its (low, high), None
+    where it is not finite. Returns the mean of each activation at each index of its last axis, over all others, where
+    that axis is not dynamic; and the first sample. Channels of the graph are equalized first, see equalize.py.
 
     method "minmax" takes the extremes; "percentile" cuts (100 - percentile) % of the values off each end, which keeps
     a few outliers from making every step coarse; "mse" cuts where the mean squared error is least; "output" starts from

@@ -1,7 +1,7 @@
-"""What an activation's int8 range does to those who read it: the error it makes in the outputs of convolutions and products.
+"""What an activation's int8 range does to those who read it: the error in the outputs of convolutions and products.
 
-Clipping a few large values shifts whole groups of outputs the same way, rounding does not; the mean squared error of the
-activation alone cannot tell the two apart, the error behind the next weights can.
+Clipping a few large values shifts whole groups of outputs the same way, rounding does not; the mean squared error of
+the activation alone cannot tell the two apart, the error behind the next weights can.
 """
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -17,7 +17,8 @@ SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.42, 0.35, 0.3, 0.25, 0.2)  # of the fu
 
 
 class Reader:
-    """A Conv or Gemm and a sample of what its weights are multiplied with: rows[group, i] for outputs chosen at random."""
+    """A Conv or Gemm and a sample of what its weights are multiplied with:
+    rows[group, i] for outputs chosen at random."""
 
     def __init__(self, node: Node) -> None:
         self.node, self.rng = node, np.random.default_rng(0)
@@ -28,14 +29,16 @@ class Reader:
 
     @staticmethod
     def wanted(node: Node) -> bool:
-        return has_trait(node.op, "WEIGHTS") and node.inputs[1] is not None and node.inputs[1].data is not None and node.inputs[1].data.size > 0
+        return (has_trait(node.op, "WEIGHTS") and node.inputs[1] is not None
+                and node.inputs[1].data is not None and node.inputs[1].data.size > 0)
 
     def add(self, x: np.ndarray, samples: int) -> None:
         """x: the f32 input, NHWC for a Conv. samples: how many of them share the capacity."""
         share = min(-(-self.capacity // max(samples, 1)), self.capacity - sum(p.shape[1] for p in self.parts))
         if share <= 0:
             return
-        rows = self.windows(x, share) if "kernel_h" in self.node.attrs else self.pick(x.reshape(1, -1, x.shape[-1]), share)
+        rows = (self.windows(x, share) if "kernel_h" in self.node.attrs
+                else self.pick(x.reshape(1, -1, x.shape[-1]), share))
         self.parts.append(rows)
 
     def pick(self, rows: np.ndarray, share: int) -> np.ndarray:
@@ -68,7 +71,8 @@ class Reader:
         step = max((high - low) / 255, 1e-30)
         zero = np.rint(-128 - low / step)
         stored = np.clip(np.rint(self.rows / np.float32(step)) + zero, -128, 127) - zero
-        return float((((stored * np.float32(step) - self.rows) @ self.weights).astype(np.float64) ** 2).mean()) / self.power
+        error = (stored * np.float32(step) - self.rows) @ self.weights
+        return float((error.astype(np.float64) ** 2).mean()) / self.power
 
 
 def find_readers(graph: Graph, values: set[Value]) -> dict[Value, list[Reader]]:

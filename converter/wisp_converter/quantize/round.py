@@ -30,7 +30,8 @@ def correct_bias(node: Node, means: np.ndarray | None) -> Node:
     error = (rounded - rows).reshape(n, -1, weights.shape[-1]).sum(axis=1)
     inputs = np.repeat(means.reshape(group, -1), n // group, axis=0)
     corrected = (bias - (error * inputs).sum(axis=1)).astype(np.float32)
-    return Node(node.op, [*node.inputs[:2], constant(f"{node.outputs[0].name}.bias", corrected)], node.outputs, node.attrs, node.name)
+    return Node(node.op, [*node.inputs[:2], constant(f"{node.outputs[0].name}.bias", corrected)], node.outputs,
+                node.attrs, node.name)
 
 
 def weight_snr(node: Node, emitted: list[Node]) -> float | None:

@@ -104,7 +104,8 @@ def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
 def table(rows: list[list[str]], right: set[int] = frozenset()) -> str:
     """Aligned columns; the first row is the heading. Columns in `right` are right-aligned."""
     widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = ["  ".join(c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths))) for row in rows]
+    lines = ["  ".join(c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths)))
+             for row in rows]
     return "\n".join(line.rstrip() for line in lines)
 
 

@@ -108,7 +108,9 @@ def _print(report: dict) -> None:
                      f"{n['us']:.1f}", f"{n['share']:.1%}", *macs])
     print(_shared.table(rows, right={4, 5, 6, 7}))
     peaks = ", ".join(f"{kind} {value:.0f}" for kind, value in report["peak_gmacs"].items())
-    print(f"\nload {report['load_us'] / 1e3:.2f} ms, first run {report['first_run_us'] / 1e3:.3f} ms; then {report['runs']} runs: "
-          f"median {report['median_us'] / 1e3:.3f} ms, min {report['min_us'] / 1e3:.3f} ms on {report['threads']} thread(s)")
+    print(f"\nload {report['load_us'] / 1e3:.2f} ms, first run {report['first_run_us'] / 1e3:.3f} ms; "
+          f"then {report['runs']} runs: median {report['median_us'] / 1e3:.3f} ms, "
+          f"min {report['min_us'] / 1e3:.3f} ms on {report['threads']} thread(s)")
     print(f"{report['macs'] / 1e6:,.1f} M multiply-accumulates; peak of this machine in G/s: {peaks}")
-    print(f"memory: session {_shared.size_text(report['session_bytes'])}, arena {_shared.size_text(report['arena_bytes'])}")
+    print(f"memory: session {_shared.size_text(report['session_bytes'])}, "
+          f"arena {_shared.size_text(report['arena_bytes'])}")

@@ -46,8 +46,9 @@ def run(arguments) -> None:
         return
     text = [["tensor", "shape", "SNR dB", "max difference", "relative", ""]]
     for r in rows:
-        text.append([r["name"][-60:], _shared.shape_text(r["shape"]), "exact" if r["snr_db"] is None else f"{r['snr_db']:.1f}",
-                     f"{r['max_abs']:.3g}", f"{r['relative']:.2g}", "output" if r["output"] else ""])
+        text.append([r["name"][-60:], _shared.shape_text(r["shape"]),
+                     "exact" if r["snr_db"] is None else f"{r['snr_db']:.1f}", f"{r['max_abs']:.3g}",
+                     f"{r['relative']:.2g}", "output" if r["output"] else ""])
     print(_shared.table(text, right={2, 3, 4}))
 
 
@@ -75,7 +76,8 @@ def _difference(source: np.ndarray, value: np.ndarray) -> dict:
     noise, signal = float((error**2).sum()), float((a[np.isfinite(a)] ** 2).sum())
     snr = None if noise == 0 else 10 * math.log10(max(signal, 1e-300) / noise) if noise < math.inf else -math.inf
     worst, largest = float(error.max(initial=0.0)), float(np.abs(a[np.isfinite(a)]).max(initial=0.0))
-    return {"snr_db": snr, "max_abs": worst, "relative": worst / largest if largest else 0.0 if worst == 0 else math.inf}
+    return {"snr_db": snr, "max_abs": worst,
+            "relative": worst / largest if largest else 0.0 if worst == 0 else math.inf}
 
 
 def _real(value: np.ndarray, scale: float, zero_point: int) -> np.ndarray:

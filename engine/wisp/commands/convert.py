@@ -24,13 +24,15 @@ def add_arguments(parser) -> None:
     parser.add_argument("--quantize", choices=("int8",), help="quantize after training")
     parser.add_argument("--calibrate", metavar="DIR|NPZ", help="data that stands for what the model will see")
     parser.add_argument("--method", choices=("output", "minmax", "percentile", "mse"), default="output",
-                        help="how ranges of activations are chosen (default output: by the error behind the next weights)")
+                        help="how ranges of activations are chosen "
+                             "(default output: by the error behind the next weights)")
     parser.add_argument("--percentile", type=float, default=99.999, metavar="P", help="default 99.999")
     parser.add_argument("--labels", metavar="FILE", help="text file, one class name a line, stored in the file")
     parser.add_argument("--mean", type=_numbers, metavar="R,G,B", help="in the model's channel order; default 0,0,0")
     parser.add_argument("--std", type=_numbers, metavar="R,G,B", help="default 1,1,1")
     parser.add_argument("--size", type=_numbers, metavar="H,W", help="of pictures; default: from the input's shape")
-    parser.add_argument("--crop", type=float, metavar="F", help="part of the scaled short side that is kept (default 1)")
+    parser.add_argument("--crop", type=float, metavar="F",
+                        help="part of the scaled short side that is kept (default 1)")
     parser.add_argument("--channel-order", choices=("RGB", "BGR"), help="default RGB")
     parser.add_argument("--no-verify", action="store_true", help="do not compare with the source")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")

@@ -13,7 +13,8 @@ from . import _shared
 HELP = """Print what a .wisp file holds: inputs, outputs, operators, weights, exact memory, metadata.
 
 Reads the file with a second reader that shares no code with the runtime, all checksums verified; the runtime is asked
-for the size of a session. Memory = the file + session + arena, nothing else; for dynamic shapes give --shape to have the arena computed."""
+for the size of a session. Memory = the file + session + arena, nothing else; for dynamic shapes give --shape to have
+the arena computed."""
 
 THREADS = (1, 2, 4, 8)
 
@@ -75,13 +76,16 @@ def _print(report: dict) -> None:
         for t in report[side]:
             quantized = f"  scale {t['scale']:.6g} zero point {t['zero_point']}" if "scale" in t else ""
             print(f"{side[:-1]:<10} {t['name']}: {t['dtype']} {_shared.shape_text(t['shape'])}{quantized}")
-    print(f"operators  {sum(report['operators'].values())}: " + ", ".join(f"{n} {name}" for name, n in report["operators"].items()))
-    print("weights    " + (", ".join(f"{_shared.size_text(n)} {kind}" for kind, n in report["weight_bytes"].items()) or "none"))
+    print(f"operators  {sum(report['operators'].values())}: "
+          + ", ".join(f"{n} {name}" for name, n in report["operators"].items()))
+    print("weights    "
+          + (", ".join(f"{_shared.size_text(n)} {kind}" for kind, n in report["weight_bytes"].items()) or "none"))
     print(f"session    {_shared.size_text(report['session_bytes'])}")
     if report["arena_bytes"] is None:
         print(f"arena      depends on {', '.join(map(repr, report['symbols'])) or 'the data'}: give --shape")
     else:
-        print("arena      " + ", ".join(f"{_shared.size_text(n)} with {t} thread{'s' * (t > 1)}" for t, n in report["arena_bytes"].items()))
+        print("arena      " + ", ".join(f"{_shared.size_text(n)} with {t} thread{'s' * (t > 1)}"
+                                        for t, n in report["arena_bytes"].items()))
     for key, value in report["metadata"].items():
         text = json.dumps(value, ensure_ascii=False)
         print(f"{key:<10} {text if len(text) <= 200 else text[:200] + ' ...'}")

@@ -33,7 +33,8 @@ def run(arguments) -> None:
         print(f"\n{len(report['importers'])} ONNX operators can be imported:")
         print(_columns(report["importers"]))
     sets = list(report["kernels"])
-    rows = [["kernel", *sets]] + [[k, *("yes" if k in report["kernels"][s] else "-" for s in sets)] for k in report["kernels"]["scalar"]]
+    rows = [["kernel", *sets]] + [[k, *("yes" if k in report["kernels"][s] else "-" for s in sets)]
+                                  for k in report["kernels"]["scalar"]]
     print("\nKernels of their own for each instruction set:")
     print(_shared.table(rows))
 

@@ -54,7 +54,8 @@ def _read(model: Model, path: str) -> np.ndarray:
         return _shared.read_array(path)
     preprocessing = model.metadata.get("preprocessing")
     if not preprocessing:
-        raise ArgumentError(f"{path}: the model does not say how to prepare pictures (convert it with --mean, --std, ...)")
+        raise ArgumentError(f"{path}: the model does not say how to prepare pictures "
+                            "(convert it with --mean, --std, ...)")
     return image.load_image(path, preprocessing)
 
 

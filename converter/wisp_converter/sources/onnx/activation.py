@@ -42,13 +42,15 @@ def import_number(emit: Emit) -> None:
 
 @importer("Clip")
 def Clip(emit: Emit, *, min: float | None = None, max: float | None = None) -> None:
-    """Bounds are attributes before opset 11, then inputs. A constant range of f32 is Clip, everything else Max and Min."""
+    """Bounds are attributes before opset 11, then inputs.
+    A constant range of f32 is Clip, everything else Max and Min."""
     x = emit.inputs[0]
     if x.dtype.kind not in "fiu" or x.dtype == np.float16:
         raise emit.unsupported(f"elements of type {x.dtype}")
     bounds = [_bound(emit, i, attribute) for i, attribute in ((1, min), (2, max))]
     if x.dtype == np.float32 and all(b is None or b.data is not None for b in bounds):
-        low, high = (infinite if b is None else float(b.data.reshape(())) for b, infinite in zip(bounds, (-math.inf, math.inf)))
+        low, high = (infinite if b is None else float(b.data.reshape(()))
+                     for b, infinite in zip(bounds, (-math.inf, math.inf)))
         emit.add("Clip", [x], emit.out, min=low, max=high)
         return
     steps = [(op, bound) for op, bound in zip(("Max", "Min"), bounds) if bound is not None]

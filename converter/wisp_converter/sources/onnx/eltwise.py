@@ -30,7 +30,8 @@ def _broadcast(x: Dim, y: Dim) -> Dim:
 def _check(emit: Emit, *allowed: str) -> None:
     """Refuse inputs that are not of the kinds f32, f64, integer, bool."""
     for value in emit.inputs:
-        kind = {"f": f"f{8 * value.dtype.itemsize}", "i": "integer", "u": "integer", "b": "bool"}.get(value.dtype.kind, "")
+        kinds = {"f": f"f{8 * value.dtype.itemsize}", "i": "integer", "u": "integer", "b": "bool"}
+        kind = kinds.get(value.dtype.kind, "")
         if kind not in allowed:
             raise emit.unsupported(f"elements of type {value.dtype}")
 
@@ -40,7 +41,8 @@ def _chain(emit: Emit, op: str, output: Value | None = None) -> Value:
     result = emit.inputs[0]
     for i, value in enumerate(emit.inputs[1:], 2):
         last = i == len(emit.inputs)
-        result = emit.add(op, [result, value], output if last else None, shape=broadcast_shape(result.shape, value.shape))
+        result = emit.add(op, [result, value], output if last else None,
+                          shape=broadcast_shape(result.shape, value.shape))
     return result
 
 
@@ -87,7 +89,8 @@ def Mean(emit: Emit) -> None:
 
 @importer("Pow")
 def Pow(emit: Emit) -> None:
-    """The exponent may have another dtype than base and result: it becomes the base's, unless an integer has a float power."""
+    """The exponent may have another dtype than base and result:
+    it becomes the base's, unless an integer has a float power."""
     _check(emit, "f32", "f64", "integer")
     base, exponent = emit.inputs
     dtype = exponent.dtype if exponent.dtype.kind == "f" and base.dtype.kind != "f" else base.dtype

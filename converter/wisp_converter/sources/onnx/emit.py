@@ -54,7 +54,8 @@ class Emit:
         return data
 
     def state_rank(self, rank: int | None) -> None:
-        """How many axes the outputs have, for those where ONNX's inference does not know; the runtime finds the extents."""
+        """How many axes the outputs have, for those where ONNX's inference does not know;
+        the runtime finds the extents."""
         for value in self.outputs:
             if rank is not None and value is not None and value.shape is None:
                 value.shape = (None,) * rank
@@ -63,8 +64,9 @@ class Emit:
         """As `state_rank`: the outputs have as many axes as input 0."""
         self.state_rank(None if self.inputs[0].shape is None else len(self.inputs[0].shape))
 
-    def add(self, op: str, inputs: list[Value | None], output: Value | None = None, *, shape: tuple[Dim, ...] | None = None,
-            dtype=None, outputs: list[Value | None] | None = None, **attrs) -> Value:
+    def add(self, op: str, inputs: list[Value | None], output: Value | None = None, *,
+            shape: tuple[Dim, ...] | None = None, dtype=None, outputs: list[Value | None] | None = None,
+            **attrs) -> Value:
         """Append a node and return its (first) output. Without `output` a new value is made from shape and dtype
         (dtype defaults to that of the first input)."""
         if outputs is None:

@@ -25,7 +25,8 @@ def _is_row(bias: np.ndarray, n) -> bool:
 
 
 @importer("Gemm")
-def Gemm(emit: Emit, *, alpha: float = 1.0, beta: float = 1.0, transA: int = 0, transB: int = 0, broadcast: int = 1) -> None:
+def Gemm(emit: Emit, *, alpha: float = 1.0, beta: float = 1.0, transA: int = 0, transB: int = 0,
+         broadcast: int = 1) -> None:
     _needs_f32(emit)
     a, b, c = emit.inputs[0], emit.inputs[1], emit.input(2)
     if transA:
@@ -47,7 +48,8 @@ def Gemm(emit: Emit, *, alpha: float = 1.0, beta: float = 1.0, transA: int = 0, 
         plain = c is None or beta == 0
         y = emit.add("MatMul", [a, b], emit.out if plain and alpha == 1 else None, shape=emit.out.shape)
         if alpha != 1:
-            y = emit.add("Mul", [y, emit.constant(np.float32(alpha), "alpha")], emit.out if plain else None, shape=emit.out.shape)
+            y = emit.add("Mul", [y, emit.constant(np.float32(alpha), "alpha")], emit.out if plain else None,
+                         shape=emit.out.shape)
         if plain:
             return
     if beta != 1:

@@ -8,8 +8,8 @@ from ...ir import Dim, Value
 from .emit import Emit
 
 
-def spatial_pads(emit: Emit, spatial: tuple[Dim, ...], kernel: list[int], strides: list[int], dilations: list[int], auto_pad: str,
-                 pads: list[int] | None) -> list[int]:
+def spatial_pads(emit: Emit, spatial: tuple[Dim, ...], kernel: list[int], strides: list[int], dilations: list[int],
+                 auto_pad: str, pads: list[int] | None) -> list[int]:
     """Pads as ONNX lists them (all begins, then all ends), with auto_pad worked out."""
     if auto_pad in ("NOTSET", "VALID"):
         return list(pads) if pads and auto_pad == "NOTSET" else [0] * (2 * len(kernel))
@@ -33,14 +33,16 @@ def window_attrs(emit: Emit, x: Value, kernel: list[int], strides, dilations, au
         kernel, strides, dilations, pads = [1, *kernel], [1, *strides], [1, *dilations], [0, pads[0], 0, pads[1]]
     if min(pads, default=0) < 0:
         raise emit.unsupported("negative pads")
-    return dict(kernel_h=kernel[0], kernel_w=kernel[1], stride_h=strides[0], stride_w=strides[1], dilation_h=dilations[0],
-                dilation_w=dilations[1], pad_top=pads[0], pad_left=pads[1], pad_bottom=pads[2], pad_right=pads[3])
+    return dict(kernel_h=kernel[0], kernel_w=kernel[1], stride_h=strides[0], stride_w=strides[1],
+                dilation_h=dilations[0], dilation_w=dilations[1],
+                pad_top=pads[0], pad_left=pads[1], pad_bottom=pads[2], pad_right=pads[3])
 
 
 def enter_nhwc(emit: Emit, x: Value) -> Value:
     """N, C, (H,) W to NHWC; one spatial axis gets H = 1."""
     if x.shape is None or len(x.shape) not in (3, 4):
-        raise emit.unsupported(f"takes one or two spatial axes, not {'unknown' if x.shape is None else len(x.shape) - 2}")
+        raise emit.unsupported("takes one or two spatial axes, "
+                               f"not {'unknown' if x.shape is None else len(x.shape) - 2}")
     if len(x.shape) == 4:
         return emit.to_nhwc(x)
     moved = emit.add("Transpose", [x], shape=(x.shape[0], x.shape[2], x.shape[1]), perm=(0, 2, 1))

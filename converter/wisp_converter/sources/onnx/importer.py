@@ -26,8 +26,8 @@ WHAT_TO_DO = "replace them in the source model, or add an importer (CONTRIBUTING
 def import_graph(model: onnx.ModelProto) -> Graph:
     """The IR of a model read by load.load, constants folded.
 
-    What is found to be constant can settle shapes that ONNX's inference left open: then it is told, and the import begins anew.
-    UnsupportedError names every operator that cannot be imported, with its nodes and the reason.
+    What is found to be constant can settle shapes that ONNX's inference left open: then it is told, and the import
+    begins anew. UnsupportedError names every operator that cannot be imported, with its nodes and the reason.
     """
     while True:
         model = infer(model)
@@ -73,10 +73,12 @@ class _Importer:
 
     def is_settled(self) -> bool:
         """Whether no more constants could change the outcome."""
-        return not self.errors and not self.refused and all(v.is_static for n in self.nodes for v in n.outputs if v is not None)
+        return (not self.errors and not self.refused
+                and all(v.is_static for n in self.nodes for v in n.outputs if v is not None))
 
     def found(self) -> dict[str, np.ndarray]:
-        """The results of nodes that were found to be constant, by name; those that ONNX's inference sees by itself left out."""
+        """The results of nodes that were found to be constant, by name;
+        those that ONNX's inference sees by itself left out."""
         arrays = {}
         for node in self.graph.node:
             results = {name: self.values.get(name) for name in node.output if name}
@@ -118,7 +120,9 @@ class _Importer:
             return
         try:
             emit = Emit(name, node.op_type, self.opsets.get(node.domain or "ai.onnx", 1),
-                        [self.read(i) for i in node.input], [self.new_value(o) if o else None for o in node.output], self.compute)
+                        [self.read(i) for i in node.input],
+                        [self.new_value(o) if o else None for o in node.output],
+                        self.compute)
             _complete_ranks(emit)
             function(emit, **_attributes(node, function, emit))
         except UnsupportedError as error:
@@ -150,7 +154,8 @@ class _Importer:
                 return
             for value in emitted.outputs:
                 if value is not None and value.shape is None:
-                    self.refuse(node, emit.name, f"the number of axes of {value.name!r} is only known in a run; bind the inputs with shapes=")
+                    self.refuse(node, emit.name, f"the number of axes of {value.name!r} is only known in a run; "
+                                                 "bind the inputs with shapes=")
                     return
         for emitted in emit.nodes:
             if all(v is None or v.data is not None or v in self.makers for v in emitted.inputs):
@@ -165,7 +170,8 @@ class _Importer:
         self.give_up(node)
 
     def give_up(self, node: onnx.NodeProto) -> None:
-        """What follows may read the node's outputs: they are values of their types. What it read may help to import it."""
+        """What follows may read the node's outputs: they are values of their types.
+        What it read may help to import it."""
         self.wanted += [self.values[i] for i in node.input if i in self.values]
         for output in node.output:
             info = self.infos.get(output)
@@ -202,7 +208,8 @@ def _array(tensor: onnx.TensorProto) -> np.ndarray:
 
 def _state_constants(graph: onnx.GraphProto, found: dict[str, np.ndarray]) -> None:
     """Replace the nodes that compute `found` by initializers."""
-    kept = [onnx.NodeProto.FromString(n.SerializeToString()) for n in graph.node if not any(o in found for o in n.output)]
+    kept = [onnx.NodeProto.FromString(n.SerializeToString())
+            for n in graph.node if not any(o in found for o in n.output)]
     del graph.node[:]
     graph.node.extend(kept)
     graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in found.items())

@@ -87,7 +87,8 @@ def _check(proto: onnx.ModelProto, name: str) -> None:
     for node in graph.node:
         missing = [i for i in node.input if i not in known]
         if missing:
-            raise ModelError(f"{name}: {node.op_type} {node.name!r} reads {missing[0]!r}, which nothing computes before it")
+            raise ModelError(f"{name}: {node.op_type} {node.name!r} reads {missing[0]!r}, "
+                             "which nothing computes before it")
         known.update(node.output)
     for output in graph.output:
         if output.name not in known:
@@ -164,7 +165,8 @@ def _inline(proto: onnx.ModelProto) -> onnx.ModelProto:
         for node in calls:
             _state_defaults(node, versions)
         try:  # bodies of some functions depend on their inputs' types
-            inlined = inline_selected_functions(infer(proto), sorted({(n.domain, n.op_type) for n in calls}), inline_schema_functions=True)
+            inlined = inline_selected_functions(infer(proto), sorted({(n.domain, n.op_type) for n in calls}),
+                                                inline_schema_functions=True)
         except (RuntimeError, TypeError):  # it cannot, or is too old to: the import names these operators
             break
         if len(inlined.graph.node) <= len(proto.graph.node):
@@ -176,7 +178,8 @@ def _inline(proto: onnx.ModelProto) -> onnx.ModelProto:
 def _state_defaults(node: onnx.NodeProto, versions: dict[str, int]) -> None:
     """Write out attributes left at their defaults: the body of a function refers to them."""
     given = {a.name for a in node.attribute}
-    for name, attribute in onnx.defs.get_schema(node.op_type, versions.get(node.domain, 1), node.domain).attributes.items():
+    schema = onnx.defs.get_schema(node.op_type, versions.get(node.domain, 1), node.domain)
+    for name, attribute in schema.attributes.items():
         if name not in given and attribute.default_value.name:
             node.attribute.append(attribute.default_value)
 

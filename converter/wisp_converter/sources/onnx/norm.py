@@ -19,7 +19,8 @@ def _needs_f32(emit: Emit) -> None:
 
 
 def _softmax(emit: Emit, axis: int | None) -> None:
-    """From opset 13 on one axis. Before, all axes from `axis` on are one: they are flattened where that makes a difference."""
+    """From opset 13 on one axis. Before, all axes from `axis` on are one:
+    they are flattened where that makes a difference."""
     _needs_f32(emit)
     x, op = emit.inputs[0], emit.op_type
     rank = len(x.shape)
@@ -113,7 +114,8 @@ def _repeat(emit: Emit, parameter: Value, channels, groups: int) -> Value:
 
 
 @importer("BatchNormalization")
-def BatchNormalization(emit: Emit, *, epsilon: float = 1e-5, momentum: float = 0.9, training_mode: int = 0, spatial: int = 1) -> None:
+def BatchNormalization(emit: Emit, *, epsilon: float = 1e-5, momentum: float = 0.9, training_mode: int = 0,
+                       spatial: int = 1) -> None:
     """x * a + b for each channel: two constants where the parameters are, otherwise computed first."""
     _needs_f32(emit)
     if training_mode or any(o is not None for o in emit.outputs[1:]) or not spatial:

@@ -18,16 +18,17 @@ def _pool(emit: Emit, op: str, **attrs) -> None:
 
 
 @importer("MaxPool")
-def MaxPool(emit: Emit, *, auto_pad: str = "NOTSET", ceil_mode: int = 0, dilations=None, kernel_shape, pads=None, storage_order: int = 0,
-            strides=None) -> None:
+def MaxPool(emit: Emit, *, auto_pad: str = "NOTSET", ceil_mode: int = 0, dilations=None, kernel_shape, pads=None,
+            storage_order: int = 0, strides=None) -> None:
     if len(emit.outputs) > 1 and emit.outputs[1] is not None:
         raise emit.unsupported("the output Indices is not supported")
-    _pool(emit, "MaxPool", ceil_mode=ceil_mode, **window_attrs(emit, emit.inputs[0], list(kernel_shape), strides, dilations, auto_pad, pads))
+    _pool(emit, "MaxPool", ceil_mode=ceil_mode,
+          **window_attrs(emit, emit.inputs[0], list(kernel_shape), strides, dilations, auto_pad, pads))
 
 
 @importer("AveragePool")
-def AveragePool(emit: Emit, *, auto_pad: str = "NOTSET", ceil_mode: int = 0, count_include_pad: int = 0, dilations=None, kernel_shape,
-                pads=None, strides=None) -> None:
+def AveragePool(emit: Emit, *, auto_pad: str = "NOTSET", ceil_mode: int = 0, count_include_pad: int = 0,
+                dilations=None, kernel_shape, pads=None, strides=None) -> None:
     if any(d != 1 for d in dilations or ()):
         raise emit.unsupported("dilations other than 1")
     attrs = window_attrs(emit, emit.inputs[0], list(kernel_shape), strides, None, auto_pad, pads)

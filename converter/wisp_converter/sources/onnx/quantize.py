@@ -13,7 +13,8 @@ def _parameters(emit: Emit, dtype: np.dtype) -> tuple[float, int]:
     zero = emit.require(2, "the zero point") if emit.input(2) is not None else np.zeros((), dtype)
     if scale.size != 1 or zero.size != 1:
         raise emit.unsupported("more than one scale: only one for the whole tensor is supported here")
-    if scale.dtype != np.float32 or dtype not in (np.int8, np.uint8) or not np.isfinite(scale).all() or scale.min() < 1e-37:
+    if (scale.dtype != np.float32 or dtype not in (np.int8, np.uint8) or not np.isfinite(scale).all()
+            or scale.min() < 1e-37):
         raise emit.unsupported(f"takes f32 and int8 or uint8 with a positive scale, not {scale.dtype} and {dtype}")
     return float(scale.reshape(())), int(zero.reshape(()))
 
@@ -28,7 +29,8 @@ def _dequantize_constant(emit: Emit, axis: int, block_size: int) -> None:
 
 
 def _along(emit: Emit, shape: tuple[int, ...], array: np.ndarray, axis: int, block_size: int) -> np.ndarray:
-    """One parameter, one for each index of `axis`, or one for each block along it, in a form that broadcasts to `shape`."""
+    """One parameter, one for each index of `axis`, or one for each block along it,
+    in a form that broadcasts to `shape`."""
     if array.size == 1:
         return array.reshape(())
     if not -len(shape) <= axis < len(shape):
@@ -43,7 +45,8 @@ def _along(emit: Emit, shape: tuple[int, ...], array: np.ndarray, axis: int, blo
 
 
 @importer("QuantizeLinear")
-def QuantizeLinear(emit: Emit, *, axis: int = 1, block_size: int = 0, output_dtype: int = 0, precision: int = 0, saturate: int = 1) -> None:
+def QuantizeLinear(emit: Emit, *, axis: int = 1, block_size: int = 0, output_dtype: int = 0, precision: int = 0,
+                   saturate: int = 1) -> None:
     if emit.inputs[0].dtype != np.float32 or precision not in (0, 1):
         raise emit.unsupported(f"elements of type {emit.inputs[0].dtype}")
     emit.out.scale, emit.out.zero_point = _parameters(emit, emit.out.dtype)

@@ -14,7 +14,8 @@ def importer(*names: str, domain: str = DEFAULT_DOMAIN) -> Callable[[Callable], 
     def register(function: Callable) -> Callable:
         for name in names:
             if (domain, name) in _IMPORTERS:
-                raise ValueError(f"{domain}.{name} has two importers: {_IMPORTERS[domain, name].__module__} and {function.__module__}")
+                raise ValueError(f"{domain}.{name} has two importers: {_IMPORTERS[domain, name].__module__} and "
+                                 f"{function.__module__}")
             _IMPORTERS[domain, name] = function
         return function
     return register

@@ -15,15 +15,16 @@ DIRECTIONS = {"forward": (0,), "reverse": (1,), "bidirectional": (0, 1)}
 
 
 @importer("GRU")
-def GRU(emit: Emit, *, activation_alpha=None, activation_beta=None, activations=None, clip: float = 0.0, direction: str = "forward",
-        hidden_size: int | None = None, layout: int = 0, linear_before_reset: int = 0) -> None:
+def GRU(emit: Emit, *, activation_alpha=None, activation_beta=None, activations=None, clip: float = 0.0,
+        direction: str = "forward", hidden_size: int | None = None, layout: int = 0,
+        linear_before_reset: int = 0) -> None:
     _check_activations(emit, activations)
     _recurrent(emit, direction, layout, {"clip": clip, "linear_before_reset": int(linear_before_reset != 0)}, states=1)
 
 
 @importer("LSTM")
-def LSTM(emit: Emit, *, activation_alpha=None, activation_beta=None, activations=None, clip: float = 0.0, direction: str = "forward",
-         hidden_size: int | None = None, input_forget: int = 0, layout: int = 0) -> None:
+def LSTM(emit: Emit, *, activation_alpha=None, activation_beta=None, activations=None, clip: float = 0.0,
+         direction: str = "forward", hidden_size: int | None = None, input_forget: int = 0, layout: int = 0) -> None:
     _check_activations(emit, activations)
     if input_forget:
         raise emit.unsupported("input_forget is not supported")
@@ -31,8 +32,8 @@ def LSTM(emit: Emit, *, activation_alpha=None, activation_beta=None, activations
 
 
 @importer("RNN")
-def RNN(emit: Emit, *, activation_alpha=None, activation_beta=None, activations=None, clip: float = 0.0, direction: str = "forward",
-        hidden_size: int | None = None, layout: int = 0) -> None:
+def RNN(emit: Emit, *, activation_alpha=None, activation_beta=None, activations=None, clip: float = 0.0,
+        direction: str = "forward", hidden_size: int | None = None, layout: int = 0) -> None:
     relu = bool(activations) and all(a == "Relu" for a in activations)
     if not relu:
         _check_activations(emit, activations)
@@ -97,12 +98,13 @@ def _products(emit: Emit, x: Value, w: np.ndarray, r: np.ndarray, b: np.ndarray)
     """x * W + Wb of all steps, then R and Rb."""
     hidden = r.shape[1]
     w, r, from_input, from_state = (_wide_gates(a, hidden) for a in (w, r, *np.split(b, 2)))
-    product = emit.add("Gemm", [x, emit.constant(w, "w"), emit.constant(from_input, "bias")], shape=(*x.shape[:2], len(w)),
-                       min=-np.inf, max=np.inf)
+    product = emit.add("Gemm", [x, emit.constant(w, "w"), emit.constant(from_input, "bias")],
+                       shape=(*x.shape[:2], len(w)), min=-np.inf, max=np.inf)
     return [product, emit.constant(r, "r"), emit.constant(from_state, "bias")]
 
 
-def _direction(emit: Emit, x: Value, inputs: list[Value | None], hidden: int, attrs: dict, states: int) -> list[Value | None]:
+def _direction(emit: Emit, x: Value, inputs: list[Value | None], hidden: int, attrs: dict,
+               states: int) -> list[Value | None]:
     steps, batch = x.shape[:2]
     shapes = [(steps, 1, batch, hidden)] + [(1, batch, hidden)] * states
     wanted = [i < len(emit.outputs) and emit.outputs[i] is not None for i in range(1 + states)]

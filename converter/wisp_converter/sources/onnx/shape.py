@@ -109,7 +109,8 @@ def Concat(emit: Emit, *, axis: int = 1) -> None:
 def _sum_extents(emit: Emit, axis: int) -> None:
     """State the extent of the joined axis where all parts are known; shape inference may have seen them too late."""
     shape = emit.out.shape
-    if shape and all(v.shape is not None and len(v.shape) == len(shape) and isinstance(v.shape[axis], int) for v in emit.inputs):
+    if shape and all(v.shape is not None and len(v.shape) == len(shape) and isinstance(v.shape[axis], int)
+                     for v in emit.inputs):
         axis %= len(shape)
         emit.out.shape = (*shape[:axis], sum(v.shape[axis] for v in emit.inputs), *shape[axis + 1:])
 
@@ -126,7 +127,8 @@ def Split(emit: Emit, *, axis: int = 0, split=None, num_outputs: int | None = No
         emit.alias(x)
         return
     unused = [Value(f"{emit.name}.unused{i}", x.dtype, _open(x.shape, axis)) for i in range(len(emit.outputs))]
-    emit.add("Split", [x] if sizes is None else [x, sizes], outputs=[o or u for o, u in zip(emit.outputs, unused)], axis=axis)
+    emit.add("Split", [x] if sizes is None else [x, sizes],
+             outputs=[o or u for o, u in zip(emit.outputs, unused)], axis=axis)
 
 
 def _open(shape: tuple[Dim, ...] | None, axis: int) -> tuple[Dim, ...] | None:
@@ -237,7 +239,8 @@ def Size(emit: Emit) -> None:
 
 @importer("Constant")
 def Constant(emit: Emit, *, value=None, value_float=None, value_floats=None, value_int=None, value_ints=None) -> None:
-    forms = ((value, None), (value_float, np.float32), (value_floats, np.float32), (value_int, np.int64), (value_ints, np.int64))
+    forms = ((value, None), (value_float, np.float32), (value_floats, np.float32), (value_int, np.int64),
+             (value_ints, np.int64))
     given, dtype = next(((v, t) for v, t in forms if v is not None), (None, None))
     if given is None:
         raise emit.unsupported("it has no value")
@@ -275,7 +278,8 @@ def OneHot(emit: Emit, *, axis: int = -1) -> None:
         indices = emit.add("Cast", [indices], shape=indices.shape, dtype=np.int64)
     if depth.dtype not in (np.int32, np.int64):
         known = emit.known(1)
-        depth = emit.add("Cast", [depth], shape=depth.shape, dtype=np.int64) if known is None else _integers(emit, known, "depth")
+        depth = (emit.add("Cast", [depth], shape=depth.shape, dtype=np.int64) if known is None
+                 else _integers(emit, known, "depth"))
     emit.add("OneHot", [indices, depth, values], emit.out, axis=axis)
 
 

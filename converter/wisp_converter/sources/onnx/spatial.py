@@ -19,7 +19,8 @@ POLICIES = {"stretch": 0, "not_larger": 1, "not_smaller": 2}
 @importer("DepthToSpace")
 def DepthToSpace(emit: Emit, *, blocksize: int, mode: str = "DCR") -> None:
     x, out = emit.inputs[0], emit.out
-    y = emit.add("DepthToSpace", [emit.to_nhwc(x)], shape=nhwc_shape(out.shape), blocksize=blocksize, mode=int(mode == "CRD"))
+    y = emit.add("DepthToSpace", [emit.to_nhwc(x)], shape=nhwc_shape(out.shape), blocksize=blocksize,
+                 mode=int(mode == "CRD"))
     emit.to_nchw(y)
 
 
@@ -33,9 +34,10 @@ def SpaceToDepth(emit: Emit, *, blocksize: int) -> None:
 
 
 @importer("Resize")
-def Resize(emit: Emit, *, antialias: int = 0, axes=None, coordinate_transformation_mode: str = "half_pixel", cubic_coeff_a: float = -0.75,
-           exclude_outside: int = 0, extrapolation_value: float = 0.0, keep_aspect_ratio_policy: str = "stretch", mode: str = "nearest",
-           nearest_mode: str = "round_prefer_floor") -> None:
+def Resize(emit: Emit, *, antialias: int = 0, axes=None, coordinate_transformation_mode: str = "half_pixel",
+           cubic_coeff_a: float = -0.75, exclude_outside: int = 0, extrapolation_value: float = 0.0,
+           keep_aspect_ratio_policy: str = "stretch",
+           mode: str = "nearest", nearest_mode: str = "round_prefer_floor") -> None:
     """Before opset 11 the scales are input 1, positions are asymmetric and nearest rounds down."""
     old = emit.opset < 11
     scales, sizes = emit.input(1 if old else 2), None if old else emit.input(3)
@@ -45,9 +47,11 @@ def Resize(emit: Emit, *, antialias: int = 0, axes=None, coordinate_transformati
         emit.known(i)  # from here on their data tell whether they depend on the model's inputs
     if scales is not None and scales.data is not None and scales.data.size == 0:
         scales = None
-    attrs = dict(mode=_lookup(emit, MODES, mode, "mode"), coordinate=_lookup(emit, COORDINATES, coordinate, "coordinate_transformation_mode"),
-                 nearest=_lookup(emit, NEAREST_MODES, "floor" if old else nearest_mode, "nearest_mode"), antialias=antialias,
-                 exclude_outside=exclude_outside, policy=_lookup(emit, POLICIES, keep_aspect_ratio_policy, "keep_aspect_ratio_policy"),
+    attrs = dict(mode=_lookup(emit, MODES, mode, "mode"),
+                 coordinate=_lookup(emit, COORDINATES, coordinate, "coordinate_transformation_mode"),
+                 nearest=_lookup(emit, NEAREST_MODES, "floor" if old else nearest_mode, "nearest_mode"),
+                 antialias=antialias, exclude_outside=exclude_outside,
+                 policy=_lookup(emit, POLICIES, keep_aspect_ratio_policy, "keep_aspect_ratio_policy"),
                  cubic_a=cubic_coeff_a, extrapolation=extrapolation_value)
     _resize(emit, scales if sizes is None else None, sizes, roi, axes, attrs)
 
@@ -56,7 +60,8 @@ def Resize(emit: Emit, *, antialias: int = 0, axes=None, coordinate_transformati
 def Upsample(emit: Emit, *, mode: str = "nearest", scales=None) -> None:
     """The operator before Resize; scales are an attribute before opset 9."""
     given = emit.input(1) if scales is None else emit.constant(np.asarray(scales, np.float32), "scales")
-    attrs = dict(mode=_lookup(emit, MODES, mode, "mode"), coordinate=COORDINATES["asymmetric"], nearest=NEAREST_MODES["floor"])
+    attrs = dict(mode=_lookup(emit, MODES, mode, "mode"), coordinate=COORDINATES["asymmetric"],
+                 nearest=NEAREST_MODES["floor"])
     _resize(emit, given, None, None, None, attrs)
 
 
@@ -96,7 +101,8 @@ def _check_dtype(emit: Emit, x: Value, attrs: dict) -> None:
 
 
 def _image_axes(emit: Emit, rank: int, listed: list[int], scales: Value | None, sizes: Value | None):
-    """The axes (H, W) that are resized, H None if there is only W, and, where x is no N, C, (H,) W, how to see it as an image."""
+    """The axes (H, W) that are resized, H None if there is only W, and, where x is no N, C, (H,) W,
+    how to see it as an image."""
     if rank in (3, 4) and not _touches(emit, listed, (0, 1), scales, sizes):
         return ((2, 3) if rank == 4 else (None, 2)), None
     if rank in (1, 2) and emit.inputs[0].is_static and emit.out.is_static:
@@ -105,13 +111,15 @@ def _image_axes(emit: Emit, rank: int, listed: list[int], scales: Value | None, 
 
 
 def _touches(emit: Emit, listed: list[int], fixed: tuple[int, ...], scales: Value | None, sizes: Value | None) -> bool:
-    """Whether an axis that must keep its extent is resized. Dynamic sizes and extents are trusted: prepare compares shapes."""
+    """Whether an axis that must keep its extent is resized. Dynamic sizes and extents are trusted:
+    prepare compares shapes."""
     x = emit.inputs[0]
     for axis in set(fixed) & set(listed):
         at = listed.index(axis)
         if scales is not None and (scales.data is None or scales.data[at] != 1):
             return True
-        if sizes is not None and sizes.data is not None and isinstance(x.shape[axis], int) and x.shape[axis] != sizes.data[at]:
+        if (sizes is not None and sizes.data is not None and isinstance(x.shape[axis], int)
+                and x.shape[axis] != sizes.data[at]):
             return True
     return False
 
@@ -136,7 +144,8 @@ def _pick(emit: Emit, value: Value, listed: list[int], spatial: tuple, fill: flo
 
 
 def _pick_computed(emit: Emit, value: Value, listed: list[int], spatial: tuple) -> Value:
-    if any(axis not in listed for axis in spatial if axis is not None) or value.dtype.kind == "f" and value is not emit.input(2):
+    if (any(axis not in listed for axis in spatial if axis is not None)
+            or value.dtype.kind == "f" and value is not emit.input(2)):
         raise emit.unsupported("these scales or sizes must be constants")
     wanted = emit.constant(np.array([listed.index(a) for a in spatial if a is not None], np.int64), "indices")
     picked = emit.add("Gather", [value, wanted], shape=wanted.shape, axis=0)
