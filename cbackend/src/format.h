@@ -83,14 +83,11 @@ enum {
     WISP_KIND_STATE = 3       /* offset in the state at the front of the arena, each behind the one before */
 };
 
-/* How a constant's elements are arranged. Dims are always the logical ones given here. n16 = n rounded up to 16. */
-enum {
-    WISP_LAYOUT_PLAIN = 0,    /* row-major */
-    WISP_LAYOUT_GEMM_S8 = 1,  /* dims n,taps,k of s8: [n16/16][taps][k4/4][16][4]; missing values are 0 */
-    WISP_LAYOUT_GEMM_F32 = 2, /* dims n,taps,k of f32: [n16/16][taps][k][16]; missing values are 0 */
-    WISP_LAYOUT_DW_S8 = 3,    /* dims taps,c of s8: [c16/16][ceil(taps/2)][16][2]; missing values are 0 */
-    WISP_LAYOUT_DW_F32 = 4,   /* dims taps,c of f32: [c16/16][taps][16]; missing values are 0 */
-    WISP_LAYOUT_CHANNELS = 5  /* dims c of wisp_channels_s8 fields (dtype s32): [c16/16] blocks of 256 bytes */
+enum {                        /* how a constant's elements are arranged */
+       WISP_LAYOUT_PLAIN = 0, /* row-major */
+#define LAYOUT(code, name, dtype, unit, rank, round0, round1, round2) WISP_LAYOUT_##name = code,
+#include "layouts.def"
+#undef LAYOUT
 };
 
 typedef struct wisp_file_tensor { /* 72 bytes */

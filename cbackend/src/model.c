@@ -79,40 +79,29 @@ static uint64_t bounded_product(const int32_t *dims, int rank) {
     return product;
 }
 
+static const struct {
+    uint8_t dtype, unit, rank, round[3]; /* of dtype 0: no such layout, or plain */
+} layouts[] = {
+#define LAYOUT(code, name, dtype, unit, rank, round0, round1, round2) [code] = {WISP_##dtype, unit, rank, {round0, round1, round2}},
+#include "layouts.def"
+#undef LAYOUT
+};
+
 uint64_t wisp_tensor_bytes(int dtype, int layout, int rank, const int32_t *dims) {
     int32_t padded[WISP_MAX_RANK];
-    for (int i = 0; i < rank; i++)
-        if (dims[i] < 0 || (layout != WISP_LAYOUT_PLAIN && dims[i] > INT32_MAX - 16)) return UINT64_MAX;
-    memcpy(padded, dims, sizeof(int32_t) * (size_t)rank);
     uint64_t unit = wisp_dtype_size(dtype);
-    bool fits = unit != 0;
-    switch (layout) {
-        case WISP_LAYOUT_PLAIN: break;
-        case WISP_LAYOUT_GEMM_S8:
-            fits = dtype == WISP_S8 && rank == 3;
-            if (fits) padded[0] = (dims[0] + 15) / 16 * 16, padded[2] = (dims[2] + 3) / 4 * 4;
-            break;
-        case WISP_LAYOUT_GEMM_F32:
-            fits = dtype == WISP_F32 && rank == 3;
-            if (fits) padded[0] = (dims[0] + 15) / 16 * 16;
-            break;
-        case WISP_LAYOUT_DW_S8:
-            fits = dtype == WISP_S8 && rank == 2;
-            if (fits) padded[0] = (dims[0] + 1) / 2 * 2, padded[1] = (dims[1] + 15) / 16 * 16;
-            break;
-        case WISP_LAYOUT_DW_F32:
-            fits = dtype == WISP_F32 && rank == 2;
-            if (fits) padded[1] = (dims[1] + 15) / 16 * 16;
-            break;
-        case WISP_LAYOUT_CHANNELS:
-            fits = dtype == WISP_S32 && rank == 1;
-            if (fits) padded[0] = (dims[0] + 15) / 16, unit = sizeof(wisp_channels_s8);
-            break;
-        default: fits = false;
+    if (!unit || layout >= (int)(sizeof layouts / sizeof *layouts)) return UINT64_MAX;
+    if (layout != WISP_LAYOUT_PLAIN) {
+        if (layouts[layout].dtype != dtype || layouts[layout].rank != rank) return UINT64_MAX;
+        unit = layouts[layout].unit;
     }
-    if (!fits) return UINT64_MAX;
-    uint64_t count = bounded_product(padded, rank);
-    return count >= WISP_MAX_TOTAL_SIZE / 8 ? UINT64_MAX : count * unit;
+    for (int i = 0; i < rank; i++) {
+        const int32_t step = layout == WISP_LAYOUT_PLAIN ? 1 : layouts[layout].round[i];
+        if (dims[i] < 0 || dims[i] > INT32_MAX - (step - 1)) return UINT64_MAX;
+        padded[i] = (dims[i] + step - 1) / step * step;
+    }
+    const uint64_t count = bounded_product(padded, rank);
+    return count >= WISP_MAX_TOTAL_SIZE / 16 ? UINT64_MAX : count * unit;
 }
 
 /* ---- checksums */

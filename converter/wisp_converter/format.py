@@ -16,7 +16,7 @@ SECTIONS = ("symbols", "tensors", "graphs", "states", "operators", "operands", "
 
 NO_TENSOR = 0xFFFFFFFF
 KIND_ACTIVATION, KIND_CONSTANT, KIND_SHAPE, KIND_STATE = range(4)
-LAYOUT_PLAIN, LAYOUT_GEMM_S8, LAYOUT_GEMM_F32, LAYOUT_DW_S8, LAYOUT_DW_F32, LAYOUT_CHANNELS = range(6)
+PLAIN = 0  # the layout of all but packed constants, which opcodes.layouts() numbers
 TENSOR_TEXT, TENSOR_FULL_RANGE = 1, 2
 FILE_STATIC, SECTION_OPTIONAL, OPERATOR_AT_RESIZE = 1, 1, 1
 ALIGNMENT, PAGE = 64, 4096
@@ -223,7 +223,7 @@ def _fill_tensor(entry, value: Value, strings: _Strings, plan: Plan, constants: 
     entry["dims"][:len(dims)] = [d if isinstance(d, int) else -1 - symbols[d] if d in symbols else -1 for d in dims]
     entry["size"] = tensor_size(value)
     entry["scale"], entry["zero_point"] = value.scale, value.zero_point
-    if value.layout in (LAYOUT_GEMM_S8, LAYOUT_DW_S8) and (value.data == -128).any():
+    if value.layout != PLAIN and value.dtype == np.int8 and (value.data == -128).any():
         entry["flags"] = TENSOR_FULL_RANGE
     if value.data is not None:
         entry["kind"], entry["offset"] = KIND_CONSTANT, constants[value]

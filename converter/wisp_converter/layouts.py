@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .format import LAYOUT_CHANNELS, LAYOUT_DW_F32, LAYOUT_DW_S8, LAYOUT_GEMM_F32, LAYOUT_GEMM_S8, round_up
+from .format import round_up
 from .ir import Value
+from .opcodes import layouts
 
 PANEL = 16
 
@@ -36,14 +37,14 @@ def depthwise(weights: np.ndarray) -> np.ndarray:
 
 def packed_gemm(name: str, weights: np.ndarray, dims: tuple[int, int, int] | None = None) -> Value:
     """A constant in GEMM_S8 or GEMM_F32 layout from (n, taps, k)."""
-    layout = LAYOUT_GEMM_S8 if weights.dtype == np.int8 else LAYOUT_GEMM_F32
+    layout = layouts()["GEMM_S8"] if weights.dtype == np.int8 else layouts()["GEMM_F32"]
     data = gemm(weights)
     return Value(name, data.dtype, data.shape, data, layout=layout, dims=dims or weights.shape)
 
 
 def packed_depthwise(name: str, weights: np.ndarray) -> Value:
     """A constant in DW_S8 or DW_F32 layout from (taps, c)."""
-    layout = LAYOUT_DW_S8 if weights.dtype == np.int8 else LAYOUT_DW_F32
+    layout = layouts()["DW_S8"] if weights.dtype == np.int8 else layouts()["DW_F32"]
     data = depthwise(weights)
     return Value(name, data.dtype, data.shape, data, layout=layout, dims=weights.shape)
 
@@ -57,4 +58,4 @@ def packed_bias(name: str, bias: np.ndarray) -> Value:
 def packed_channels(name: str, blocks: np.ndarray, n: int) -> Value:
     """A constant in CHANNELS layout from arithmetic.channel_params' blocks, for n channels."""
     data = np.ascontiguousarray(blocks).view("<i4").reshape(-1, 4, PANEL)
-    return Value(name, np.dtype(np.int32), data.shape, data, layout=LAYOUT_CHANNELS, dims=(n,))
+    return Value(name, np.dtype(np.int32), data.shape, data, layout=layouts()["CHANNELS"], dims=(n,))

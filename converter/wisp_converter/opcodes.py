@@ -1,4 +1,4 @@
-"""The instruction set, read from ops.def: every operator's code, traits and parameter words.
+"""The instruction set, read from ops.def: every operator's code, traits and parameter words; layouts from layouts.def.
 
 The build reads it through this too. Imports the standard library only: emit_cffi.py runs it where nothing else is
 installed yet.
@@ -39,11 +39,11 @@ class Opcode:
         return tuple(name for kind, name in self.params if kind == "G")
 
 
-def ops_def() -> Path:
-    """ops.def: a copy beside this package in a wheel, otherwise the one in the source tree."""
+def def_file(name: str) -> Path:
+    """ops.def or layouts.def: a copy beside this package in a wheel, otherwise the one in the source tree."""
     here = Path(__file__).resolve().parent
-    installed = here / "ops.def"
-    return installed if installed.exists() else here.parents[1] / "cbackend" / "src" / "ops.def"
+    installed = here / name
+    return installed if installed.exists() else here.parents[1] / "cbackend" / "src" / name
 
 
 def parse(text: str) -> dict[str, Opcode]:
@@ -58,7 +58,18 @@ def parse(text: str) -> dict[str, Opcode]:
 @cache
 def opcodes() -> dict[str, Opcode]:
     """All operators by name."""
-    return parse(ops_def().read_text(encoding="utf-8"))
+    return parse(def_file("ops.def").read_text(encoding="utf-8"))
+
+
+def parse_layouts(text: str) -> dict[str, int]:
+    """{name: code} of a text in the form of layouts.def."""
+    return {name: int(code) for code, name in re.findall(r"^LAYOUT\((\d+), (\w+),", text, re.MULTILINE)}
+
+
+@cache
+def layouts() -> dict[str, int]:
+    """The code of every packed layout by name; 0 is plain."""
+    return parse_layouts(def_file("layouts.def").read_text(encoding="utf-8"))
 
 
 def has_trait(op: str, trait: str) -> bool:

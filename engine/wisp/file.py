@@ -13,12 +13,12 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from ._wisp_lists import LAYOUTS
 from .errors import BadFileError
 
 SECTIONS = ("symbols", "tensors", "graphs", "states", "operators", "operands", "parameters", "strings",
             "metadata", "weights")
 KINDS = ("activation", "constant", "shape", "state")
-LAYOUTS = ("plain", "gemm_s8", "gemm_f32", "dw_s8", "dw_f32", "channels")
 DTYPES = {1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool",
           10: "float16", 11: "float64", 12: "uint32", 13: "uint64"}
 

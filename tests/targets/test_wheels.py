@@ -89,7 +89,7 @@ def test_contents(wheels, platform):
     for folder in (ROOT / "engine" / "wisp", ROOT / "converter" / "wisp_converter"):
         for path in folder.rglob("*.py"):
             assert archive.read(path.relative_to(folder.parent).as_posix()) == path.read_bytes()
-    assert {"wisp/_wisp_cffi.py", "wisp/_wisp_lists.py", "wisp_converter/ops.def"} < set(names)
+    assert {"wisp/_wisp_cffi.py", "wisp/_wisp_lists.py", "wisp_converter/ops.def", "wisp_converter/layouts.def"} < set(names)
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)

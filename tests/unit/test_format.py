@@ -74,7 +74,7 @@ def test_constants_equal_those_in_c():
     assert (value("WISP_MAGIC"), value("WISP_FORMAT_MAJOR"), value("WISP_FORMAT_MINOR")) == (fmt.MAGIC, fmt.MAJOR, fmt.MINOR)
     assert [value(f"WISP_SECTION_{s.upper()}") for s in fmt.SECTIONS] == list(range(value("WISP_SECTION_COUNT")))
     assert fmt.SECTIONS == reader.SECTIONS
-    for prefix in ("KIND", "LAYOUT", "TENSOR"):
+    for prefix in ("KIND", "TENSOR"):
         names = re.findall(rf"WISP_{prefix}_(\w+) =", HEADER)
         assert names
         for name in names:
@@ -82,6 +82,13 @@ def test_constants_equal_those_in_c():
     assert value("WISP_OPERATOR_AT_RESIZE") == fmt.OPERATOR_AT_RESIZE and value("WISP_NO_TENSOR") == fmt.NO_TENSOR
     assert value("WISP_FILE_STATIC") == fmt.FILE_STATIC and value("WISP_MAX_SECTIONS") == reader.MAX_SECTIONS
     assert value("WISP_SECTION_OPTIONAL") == reader.OPTIONAL
+
+
+def test_the_document_lists_the_layouts():
+    document = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
+    rows = {name: int(code) for code, name in re.findall(r"^\| (\d) (\w+) \|", document, re.MULTILINE)}
+    assert rows == {"plain": fmt.PLAIN, **opcodes.layouts()}
+    assert reader.LAYOUTS == ("plain", *(n.lower() for n, _ in sorted(opcodes.layouts().items(), key=lambda e: e[1])))
 
 
 def plain_checksum(data: bytes) -> tuple[int, int]:
@@ -131,7 +138,7 @@ def test_equal_constants_are_stored_once():
 
 
 def test_every_entry_of_ops_def_is_read():
-    text = opcodes.ops_def().read_text()
+    text = opcodes.def_file("ops.def").read_text()
     table = opcodes.parse(text)
     assert len(table) == len(re.findall(r"^OP\(", text, re.MULTILINE)) == len({o.code for o in table.values()})
     words = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)

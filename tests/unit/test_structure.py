@@ -442,6 +442,71 @@ def test_a_kernel_is_two_files(tree, tmp_path):
         assert result.returncode != 0 and "dequantize_s8" in result.stdout + result.stderr
 
 
+def test_a_slot_is_four_files(tree, tmp_path):
+    """A new inner loop of a known form: its name, its scalar kernel, a row of scalar's table, a test. Without the test checkasm fails."""
+    source, checkasm = tree / "cbackend" / "src", tree / "tests" / "checkasm" / "eltwise.c"
+    append(source / "kernels.def", "KERNEL(trial_s8, wisp_lookup_s8_fn)\n")
+    prototype = "void wisp_trial_s8_scalar(const int8_t *table, const int8_t *x, int8_t *y, size_t n)"
+    append(source / "arch" / "scalar" / "eltwise.c",
+           f"\n{prototype};\n{prototype} {{\n    for (size_t i = 0; i < n; i++) y[i] = (int8_t)(table[x[i] + 128] / 2);\n}}\n")
+    table = source / "arch" / "scalar" / "scalar.c"
+    row = re.search(r"^ *WISP_BRINGS\(lookup_s8, wisp_lookup_s8_scalar\),\n", table.read_text(), re.MULTILINE).group()
+    text = table.read_text().replace(row, row + row.replace("lookup", "trial"))
+    start = text.index("const wisp_kernels ")
+    table.write_text(f"{text[:start]}{prototype};\n\n{text[start:]}")
+    build = tmp_path / "build"
+    cmake_build(tree / "cbackend", build, *FAST_TO_BUILD, "-DWISP_BUILD_TESTS=ON", target="checkasm")
+    result = subprocess.run([build / "checkasm"], capture_output=True, text=True, timeout=300)
+    assert result.returncode != 0 and "a slot has no test" in result.stdout + result.stderr
+
+    text = checkasm.read_text()
+    check = re.search(r"^static void check_lookup\(.*?^\}\n", text, re.MULTILINE | re.DOTALL).group()
+    text = text.replace(check, check + "\n" + check.replace("lookup", "trial"))
+    checkasm.write_text(text.replace("SLOT(lookup_s8, check_lookup, bench_lookup),",
+                                     "SLOT(lookup_s8, check_lookup, bench_lookup), SLOT(trial_s8, check_trial, bench_lookup),"))
+    assert changed_files(tree) == {"cbackend/src/kernels.def", "cbackend/src/arch/scalar/eltwise.c", "cbackend/src/arch/scalar/scalar.c",
+                                   "tests/checkasm/eltwise.c"}
+    cmake_build(tree / "cbackend", build, target="checkasm")
+    result = subprocess.run([build / "checkasm"], capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+
+
+LAYOUT_TEST = """
+import numpy as np
+from wisp import _library, file
+from wisp_converter import format as fmt
+from wisp_converter.ir import Graph, Node, Value, constant
+from wisp_converter.opcodes import layouts
+from wisp_converter.plan import plan_memory
+
+def open_file(stored):
+    x, y = (Value(n, np.dtype(np.int8), (3, 5)) for n in "xy")
+    packed = constant("c", np.zeros(stored, np.int8))
+    packed.layout, packed.dims = layouts()["TRIAL_S8"], (3, 5)
+    graph = Graph([x], [y], [Node("Identity", [x, packed], [y], {}, "n")])
+    data = fmt.write(graph, plan_memory(graph))
+    error, model = _library.ffi.new("wisp_error *"), _library.ffi.new("wisp_model *")
+    copy = _library.aligned(len(data))
+    copy[:] = np.frombuffer(data, np.uint8)
+    status = _library.lib.wisp_open(model, _library.pointer(copy), len(data), error)
+    return status, {t.name: t.layout for t in file.read(data).tensors}["c"]
+
+assert open_file(8 * 8) == (0, "trial_s8")  # (3, 5) in blocks of 8 x 4
+assert open_file(3 * 5)[0] == _library.lib.WISP_BAD_FILE
+"""
+
+
+def test_a_layout_is_one_line(tree, tmp_path):
+    """The runtime checks its size, the converter writes it by name, the reader names it."""
+    append(tree / "cbackend" / "src" / "layouts.def", "LAYOUT(6, TRIAL_S8, S8, 1, 2, 8, 4, 1)\n")
+    assert changed_files(tree) == {"cbackend/src/layouts.def"}
+    build = tmp_path / "build"
+    cmake_build(tree / "cbackend", build, *FAST_TO_BUILD, target="wisp_shared")
+    (tree / "layout_trial.py").write_text(LAYOUT_TEST)
+    result = run_in_tree(tree, build, "layout_trial")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
 def machine_sets() -> str:
     """The instruction sets this machine can run, as `wisp ops --json` tells them."""
     return subprocess.run([sys.executable, "-m", "wisp", "ops", "--json"], capture_output=True, text=True, check=True).stdout
