@@ -43,6 +43,7 @@ class Drawn:
             "Where": ([constant("mask", self.draw.random((1, 1, 6)) < 0.5), a, b], {}, wide.shape),
             "ReduceMax": ([a, constant("axes", np.int64([1]))], {"keepdims": 1}, (1, 1, 6)),
             "LayerNormalization": ([a, constant("scale", self.draw.random(6).astype(np.float32) + 1)], {"axis": -1, "epsilon": 1e-3}, a.shape),
+            "Transpose": ([a], {"perm": (0, 2, 1)}, (1, 6, a.shape[1])),
             "Reshape": ([a], {"shape": (1, -1, 6)}, a.shape),
             "Concat": ([a, b], {"axis": 1}, (1, sum(v.shape[1] for v in (a, b)) if isinstance(self.extent, int) else None, 6)),
         }.get(kind, ([a], {}, a.shape))
@@ -51,6 +52,9 @@ class Drawn:
         if kind == "Concat":  # the result has an extent of its own: back to one that goes with the others
             short = self.value((1, 1, 6))
             nodes.append(Node("ReduceMax", [y, constant("axes", np.int64([1]))], [short], {"keepdims": 1}, short.name))
+        if kind == "Transpose":  # there and back, with something between
+            turned, back = self.value(y.shape), self.value(a.shape)
+            nodes += [Node("Relu", [y], [turned], {}, turned.name), Node("Transpose", [turned], [back], attrs, back.name)]
         return nodes
 
     def add_if(self, kind: str, a: Value, b: Value, known: list[Value], depth: int) -> list[Node]:
@@ -85,5 +89,5 @@ def layer_norm(x, scale):
 
 
 NUMPY = {"Relu": lambda x: np.maximum(x, 0), "Neg": np.negative, "Add": np.add, "Mul": np.multiply, "Reshape": lambda x: x,
-         "Identity": lambda x: x, "ReduceMax": lambda x, axes: x.max(axis=1, keepdims=True),
+         "Identity": lambda x: x, "Transpose": lambda x: x.transpose(0, 2, 1), "ReduceMax": lambda x, axes: x.max(axis=1, keepdims=True),
          "Concat": lambda a, b: np.concatenate([a, b], axis=1), "LayerNormalization": layer_norm, "Where": np.where, "If": None}

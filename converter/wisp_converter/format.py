@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .ir import Graph, Node, Value
+from .ir import Graph, Value, all_graphs
 from .opcodes import opcodes, pack_parameters
 
 MAGIC, MAJOR, MINOR = 0x50534957, 1, 0  # minor: the lowest that can read what this writer writes
@@ -105,19 +105,6 @@ def tensor_size(value: Value) -> int:
     if not value.is_static:
         return 0
     return int(np.prod(value.shape, dtype=np.int64)) * value.dtype.itemsize
-
-
-def bodies(node: Node) -> list[Graph]:
-    """The graphs a node owns, in the order of its parameters."""
-    return [node.attrs[name] for name in opcodes()[node.op].graphs]
-
-
-def all_graphs(graph: Graph) -> list[Graph]:
-    """The graph and all graphs inside it; each comes behind the one that owns it."""
-    found = [graph]
-    for owner in found:  # grows on the way
-        found += [body for node in owner.nodes for body in bodies(node)]
-    return found
 
 
 def tensor_table(graph: Graph, states: list[State]) -> list[Value]:

@@ -2,6 +2,10 @@
 
 Operators are those of ops.def, spelled as in ONNX; spatial ones already work on NHWC (the importer writes transposes
 around them, a pass cancels them). Weights stay plain numpy arrays until the `pack` pass lays them out for the kernels.
+
+A node may own graphs, its bodies: Graphs among its `attrs`. The nodes of a body read its inputs, each other's results,
+constants, and what was computed before the owner in a graph around it: that is captured, and counts as read by the
+owner.
 """
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -10,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+
+from .opcodes import opcodes
 
 Dim = int | str | None
 """An extent: a number, the name of a symbolic axis of an input, or None when only the runtime can tell."""
@@ -67,7 +73,10 @@ class Node:
 
 @dataclass(eq=False, slots=True)
 class Graph:
-    """Nodes in execution order. Inputs and outputs keep the source's names, shapes, dtypes and order."""
+    """Nodes in execution order. Inputs and outputs keep the source's names, shapes, dtypes and order.
+
+    Methods look at this graph alone, unless they say otherwise: what a body computes is not seen from outside it.
+    """
 
     inputs: list[Value]
     outputs: list[Value]
@@ -75,39 +84,74 @@ class Graph:
     metadata: dict = field(default_factory=dict)
 
     def values(self) -> Iterator[Value]:
-        """Every value once: inputs, then in order of appearance."""
+        """Every value once that the graph's own nodes read (captures of their bodies too) or compute: inputs, then in
+        order of appearance. In a body this includes what it captures."""
         seen: set[int] = set()
-        for value in [*self.inputs, *(v for n in self.nodes for v in (*n.inputs, *n.outputs)), *self.outputs]:
+        for value in [*self.inputs, *(v for n in self.nodes for v in (*reads(n), *n.outputs)), *self.outputs]:
             if value is not None and id(value) not in seen:
                 seen.add(id(value))
                 yield value
 
     def users(self) -> dict[Value, list[Node]]:
-        """For every value the nodes that read it (a node twice if it reads it twice)."""
+        """For every value the nodes that read it (a node twice if it reads it twice, and once if its bodies do)."""
         users: dict[Value, list[Node]] = {v: [] for v in self.values()}
         for node in self.nodes:
-            for value in node.inputs:
-                if value is not None:
-                    users[value].append(node)
+            for value in reads(node):
+                users[value].append(node)
         return users
 
     def producers(self) -> dict[Value, Node]:
         return {value: node for node in self.nodes for value in node.outputs}
 
     def copy(self) -> tuple[Graph, dict[Value, Value]]:
-        """An independent graph (constants' data shared), and each of its values by the original."""
-        twin = {v: replace(v) for v in self.values()}
-        nodes = [Node(n.op, [twin.get(v) for v in n.inputs], [twin.get(v) for v in n.outputs], dict(n.attrs), n.name)
-                 for n in self.nodes]
-        graph = Graph([twin[v] for v in self.inputs], [twin[v] for v in self.outputs], nodes, dict(self.metadata))
-        return graph, twin
+        """An independent graph (constants' data shared), and by the original each value of it and all inside it."""
+        twin = {v: replace(v) for v in dict.fromkeys(v for g in all_graphs(self) for v in g.values())}
+        return _with_values(self, twin), twin
 
     def may_replace(self, old: Value, new: Value) -> bool:
-        """Whether reading `new` for `old` keeps every graph output a value of its own (no input,
-        constant or other output)."""
+        """Whether reading `new` for `old` keeps every graph output a value of its own: computed here, no other output."""
         if not any(v is old for v in self.outputs):
             return True
-        return new.data is None and not any(v is new for v in (*self.inputs, *self.outputs))
+        return any(v is new for n in self.nodes for v in n.outputs) and not any(v is new for v in self.outputs)
+
+
+def bodies(node: Node) -> list[Graph]:
+    """The graphs a node owns, in the order of its parameters."""
+    return [node.attrs[name] for name in opcodes()[node.op].graphs]
+
+
+def all_graphs(graph: Graph) -> list[Graph]:
+    """The graph and all graphs inside it; each comes behind the one that owns it."""
+    found = [graph]
+    for owner in found:  # grows on the way
+        found += [body for node in owner.nodes for body in bodies(node)]
+    return found
+
+
+def captures(graph: Graph) -> list[Value]:
+    """What a body reads from the graphs around it; each value once, no constants."""
+    own = {*graph.inputs, *(v for n in graph.nodes for v in n.outputs)}
+    return list(dict.fromkeys(v for n in graph.nodes for v in reads(n) if v.data is None and v not in own))
+
+
+def captured(node: Node) -> list[Value]:
+    """What the bodies of a node capture; each value once."""
+    return list(dict.fromkeys(v for body in bodies(node) for v in captures(body)))
+
+
+def reads(node: Node) -> list[Value]:
+    """The operands of a node, without those left out, and what its bodies capture."""
+    return [*(v for v in node.inputs if v is not None), *captured(node)]
+
+
+def _with_values(graph: Graph, twin: dict[Value, Value]) -> Graph:
+    """A copy of the graph on other values."""
+    nodes = []
+    for node in graph.nodes:
+        attrs = {k: _with_values(a, twin) if isinstance(a, Graph) else a for k, a in node.attrs.items()}
+        inputs, outputs = ([twin.get(v) for v in values] for values in (node.inputs, node.outputs))
+        nodes.append(Node(node.op, inputs, outputs, attrs, node.name))
+    return Graph([twin[v] for v in graph.inputs], [twin[v] for v in graph.outputs], nodes, dict(graph.metadata))
 
 
 def constant(name: str, data: np.ndarray, **fields) -> Value:

@@ -18,7 +18,7 @@ _ENTRY = re.compile(r"^OP\((\d+),\s*(\w+),\s*([\w\s|]+),\s*(NONE|[IFVG]\(\w+\)(?
                     re.MULTILINE)
 _PARAMETER = re.compile(r"([IFVG])\((\w+)\)")
 
-MAX_RANK = 8
+MAX_RANK, MAX_DEPTH = 8, 8  # depth: of graphs inside graphs, the model's is 1
 
 # What a parameter is when a node does not state it; all others are 0. These leave a result unclamped.
 DEFAULTS = {"min": -math.inf, "max": math.inf, "lo": -128, "hi": 127}

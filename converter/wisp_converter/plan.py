@@ -22,8 +22,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from .format import ALIGNMENT, Plan, State, bodies, round_up, tensor_size, tensor_table, write
-from .ir import Graph, Node, Value
+from .format import ALIGNMENT, Plan, State, round_up, tensor_size, tensor_table, write
+from .ir import Graph, Node, Value, bodies
 from .opcodes import has_trait
 from .runner import scratch_needs
 

@@ -7,6 +7,7 @@ import pytest
 import wisp
 from support_drawn import Drawn
 from wisp.commands.inspect import describe
+from wisp.expose import expose
 from wisp.file import read
 from wisp_converter import format as fmt
 from wisp_converter.format import State, tensor_size
@@ -120,6 +121,17 @@ def test_both_readers_see_the_graphs():
     assert [len(g.operators) for g in file.graphs] == [1] * 5 and [g.outputs[0].name for g in file.graphs] == ["y3", "yt2", "ye1", "ytt1", "yte1"]
     nodes = [n.name for n in wisp.load(saved(nested(3))).nodes()]
     assert nodes == [o.name for o in file.operators] == ["if y", "if yt", "add ye", "add ytt", "add yte"]
+
+
+@pytest.mark.parametrize("extent", [37, "n"])
+def test_exposed_are_the_values_of_the_model_itself(extent):
+    changed, file = expose(saved(branches(extent)))
+    x = rng.standard_normal(37).astype(np.float32)
+    got = wisp.load(changed).run({"x": x, "c": np.array(True)})
+    want = {"k": np.exp(x), "y": np.maximum(x, 0) * 2 + x, "z": np.tanh(np.maximum(x, 0) * 2 + x)}
+    assert sorted(got) == sorted(want) and len(file.graphs) == 3
+    for name in want:
+        np.testing.assert_allclose(got[name], want[name], rtol=1e-5, atol=1e-6)
 
 
 # ---- states

@@ -1,10 +1,14 @@
-"""The passes, in order: each is a function on a Graph in a module named after it; the graph is verified after each."""
+"""The passes, in order. Each is one function on a Graph in a module named after it; the graph is verified after each.
+
+A pass sees one graph. Of the bodies its nodes own it knows what they capture: it keeps that, or renames it in them too.
+It is run on every body by itself, where a captured value is like an input: some value, computed elsewhere.
+"""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..ir import Graph
+from ..ir import Graph, all_graphs
 from ..verify_graph import verify_graph
 from .cancel_transposes import cancel_transposes
 from .copy_shape_outputs import copy_shape_outputs
@@ -38,8 +42,9 @@ PASSES: tuple[Callable[[Graph], None], ...] = (
 
 
 def run_passes(graph: Graph, passes: tuple[Callable[[Graph], None], ...] = PASSES) -> None:
-    """Run the passes on the graph, in place, verifying it after each one."""
+    """Run the passes on the graph and all inside it, in place, verifying them after each one."""
     verify_graph(graph)
     for function in passes:
-        function(graph)
+        for one in reversed(all_graphs(graph)):  # bodies first: what they no longer read may be dropped around them
+            function(one)
         verify_graph(graph, function.__name__)

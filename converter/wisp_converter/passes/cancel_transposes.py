@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 
 
-from ..ir import Graph, Node, Value, constant
+from ..ir import Graph, Node, Value, captured, constant
 from .edit import is_known_one, reshape_node
 from .permute import Perm, compose, inverse, is_elementwise, is_identity, moves_only_ones, sink
 
@@ -45,7 +45,7 @@ class _Walk:
     def __init__(self, graph: Graph, careful: bool, lift: bool) -> None:
         self.graph, self.careful, self.lift = graph, careful, lift
         self.users = graph.users()
-        self.outputs = set(graph.outputs)
+        self.outputs = {*graph.outputs, *(v for n in graph.nodes for v in captured(n))}  # and what bodies insist on
         self.pending: dict[Value, tuple[Value, Perm]] = {}
         self.moved: dict[tuple[int, Perm], Value] = {}
         self.alive: list[Value] = []  # keeps the ids in `moved` valid

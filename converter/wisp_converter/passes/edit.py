@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..ir import Dim, Graph, Node, Value, constant
+from ..ir import Dim, Graph, Node, Value, bodies, constant
 
 Shape = tuple[Dim, ...]
 
@@ -53,3 +53,11 @@ def clamp_range(node: Node) -> tuple[float, float]:
 def copy_node(value: Value, copy: Value) -> Node:
     """A node that copies a value."""
     return Node("Identity", [value], [copy], name=copy.name)
+
+
+def rename(node: Node, renamed: dict[Value, Value]) -> None:
+    """Read other values for these, also in the node's bodies."""
+    node.inputs = [renamed.get(v, v) for v in node.inputs]
+    for body in bodies(node):
+        for inner in body.nodes:
+            rename(inner, renamed)

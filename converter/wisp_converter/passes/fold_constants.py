@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from ..format import tensor_size
-from ..ir import Graph, Node, Value, constant
+from ..ir import Graph, Node, Value, constant, reads
 from .evaluate import evaluate
 
 MAX_RESULT = 64 << 20
@@ -26,12 +26,12 @@ def fold_constants(graph: Graph, also: Iterable[Value] = ()) -> None:
     nodes = []
     for node in graph.nodes:
         results = [v for v in node.outputs if v is not None]
-        if all(v is None or v.data is not None or v in depends for v in node.inputs) and \
+        if all(v.data is not None or v in depends for v in reads(node)) and \
                 not any(v in kept or tensor_size(v) > MAX_RESULT for v in results):
             depends.update(results)
             nodes.append(node)
     inner = set(map(id, nodes))
-    read = {v for node in graph.nodes if id(node) not in inner for v in node.inputs}.union(also)
+    read = {v for node in graph.nodes if id(node) not in inner for v in reads(node)}.union(also)
     compute(nodes, [v for node in nodes for v in node.outputs if v in read])
     _fold_shapes(graph)
     graph.nodes = [n for n in graph.nodes if id(n) not in inner and not is_computed(n)]
@@ -50,13 +50,13 @@ def compute(nodes: list[Node], wanted: Iterable[Value]) -> None:
         produced: set[Value] = set()
         ready, rest = [], []
         for node in nodes:
-            inputs = [v for v in node.inputs if v is not None and v.data is None]
+            inputs = [v for v in reads(node) if v.data is None]
             if all(v in produced and not _may_be_shape(v) for v in inputs):
                 ready.append(node)
                 produced.update(v for v in node.outputs if v is not None)
             else:
                 rest.append(node)
-        needed = wanted.union(*(n.inputs for n in rest))
+        needed = wanted.union(*map(reads, rest))
         values = [v for n in ready for v in n.outputs if v in needed and v is not None]
         if not values:
             return

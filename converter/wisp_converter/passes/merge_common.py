@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..ir import Graph, Node, Value
+from .edit import rename
 
 
 def merge_common(graph: Graph) -> None:
@@ -12,7 +13,7 @@ def merge_common(graph: Graph) -> None:
     renamed: dict[Value, Value] = {}
     kept = []
     for node in graph.nodes:
-        node.inputs = [renamed.get(v, v) for v in node.inputs]
+        rename(node, renamed)
         first = seen.setdefault(_key(node), node)
         pairs = [(a, b) for a, b in zip(node.outputs, first.outputs) if a is not None and b is not None]
         if first is node or len(pairs) < len(node.outputs) or not all(graph.may_replace(a, b) for a, b in pairs):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..ir import Graph, Node, Value
+from .edit import rename
 
 
 def remove_copies(graph: Graph) -> None:
@@ -12,7 +13,7 @@ def remove_copies(graph: Graph) -> None:
     kept: list[Node] = []
     renamed: dict[Value, Value] = {}
     for node in graph.nodes:
-        node.inputs = [renamed.get(v, v) for v in node.inputs]
+        rename(node, renamed)
         if node.op == "Reshape":
             _skip_reshapes(node, producers)
         source, result = (node.inputs or [None])[0], node.outputs[0]

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-from ..ir import Graph
+from ..ir import Graph, reads
 
 
 def remove_dead(graph: Graph) -> None:
@@ -10,6 +10,6 @@ def remove_dead(graph: Graph) -> None:
     live, kept = set(graph.outputs), []
     for node in reversed(graph.nodes):
         if any(v in live for v in node.outputs if v is not None):
-            live.update(v for v in node.inputs if v is not None)
+            live.update(reads(node))
             kept.append(node)
     graph.nodes = kept[::-1]
