@@ -16,7 +16,7 @@ def verify_graph(graph: Graph, after: str = "import") -> None:
     """Raise GraphError unless the graph and all inside it are well formed.
 
     A graph has one owner. Every value is an input, a constant or the output of exactly one node of one graph. A node
-    reads constants, what is an input of its graph or computed there before it, and what the owner of its graph may read.
+    reads constants, what is an input of its graph or computed there before it, and what its graph's owner may read.
     Outputs of a graph are computed by its nodes and distinct. Graphs are at most MAX_DEPTH deep. Operators are in
     ops.def and have only its parameters; those of kind G hold a graph, others none. dtypes and shapes of constants fit
     their data.

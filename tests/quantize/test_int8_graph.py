@@ -9,7 +9,12 @@ import pytest
 import wisp
 from support import make_model, reference
 from wisp.file import read
-from wisp_converter import convert
+from wisp_converter import convert, format as fmt
+from wisp_converter.ir import Graph, Node, Value, constant
+from wisp_converter.pack import pack
+from wisp_converter.plan import plan_memory
+from wisp_converter.quantize.int8 import quantize_int8
+from wisp_converter.quantize.observe import calibrate
 
 rng = np.random.default_rng(21)
 
@@ -79,3 +84,22 @@ def test_fused_clamps(low, high):
                                                       {"w": np.frombuffer(model.graph.initializer[0].raw_data, np.float32).reshape(4, 4, 1, 1)}), x)["y"],
                                  np.float32(low)), np.float32(high))
     assert np.abs(wisp.load(int8(model, x)).run(x)["y"] - want).max() < 0.03 * np.abs(want).max()
+
+
+def test_branches_stay_float():
+    """What they capture from an int8 node comes to them dequantized."""
+    float32, weights = np.dtype(np.float32), random(6, 4)
+    x, c, m, t, e, y = (Value(n, float32, (3, 6)) for n in "xcmtey")
+    x.shape, c.dtype, c.shape = (3, 4), np.dtype(bool), ()
+    then, other = (Graph([], [v], [Node(op, [m], [v], {}, op)]) for op, v in (("Neg", t), ("Tanh", e)))
+    graph = Graph([x, c], [y], [Node("Gemm", [x, constant("w", weights), None], [m], {"min": -np.inf, "max": np.inf}, "gemm"),
+                                Node("If", [c], [y], {"then_branch": then, "else_branch": other}, "if")])
+    given = [{"x": random(3, 4), "c": np.array(i % 2 == 0)} for i in range(8)]
+    means, _ = calibrate(graph, given, method="minmax", percentile=100, preprocess=None, progress=False)
+    quantize_int8(graph, means, lambda line: None)
+    assert [n.op for n in graph.nodes] == ["QuantizeLinear", "Gemm", "DequantizeLinear", "If"]
+    pack(graph)
+    model = wisp.load(fmt.write(graph, plan_memory(graph)))
+    for sample in given:
+        product = sample["x"] @ weights.T
+        np.testing.assert_allclose(model.run(sample)["y"], -product if sample["c"] else np.tanh(product), atol=0.02 * np.abs(product).max())

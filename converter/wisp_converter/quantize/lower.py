@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .. import ops
-from ..ir import Graph, Node, Value, constant
+from ..ir import Graph, Node, Value, captured, constant
 from ..ops.quantize import dequantize_node, lookup_node, quantize_node
 from .assign import INT8
 from .choose import Choice, data_inputs
@@ -59,6 +59,8 @@ class Lowering:
                     continue
                 except ValueError as error:  # numbers that do not fit, see arithmetic.py
                     self.choice.refuse(node, str(error))
+            for value in captured(node):
+                self.float(value)
             self.nodes.append(Node(node.op, [self.float(v) for v in node.inputs], node.outputs,
                                    dict(node.attrs), node.name))
         for value in self.graph.outputs:
