@@ -89,17 +89,23 @@ def settle_scratch(graph: Graph, plan: Planned) -> None:
 
 def shape_values(graph: Graph, keep: list[Value] | tuple[Value, ...] | None = None) -> list[Value]:
     """Values known once the shapes are: computed only from operators with DIMS and constants, small, of static
-    shape. Their nodes run while shapes are planned. Values in `keep` (default: the graph outputs) stay activations."""
+    shape. Their nodes run while shapes are planned, those of bodies when these are. Values in `keep` (default: the
+    graph outputs) and outputs of bodies stay activations."""
     known: dict[Value, None] = {}
-    outputs = set(graph.outputs if keep is None else keep)
-    for node in graph.nodes:
-        results = [v for v in node.outputs if v is not None]
-        inputs = [v for v in node.inputs if v is not None]
-        from_shape = any(v in known for v in inputs) and all(v in known or v.data is not None for v in inputs)
-        small = all(v.is_static and tensor_size(v) <= MAX_SHAPE_VALUE and v not in outputs for v in results)
-        if ((has_trait(node.op, "DIMS") or from_shape) and small and not has_trait(node.op, "SCRATCH")
-                and not bodies(node)):
-            known.update(dict.fromkeys(results))
+
+    def walk(nodes: list[Node], kept: set[Value]) -> None:
+        for node in nodes:
+            for body in bodies(node):
+                walk(body.nodes, set(body.outputs))
+            results = [v for v in node.outputs if v is not None]
+            inputs = [v for v in node.inputs if v is not None]
+            from_shape = any(v in known for v in inputs) and all(v in known or v.data is not None for v in inputs)
+            small = all(v.is_static and tensor_size(v) <= MAX_SHAPE_VALUE and v not in kept for v in results)
+            if ((has_trait(node.op, "DIMS") or from_shape) and small and not has_trait(node.op, "SCRATCH")
+                    and not bodies(node)):
+                known.update(dict.fromkeys(results))
+
+    walk(graph.nodes, set(graph.outputs if keep is None else keep))
     return list(known)
 
 

@@ -259,6 +259,43 @@ def test_shapes_in_bodies_are_settled():
         np.testing.assert_array_equal(model.run({"x": data, "c": np.array(condition)})["y"], want)
 
 
+@pytest.mark.parametrize("extent", [3, "n"])
+@pytest.mark.parametrize("op", ["Reshape", "Expand"])
+def test_a_shape_that_a_branch_computes(op, extent):
+    """It is known when the branch is planned, also where the branch gives it out: then as a copy."""
+    x, e, c = f32("x", extent, 4), f32("e", extent, 4), Value("c", BOOL, ())
+    t, y = f32("t", None, None), f32("y", None, None)
+    s, z, none = (Value(name, S64, (2,)) for name in ("s", "z", "none"))
+    then = Graph([], [t, s], [node("Shape", [x], s, end=2), node(op, [x, s], t)])
+    other = Graph([], [e, none], [node("Neg", [x], e), node("Neg", [constant("ones", np.int64([1, 1]))], none)])
+    owner = Node("If", [c], [y, z], {"then_branch": then, "else_branch": other}, "if")
+    graph = Graph([x, c], [y, z], [owner])
+    model, data = loaded(graph), random(3, 4)
+    assert operators(graph)[1] == ["Shape", op, "Identity"]
+    for condition in (True, False):
+        got = model.run({"x": data, "c": np.array(condition)})
+        np.testing.assert_array_equal(got["y"], data if condition else -data)
+        assert got["z"].tolist() == ([3, 4] if condition else [-1, -1])
+
+
+def test_a_shape_that_each_iteration_computes():
+    """n times: a = twice a + ones like a, one behind the other."""
+    x, n, y = f32("x", 3, 4), Value("n", S64, ()), f32("y", None, 4)
+    i, go, on, s = Value("i", S64, ()), Value("go", BOOL, ()), Value("on", BOOL, ()), Value("s", S64, (2,))
+    a, ones, more, twice = (f32(name, None, 4) for name in ("a", "ones", "more", "twice"))
+    body = Graph([i, go, a], [on, twice], [
+        node("Identity", [go], on), node("Shape", [a], s, end=2),
+        node("Expand", [constant("one", np.float32(1)), s], ones), node("Add", [a, ones], more),
+        node("Concat", [more, more], twice, axis=0)])
+    model = loaded(Graph([x, n], [y], [Node("Loop", [n, None, x], [y], {"body": body}, "loop")]))
+    data = random(3, 4)
+    for trips in (0, 1, 5, 2):
+        want = data
+        for _ in range(trips):
+            want = np.concatenate([want + np.float32(1)] * 2)
+        np.testing.assert_array_equal(model.run({"x": data, "n": np.array(trips)})["y"], want)
+
+
 def test_a_copy_shares_nothing_but_constants():
     graph = Drawn(4, 32).graph
     copy, twin = graph.copy()

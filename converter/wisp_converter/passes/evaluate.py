@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from .. import format as fmt
-from ..ir import Dim, Graph, Node, Value
+from ..ir import Dim, Graph, Node, Value, all_graphs
 from ..pack import pack
 from ..plan import plan_memory
 from ..runner import Runner
+from .copy_shape_outputs import copy_shape_outputs
 from .edit import copy_node
 
 
@@ -34,6 +35,8 @@ def find_shapes(graph: Graph, values: list[Value]) -> list[tuple[Dim, ...]]:
 def _load(graph: Graph) -> Runner:
     """A copy of the graph whose outputs are called by their numbers."""
     graph, _ = graph.copy()
+    for body in all_graphs(graph)[1:]:
+        copy_shape_outputs(body)  # as the last pass does, but before shapes are asked for
     for i, value in enumerate(graph.outputs):  # each a value of its own, so that others may read it at prepare
         graph.outputs[i] = Value(str(i), value.dtype, value.shape)
         graph.nodes.append(copy_node(value, graph.outputs[i]))
