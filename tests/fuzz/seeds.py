@@ -143,6 +143,15 @@ def state() -> bytes:
     return written([x], [y], [Node("Add", [x, total], [y])], [fmt.State(total, y, constant("s0", np.full(2, 3, F32)))])
 
 
+def counted(dtype) -> bytes:
+    """Range of constants, which a converter would have computed."""
+    from wisp_converter.ir import Node, constant
+
+    x, r, y = value("x", dtype, (3,)), value("r", dtype, (None,)), value("y", dtype, (None,))
+    bounds = [constant(n, np.array(v, dtype)) for n, v in (("start", 1), ("limit", 7), ("delta", 2))]
+    return written([x], [y], [Node("Range", bounds, [r]), Node("Add", [x, r], [y])])
+
+
 # ---- the corpus
 
 
@@ -163,7 +172,7 @@ def main(folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
         path.unlink()
-    files = [branches(), loop(), state()]
+    files = [branches(), loop(), state(), counted(F32), counted(S64)]
     with ProcessPoolExecutor(2) as workers:
         for made in workers.map(convert_test, node_tests(), chunksize=16):
             files += made
