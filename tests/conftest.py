@@ -1,4 +1,4 @@
-"""What all tests share: tiers, fetched models, small ONNX graphs, and a build of the C library with its test programs."""
+"""What all tests share: tiers, fetched models, small ONNX graphs, a build of the C library with its test programs."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ SLOW_SECONDS = 15  # from here on a test should be marked
 
 
 def pytest_addoption(parser):
-    parser.addoption("--quick", action="store_true", help="leave out what is marked slow; of the tests of operators keep one case for each")
+    parser.addoption("--quick", action="store_true",
+                     help="leave out what is marked slow; of the tests of operators keep one case for each")
 
 
 def pytest_configure(config):
@@ -96,7 +97,8 @@ def onnx_model(nodes, inputs: dict, outputs: dict, constants: dict | None = None
     from onnx import helper, numpy_helper
 
     def info(values):
-        return [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(np.dtype(d)), s) for n, (d, s) in values.items()]
+        return [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(np.dtype(d)), s)
+                for n, (d, s) in values.items()]
 
     tensors = [numpy_helper.from_array(np.asarray(v), n) for n, v in (constants or {}).items()]
     graph = helper.make_graph(nodes, "test", info(inputs), info(outputs), tensors)
@@ -104,7 +106,8 @@ def onnx_model(nodes, inputs: dict, outputs: dict, constants: dict | None = None
 
 
 def small_cnn(dynamic: bool = False):
-    """x [N or 1, 3, 8, 8] -> y [.., 4]: convolution, clamp, depthwise, residual, pooling, dense. Deterministic weights."""
+    """x [N or 1, 3, 8, 8] -> y [.., 4]: convolution, clamp, depthwise, residual, pooling, dense.
+    Deterministic weights."""
     from onnx import helper
 
     rng = np.random.default_rng(7)
@@ -113,8 +116,8 @@ def small_cnn(dynamic: bool = False):
     def weight(*shape):
         return rng.standard_normal(shape).astype(np.float32) / np.float32(np.sqrt(np.prod(shape[1:])))
 
-    constants = {"w0": weight(8, 3, 3, 3), "b0": weight(8, 1).ravel(), "w1": weight(8, 1, 3, 3), "b1": weight(8, 1).ravel(),
-                 "w2": weight(4, 8), "b2": weight(4, 1).ravel()}
+    constants = {"w0": weight(8, 3, 3, 3), "b0": weight(8, 1).ravel(), "w1": weight(8, 1, 3, 3),
+                 "b1": weight(8, 1).ravel(), "w2": weight(4, 8), "b2": weight(4, 1).ravel()}
     nodes = [
         helper.make_node("Conv", ["x", "w0", "b0"], ["c0"], "conv0", pads=[1] * 4),
         helper.make_node("Relu", ["c0"], ["r0"], "relu0"),
@@ -150,8 +153,8 @@ def x8() -> np.ndarray:
 
 def run_wisp(*arguments, cwd=None, env=None, stdin=None) -> subprocess.CompletedProcess:
     """The `wisp` command as a user would call it."""
-    return subprocess.run([sys.executable, "-m", "wisp", *map(str, arguments)], cwd=cwd, env={**os.environ, **(env or {})},
-                          stdin=stdin, capture_output=True, text=True, timeout=300)
+    return subprocess.run([sys.executable, "-m", "wisp", *map(str, arguments)], cwd=cwd,
+                          env={**os.environ, **(env or {})}, stdin=stdin, capture_output=True, text=True, timeout=300)
 
 
 def cmake_build(source: Path, build: Path, *options: str, target: str | None = None) -> None:
@@ -159,9 +162,18 @@ def cmake_build(source: Path, build: Path, *options: str, target: str | None = N
     configure = ["cmake", "-S", source, "-B", build, *options]
     if not (build / "CMakeCache.txt").exists() and _has("ninja"):
         configure += ["-G", "Ninja"]
-    for command in (configure, ["cmake", "--build", build, "--parallel", "2", *(["--target", target] if target else [])]):
+    building = ["cmake", "--build", build, "--parallel", "2", *(["--target", target] if target else [])]
+    for command in (configure, building):
         result = subprocess.run(list(map(str, command)), capture_output=True, text=True)
         assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-2000:]
+
+
+def symbols(library: Path, *options: str) -> set[str]:
+    """The names that `nm` with these options lists."""
+    if not _has("nm"):
+        pytest.skip("needs nm (binutils)")
+    output = subprocess.run(["nm", *options, library], capture_output=True, text=True, check=True).stdout
+    return {line.split()[-1].split("@")[0] for line in output.splitlines() if line and not line.endswith(":")}
 
 
 def _has(program: str) -> bool:

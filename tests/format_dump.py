@@ -21,8 +21,8 @@ def tiny_file() -> bytes:
     """y = max(x + 1, 0) for x of symbolic length n."""
     from wisp_converter import convert
 
-    model = make_model([("Add", ["x", "one"], ["s"], {}, "plus"), ("Relu", ["s"], ["y"], {}, "relu")], {"x": ["n"]}, {"y": ["n"]},
-                       {"one": np.float32([1])})
+    model = make_model([("Add", ["x", "one"], ["s"], {}, "plus"), ("Relu", ["s"], ["y"], {}, "relu")],
+                       {"x": ["n"]}, {"y": ["n"]}, {"one": np.float32([1])})
     return convert(model, verify=False)
 
 
@@ -36,7 +36,8 @@ def dump(data: bytes) -> str:
     table = np.frombuffer(data, fmt.SECTION, int(header["section_count"]), fmt.HEADER.itemsize)
     names = [fmt.SECTIONS[entry["id"]] for entry in table]
     for i, name in enumerate(names):
-        lines += ["", f"-- section table, {name}"] + _fields(data, fmt.HEADER.itemsize + i * fmt.SECTION.itemsize, fmt.SECTION)
+        lines += ["", f"-- section table, {name}"]
+        lines += _fields(data, fmt.HEADER.itemsize + i * fmt.SECTION.itemsize, fmt.SECTION)
     structs = {"tensors": fmt.TENSOR, "graphs": fmt.GRAPH, "operators": fmt.OPERATOR}
     for name, entry in zip(names, table):
         start, size = int(entry["offset"]), int(entry["size"])
@@ -45,7 +46,8 @@ def dump(data: bytes) -> str:
             if name in structs:
                 lines += _fields(data, start + i * structs[name].itemsize, structs[name])
             else:
-                lines += _raw(data, start, size, str if name in ("strings", "metadata") else "<f4" if name == "weights" else "<u4")
+                kind = str if name in ("strings", "metadata") else "<f4" if name == "weights" else "<u4"
+                lines += _raw(data, start, size, kind)
     return "\n".join(lines) + "\n"
 
 
@@ -71,14 +73,16 @@ def _raw(data: bytes, start: int, size: int, kind) -> list[str]:
     lines = []
     for at in range(0, size, PER_LINE):
         piece = data[start + at:start + min(at + PER_LINE, size)]
-        text = piece.decode("latin-1").replace("\0", "·") if kind is str else " ".join(str(v) for v in np.frombuffer(piece, kind))
+        text = (piece.decode("latin-1").replace("\0", "·") if kind is str
+                else " ".join(str(v) for v in np.frombuffer(piece, kind)))
         lines += _line(start + at, piece, text)
     return lines or ["(empty)"]
 
 
 def _line(offset: int, piece: bytes, note: str) -> list[str]:
     rows = [piece[i:i + PER_LINE] for i in range(0, len(piece), PER_LINE)]
-    return [f"{offset + i * PER_LINE:06x}  {row.hex(' '):<47}  {note if i == 0 else ''}".rstrip() for i, row in enumerate(rows)]
+    return [f"{offset + i * PER_LINE:06x}  {row.hex(' '):<47}  {note if i == 0 else ''}".rstrip()
+            for i, row in enumerate(rows)]
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from onnx.reference import ReferenceEvaluator
 OPSET = 17
 
 
-def make_model(nodes, inputs, outputs, initializers=None, *, opset: int = OPSET, domains: dict[str, int] | None = None) -> onnx.ModelProto:
+def make_model(nodes, inputs, outputs, initializers=None, *, opset: int = OPSET,
+               domains: dict[str, int] | None = None) -> onnx.ModelProto:
     """A model from (op, inputs, outputs, attributes) tuples or NodeProtos.
 
     inputs: {name: shape} for f32, {name: (dtype, shape)}, or {name: array} for its dtype and shape; symbolic axes are
@@ -20,7 +21,8 @@ def make_model(nodes, inputs, outputs, initializers=None, *, opset: int = OPSET,
     """
     protos = [n if isinstance(n, onnx.NodeProto) else _node(*n) for n in nodes]
     given = [_info(n, s) for n, s in inputs.items()]
-    results = [_info(n, s) for n, s in outputs.items()] if isinstance(outputs, dict) else [onnx.ValueInfoProto(name=n) for n in outputs]
+    results = ([_info(n, s) for n, s in outputs.items()] if isinstance(outputs, dict)
+               else [onnx.ValueInfoProto(name=n) for n in outputs])
     constants = [numpy_helper.from_array(np.asarray(a), n) for n, a in (initializers or {}).items()]
     graph = helper.make_graph(protos, "test", given, results, constants)
     imports = [helper.make_opsetid("", opset)] + [helper.make_opsetid(d, v) for d, v in (domains or {}).items()]
@@ -91,8 +93,9 @@ def onnxruntime_outputs(model: onnx.ModelProto, inputs: dict[str, np.ndarray]) -
         return None
 
 
-def check_model(model: onnx.ModelProto, inputs: dict[str, np.ndarray], *, rtol: float = 1e-4, atol: float = 1e-5, threads: int = 1,
-                shapes: dict | None = None, cpu: str | None = None, trust_reference: bool = True, **options) -> dict[str, np.ndarray]:
+def check_model(model: onnx.ModelProto, inputs: dict[str, np.ndarray], *, rtol: float = 1e-4, atol: float = 1e-5,
+                threads: int = 1, shapes: dict | None = None, cpu: str | None = None, trust_reference: bool = True,
+                **options) -> dict[str, np.ndarray]:
     """Convert, load, run; the outputs must agree with ONNX Runtime (where it runs the model) and with ONNX's reference
     (where that agrees with ONNX Runtime).
 
@@ -105,7 +108,8 @@ def check_model(model: onnx.ModelProto, inputs: dict[str, np.ndarray], *, rtol: 
 
     data = convert(model, shapes=shapes, **{"verify": False, **options})
     loaded, file = wisp.load(data, threads=threads, cpu=cpu), read(data)
-    assert not file.is_static or loaded.arena_bytes <= file.arena_size(threads), "the runtime needs more memory than the file states"
+    if file.is_static:
+        assert loaded.arena_bytes <= file.arena_size(threads), "the runtime needs more memory than the file states"
     got = loaded.run(inputs)
     oracles = {"ONNX Runtime": onnxruntime_outputs(model, inputs)}
     if trust_reference:
@@ -135,9 +139,11 @@ def check_close(got: np.ndarray, want: np.ndarray, what: str, *, rtol: float, at
 UNIT = 2.0**-24  # of f32: half the distance from 1 to the next number
 
 
-def check_products(model: onnx.ModelProto, inputs: dict[str, np.ndarray], terms: int, *, got: dict[str, np.ndarray] | None = None) -> None:
+def check_products(model: onnx.ModelProto, inputs: dict[str, np.ndarray], terms: int, *,
+                   got: dict[str, np.ndarray] | None = None) -> None:
     """A float model that sums `terms` products for each output element, against double precision: off by at most
-    (terms + 3) * UNIT * sum |products|, what rounding each product, each partial sum and a folded factor may cost in any order."""
+    (terms + 3) * UNIT * sum |products|, what rounding each product,
+    each partial sum and a folded factor may cost in any order."""
     import wisp
     from wisp_converter import convert
 
@@ -157,7 +163,8 @@ def _in_double(model: onnx.ModelProto, change) -> onnx.ModelProto:
     copy.CopyFrom(model)
     for tensor in copy.graph.initializer:
         if tensor.data_type == onnx.TensorProto.FLOAT:
-            tensor.CopyFrom(numpy_helper.from_array(change(numpy_helper.to_array(tensor)).astype(np.float64), tensor.name))
+            tensor.CopyFrom(numpy_helper.from_array(change(numpy_helper.to_array(tensor)).astype(np.float64),
+                                                    tensor.name))
     for value in (*copy.graph.input, *copy.graph.output, *copy.graph.value_info):
         if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT:
             value.type.tensor_type.elem_type = onnx.TensorProto.DOUBLE
@@ -165,8 +172,9 @@ def _in_double(model: onnx.ModelProto, change) -> onnx.ModelProto:
 
 
 def check_int8_layer(model: onnx.ModelProto, inputs: dict[str, np.ndarray], *, off_by_one: float = 0.02) -> np.ndarray:
-    """Quantize a model of one layer, calibrated on `inputs` themselves, and compare it with exact arithmetic on the same
-    rounded inputs and weights: within half an output step, but at most one step for a share `off_by_one` of the values.
+    """Quantize a model of one layer, calibrated on `inputs` themselves, and compare it with exact arithmetic on the
+    same rounded inputs and weights: within half an output step,
+    but at most one step for a share `off_by_one` of the values.
 
     Every node must have got an int8 form. Returns the (only) output.
     """
@@ -186,7 +194,8 @@ def check_int8_layer(model: onnx.ModelProto, inputs: dict[str, np.ndarray], *, o
     want = reference(_round_weights(model), rounded)[name].astype(np.float64)
     want = np.clip(want, (-128 - zero) * scale, (127 - zero) * scale)
     steps = np.abs(got - want) / scale
-    print(f"{name}: step {scale:.3g}, largest difference {steps.max(initial=0):.3g} steps, over half {np.mean(steps > 0.52):.2%}")
+    print(f"{name}: step {scale:.3g}, largest difference {steps.max(initial=0):.3g} steps, "
+          f"over half {np.mean(steps > 0.52):.2%}")
     assert steps.max(initial=0) <= 1.05
     assert np.sum(steps > 0.52) <= max(off_by_one * steps.size, 1)
     return got

@@ -31,7 +31,8 @@ class Drawn:
             known = around + made
             near = known[-4:] if self.draw.random() < 0.8 else known
             a, b = (near[int(self.draw.integers(len(near)))] for _ in range(2))
-            nodes += getattr(self, "add_if" if (kind := str(self.draw.choice(kinds))) == "If" else "add")(kind, a, b, known, depth)
+            kind = str(self.draw.choice(kinds))
+            nodes += (self.add_if if kind == "If" else self.add)(kind, a, b, known, depth)
             made.append(nodes[-1].outputs[0])
         return nodes, made
 
@@ -42,10 +43,12 @@ class Drawn:
             "Mul": ([a, b], {}, wide.shape),
             "Where": ([constant("mask", self.draw.random((1, 1, 6)) < 0.5), a, b], {}, wide.shape),
             "ReduceMax": ([a, constant("axes", np.int64([1]))], {"keepdims": 1}, (1, 1, 6)),
-            "LayerNormalization": ([a, constant("scale", self.draw.random(6).astype(np.float32) + 1)], {"axis": -1, "epsilon": 1e-3}, a.shape),
+            "LayerNormalization": ([a, constant("scale", self.draw.random(6).astype(np.float32) + 1)],
+                                   {"axis": -1, "epsilon": 1e-3}, a.shape),
             "Transpose": ([a], {"perm": (0, 2, 1)}, (1, 6, a.shape[1])),
             "Reshape": ([a], {"shape": (1, -1, 6)}, a.shape),
-            "Concat": ([a, b], {"axis": 1}, (1, sum(v.shape[1] for v in (a, b)) if isinstance(self.extent, int) else None, 6)),
+            "Concat": ([a, b], {"axis": 1},
+                       (1, sum(v.shape[1] for v in (a, b)) if isinstance(self.extent, int) else None, 6)),
         }.get(kind, ([a], {}, a.shape))
         y = self.value(shape)
         nodes = [Node(kind, inputs, [y], attrs, y.name)]
@@ -54,7 +57,8 @@ class Drawn:
             nodes.append(Node("ReduceMax", [y, constant("axes", np.int64([1]))], [short], {"keepdims": 1}, short.name))
         if kind == "Transpose":  # there and back, with something between
             turned, back = self.value(y.shape), self.value(a.shape)
-            nodes += [Node("Relu", [y], [turned], {}, turned.name), Node("Transpose", [turned], [back], attrs, back.name)]
+            nodes += [Node("Relu", [y], [turned], {}, turned.name),
+                      Node("Transpose", [turned], [back], attrs, back.name)]
         return nodes
 
     def add_if(self, kind: str, a: Value, b: Value, known: list[Value], depth: int) -> list[Node]:
@@ -63,7 +67,8 @@ class Drawn:
         for _ in range(2):
             nodes, made = self.nodes(known, int(self.draw.integers(1, 6)), depth + 1)
             last = self.value((1, 1, 6))
-            nodes.append(Node("ReduceMax", [made[-1], constant("axes", np.int64([1]))], [last], {"keepdims": 1}, last.name))
+            nodes.append(Node("ReduceMax", [made[-1], constant("axes", np.int64([1]))], [last],
+                              {"keepdims": 1}, last.name))
             bodies.append(Graph([], [last], nodes))
         return [Node("If", [self.condition], [y], {"then_branch": bodies[0], "else_branch": bodies[1]}, y.name)]
 
@@ -76,7 +81,8 @@ class Drawn:
                 if node.op == "If":
                     values[node.outputs[0]] = run(node.attrs["then_branch" if c else "else_branch"])
                 else:
-                    values[node.outputs[0]] = NUMPY[node.op](*(values[v] if v.data is None else v.data for v in node.inputs))
+                    operands = (values[v] if v.data is None else v.data for v in node.inputs)
+                    values[node.outputs[0]] = NUMPY[node.op](*operands)
             return values[graph.outputs[0]]
 
         run(self.graph)
@@ -85,9 +91,12 @@ class Drawn:
 
 def layer_norm(x, scale):
     wide = x.astype(np.float64)
-    return ((wide - wide.mean(-1, keepdims=True)) / np.sqrt(wide.var(-1, keepdims=True) + 1e-3) * scale).astype(np.float32)
+    centred, deviation = wide - wide.mean(-1, keepdims=True), np.sqrt(wide.var(-1, keepdims=True) + 1e-3)
+    return (centred / deviation * scale).astype(np.float32)
 
 
-NUMPY = {"Relu": lambda x: np.maximum(x, 0), "Neg": np.negative, "Add": np.add, "Mul": np.multiply, "Reshape": lambda x: x,
-         "Identity": lambda x: x, "Transpose": lambda x: x.transpose(0, 2, 1), "ReduceMax": lambda x, axes: x.max(axis=1, keepdims=True),
-         "Concat": lambda a, b: np.concatenate([a, b], axis=1), "LayerNormalization": layer_norm, "Where": np.where, "If": None}
+NUMPY = {"Relu": lambda x: np.maximum(x, 0), "Neg": np.negative, "Add": np.add, "Mul": np.multiply,
+         "Reshape": lambda x: x, "Identity": lambda x: x, "Transpose": lambda x: x.transpose(0, 2, 1),
+         "ReduceMax": lambda x, axes: x.max(axis=1, keepdims=True),
+         "Concat": lambda a, b: np.concatenate([a, b], axis=1), "LayerNormalization": layer_norm,
+         "Where": np.where, "If": None}

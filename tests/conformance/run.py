@@ -4,8 +4,8 @@ usage: run.py [-k TEXT] [--update] [--json FILE] [--markdown FILE] [--jobs N] [-
 
 Each test is one model with inputs and expected outputs. Passed: every output agrees within ONNX's own tolerance (rtol
 1e-3, atol 1e-7; exactly for integers). Not supported: refused with a reason. Failed: everything else, a crash included.
-passed.txt names those that pass. Exit status 1 if any test fails, or if what passes is not what is named there; --update
-rewrites it.
+passed.txt names those that pass. Exit status 1 if any test fails, or if what passes is not what is named there;
+--update rewrites it.
 """
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -205,9 +205,11 @@ def main() -> int:
         if result == arguments.list:
             print(f"{name}: {reason}")
     counts = Counter(result for result, _ in results.values())
-    print(f"{counts[PASSED]} passed, {counts[FAILED]} failed, {counts[UNSUPPORTED]} not supported, of {len(results)} ONNX node tests")
+    print(f"{counts[PASSED]} passed, {counts[FAILED]} failed, {counts[UNSUPPORTED]} not supported, "
+          f"of {len(results)} ONNX node tests")
     if arguments.update:
-        RECORD.write_text("".join(f"{name}\n" for name, (result, _) in results.items() if result == PASSED), encoding="utf-8")
+        RECORD.write_text("".join(f"{name}\n" for name, (result, _) in results.items() if result == PASSED),
+                          encoding="utf-8")
     lines = complaints(results, {name for name in read_record() if arguments.k in name})
     print("\n".join(lines), end="\n" if lines else "")
     return 1 if lines else 0

@@ -18,7 +18,8 @@ def test_what_passes_is_what_is_recorded(capsys):
         pytest.skip(f"passed.txt is for onnx {run.ONNX_VERSION}, this is {onnx.__version__}")
     results = run.run_all(run.test_folders(), os.cpu_count() or 1)
     with capsys.disabled():
-        print(f"\nONNX node tests: {sum(result == run.PASSED for result, _ in results.values())} of {len(results)} pass")
+        print(f"\nONNX node tests: {sum(result == run.PASSED for result, _ in results.values())} of {len(results)} "
+              "pass")
     assert not run.complaints(results, run.read_record())
 
 

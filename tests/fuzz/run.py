@@ -2,9 +2,9 @@
 
 usage: run.py FOLDER [--seconds N] [--jobs N] [--sanitize address,undefined|thread|memory]
 
-FOLDER/seeds holds what seeds.py wrote; FOLDER/corpus, kept between calls, grows by every input that reaches a new branch.
-Then the corpus runs once more to count the branches it reached, printed by folder. A finding stops its job: the file that
-makes it stands in FOLDER/found, and FOLDER/BUILD/fuzz FILE repeats it. Exit status 1 where there is one.
+FOLDER/seeds holds what seeds.py wrote; FOLDER/corpus, kept between calls, grows by every input that reaches a new
+branch. Then the corpus runs once more to count the branches it reached, printed by folder. A finding stops its job: the
+file that makes it stands in FOLDER/found, and FOLDER/BUILD/fuzz FILE repeats it. Exit status 1 where there is one.
 """
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -31,13 +31,16 @@ def call(*command: str | Path, **options) -> subprocess.CompletedProcess:
 
 
 def build(folder: Path, library_flags: str, program_flags: str) -> Path:
-    """The fuzzer, linked with a library built for it; the optimizer is held back so that sanitizers see what is written."""
+    """The fuzzer, linked with a library built for it;
+    the optimizer is held back so that sanitizers see what is written."""
     optimize = ["-DWISP_CORE_OPTIMIZE=-O1", "-DWISP_SCALAR_OPTIMIZE=-O1"]
-    call("cmake", "-S", CBACKEND, "-B", folder, "-G", "Ninja", f"-DCMAKE_C_COMPILER={COMPILER}", f"-DCMAKE_C_FLAGS={library_flags}", *optimize)
+    call("cmake", "-S", CBACKEND, "-B", folder, "-G", "Ninja", f"-DCMAKE_C_COMPILER={COMPILER}",
+         f"-DCMAKE_C_FLAGS={library_flags}", *optimize)
     call("cmake", "--build", folder, "--target", "wisp_static")
     program = folder / "fuzz"
-    call(COMPILER, "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", *program_flags.split(), f"-I{CBACKEND / 'include'}",
-         f"-I{CBACKEND / 'src'}", *sorted(HERE.glob("*.c")), folder / "libwisp.a", "-lm", "-pthread", "-o", program)
+    call(COMPILER, "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", *program_flags.split(),
+         f"-I{CBACKEND / 'include'}", f"-I{CBACKEND / 'src'}", *sorted(HERE.glob("*.c")), folder / "libwisp.a", "-lm",
+         "-pthread", "-o", program)
     return program
 
 
@@ -50,17 +53,21 @@ def fuzz(program: Path, folder: Path, seconds: int, jobs: int) -> list[Path]:
     for path in found.iterdir():
         if not subprocess.run([program, *LIMITS, path], env=environment, capture_output=True).returncode:
             path.unlink()
-    command = [program, corpus, folder / "seeds", *LIMITS, f"-max_total_time={seconds}", f"-artifact_prefix={found}/", "-print_final_stats=1"]
+    command = [program, corpus, folder / "seeds", *LIMITS, f"-max_total_time={seconds}", f"-artifact_prefix={found}/",
+               "-print_final_stats=1"]
     running = []
     for job in range(jobs):
         with open(folder / f"job{job}.log", "wb") as log:
-            running.append(subprocess.Popen(list(map(str, command)), env=environment, stdout=log, stderr=subprocess.STDOUT))
+            running.append(subprocess.Popen(list(map(str, command)), env=environment, stdout=log,
+                                            stderr=subprocess.STDOUT))
     for job, process in enumerate(running):
         status, log = process.wait(), folder / f"job{job}.log"
         lines = log.read_text(errors="replace").splitlines()
-        print(f"job {job}:", next((line for line in lines if "number_of_executed_units" in line), f"stopped with status {status}, see {log}"))
+        print(f"job {job}:", next((line for line in lines if "number_of_executed_units" in line),
+                                  f"stopped with status {status}, see {log}"))
         for line in lines:
-            if line.startswith(("finding:", "SUMMARY:")) or "runtime error:" in line or "ERROR: AddressSanitizer" in line:
+            if (line.startswith(("finding:", "SUMMARY:")) or "runtime error:" in line
+                    or "ERROR: AddressSanitizer" in line):
                 print("   ", line)
     if any(process.returncode for process in running) and not any(found.iterdir()):
         sys.exit("the fuzzer itself failed")
@@ -68,7 +75,8 @@ def fuzz(program: Path, folder: Path, seconds: int, jobs: int) -> list[Path]:
 
 
 def print_coverage(program: Path, folder: Path) -> None:
-    """Lines and branches that seeds and corpus reach, by folder of the runtime; instruction sets this machine lacks count too."""
+    """Lines and branches that seeds and corpus reach, by folder of the runtime;
+    instruction sets this machine lacks count too."""
     profile = folder / "coverage.profraw"
     command = [program, "-runs=0", *LIMITS, folder / "corpus", folder / "seeds"]
     call(*command, env={**os.environ, "LLVM_PROFILE_FILE": str(profile)})
@@ -85,7 +93,8 @@ def print_coverage(program: Path, folder: Path) -> None:
             total[0] += file["summary"][kind]["covered"]
             total[1] += file["summary"][kind]["count"]
     for name, kinds in sorted(totals.items()):
-        print(f"{name:24}", "   ".join(f"{kind} {done} of {count} ({done / max(count, 1):.1%})" for kind, (done, count) in kinds.items()))
+        print(f"{name:24}", "   ".join(f"{kind} {done} of {count} ({done / max(count, 1):.1%})"
+                                       for kind, (done, count) in kinds.items()))
 
 
 def main() -> int:
@@ -97,7 +106,8 @@ def main() -> int:
     options = parser.parse_args()
     folder = options.folder.resolve()
     strict = "-g -fno-omit-frame-pointer -fno-sanitize-recover=undefined"
-    program = build(folder / options.sanitize.replace(",", "-"), f"{strict} -fsanitize=fuzzer-no-link,{options.sanitize}",
+    program = build(folder / options.sanitize.replace(",", "-"),
+                    f"{strict} -fsanitize=fuzzer-no-link,{options.sanitize}",
                     f"{strict} -fsanitize=fuzzer,{options.sanitize}")
     findings = fuzz(program, folder, options.seconds, options.jobs)
     if findings:

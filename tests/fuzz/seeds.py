@@ -1,4 +1,4 @@
-"""Writes the files that fuzzing starts from: ONNX's node tests, float, int8 and with open extents, and graphs inside graphs.
+"""Writes the files that fuzzing starts from: ONNX's node tests (float, int8, open extents) and graphs inside graphs.
 
 usage: seeds.py FOLDER      Every operator of ops.def must occur in some file, or the status is 1.
 """
@@ -56,7 +56,8 @@ def fix_inputs(model, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     from onnx import numpy_helper
 
     first = model.graph.input[0].name
-    model.graph.initializer.extend(numpy_helper.from_array(data, name) for name, data in inputs.items() if name != first)
+    model.graph.initializer.extend(numpy_helper.from_array(data, name)
+                                   for name, data in inputs.items() if name != first)
     del model.graph.input[1:]
     return {first: inputs[first]}
 
@@ -112,7 +113,8 @@ def branches() -> bytes:
 
     c, x, y = value("c", BOOL, ()), value("x"), value("y", shape=(None,))
     a, b = value("a"), value("b", shape=(None,))
-    then, other = Graph([], [a], [Node("Relu", [x], [a])]), Graph([], [b], [Node("Concat", [x, constant("k", np.ones(3, F32))], [b])])
+    then = Graph([], [a], [Node("Relu", [x], [a])])
+    other = Graph([], [b], [Node("Concat", [x, constant("k", np.ones(3, F32))], [b])])
     return written([c, x], [y], [Node("If", [c], [y], {"then_branch": then, "else_branch": other})])
 
 
@@ -120,11 +122,12 @@ def loop() -> bytes:
     """Loop with two carried values that change places, one that grows, and a scan; inside it an If."""
     from wisp_converter.ir import Graph, Node, constant
 
-    i, go, p, q, grown = (value(n, d, s) for n, d, s in (("i", S64, ()), ("go", BOOL, ()), ("p", F32, (2,)), ("q", F32, (2,)), ("g", F32, (None,))))
-    stay, p1, q1, longer, scan = (value(n, d, s) for n, d, s in (("stay", BOOL, ()), ("p1", F32, (2,)), ("q1", F32, (2,)), ("g1", F32, (None,)),
-                                                                 ("scan", F32, (2,))))
+    i, go, stay = value("i", S64, ()), value("go", BOOL, ()), value("stay", BOOL, ())
+    p, q, p1, q1, scan = (value(name, F32, (2,)) for name in ("p", "q", "p1", "q1", "scan"))
+    grown, longer = value("g", F32, (None,)), value("g1", F32, (None,))
     t, e = value("t"), value("e")
-    choose = {"then_branch": Graph([], [t], [Node("Neg", [p], [t])]), "else_branch": Graph([], [e], [Node("Add", [p, q], [e])])}
+    choose = {"then_branch": Graph([], [t], [Node("Neg", [p], [t])]),
+              "else_branch": Graph([], [e], [Node("Add", [p, q], [e])])}
     body = Graph([i, go, p, q, grown], [stay, p1, q1, longer, scan], [
         Node("Identity", [go], [stay]), Node("Identity", [q], [p1]), Node("If", [go], [q1], choose),
         Node("Concat", [grown, p], [longer]), Node("Mul", [p, q], [scan])])
@@ -163,7 +166,8 @@ def signature(data: bytes) -> tuple[frozenset[str], frozenset[bytes], frozenset[
     names = {op.code: name for name, op in opcodes().items()}
     file = read(data)
     operators = [op for graph in file.graphs for op in graph.operators]
-    return frozenset(names[op.code] for op in operators), frozenset(op.parameters for op in operators), frozenset(t.dtype for t in file.tensors), len(file.graphs), file.is_static
+    return (frozenset(names[op.code] for op in operators), frozenset(op.parameters for op in operators),
+            frozenset(t.dtype for t in file.tensors), len(file.graphs), file.is_static)
 
 
 def main(folder: Path) -> int:

@@ -25,12 +25,14 @@ def against_onnxruntime(path: Path, data: bytes, inputs: dict[str, np.ndarray]) 
         assert difference <= FLOAT_TOLERANCE, name
 
 
-@pytest.mark.parametrize("name,low,high", [("mnist_cnn.onnx", 0, 255), ("mobilenet_v2.onnx", -2, 2), ("espcn_subpixel.onnx", 0, 1),
-                                           ("espcn_nn_resize.onnx", 0, 1)])
+@pytest.mark.parametrize("name,low,high", [
+    ("mnist_cnn.onnx", 0, 255), ("mobilenet_v2.onnx", -2, 2), ("espcn_subpixel.onnx", 0, 1),
+    ("espcn_nn_resize.onnx", 0, 1)])
 def test_float_static(asset, name, low, high):
     path = asset(name)
     data = convert(str(path), verify=False)
-    x = {i.name: np.random.default_rng(3).uniform(low, high, i.shape).astype(np.float32) for i in wisp.load(data).inputs}
+    x = {i.name: np.random.default_rng(3).uniform(low, high, i.shape).astype(np.float32)
+         for i in wisp.load(data).inputs}
     against_onnxruntime(path, data, x)
 
 

@@ -250,8 +250,8 @@ MUTATIONS = [
              'attrs["axis"] = back_axis(perm)[attrs.get("axis", 0) % rank] if False else '
              'inverse(perm)[attrs.get("axis", 0) % rank]', ("tests/passes/test_cancel_transposes.py",)),
     Mutation("cancel: moved value loses its scale", "converter/wisp_converter/passes/cancel_transposes.py",
-             "tuple(value.shape[p] for p in perm), scale=value.scale,\n                               "
-             "zero_point=value.zero_point)",
+             "tuple(value.shape[p] for p in perm),\n                               "
+             "scale=value.scale, zero_point=value.zero_point)",
              "tuple(value.shape[p] for p in perm))", ("tests/passes/test_cancel_transposes.py",)),
     Mutation("permute: negative Slice axes", "converter/wisp_converter/passes/permute.py",
              "np.array([perm[a % len(perm)] for a in listed], np.int64)",

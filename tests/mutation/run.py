@@ -3,9 +3,9 @@
     python tests/mutation/run.py [WORD...] [--list] [--jobs N]
 
 WORD: only mutations whose name or file contains it. What mutations.py lists is changed in a copy, built if it is C, and
-the tests named beside it are run, checkasm for a kernel. Exit status 1 if the tests pass (survived), if the text to change
-is not in the file exactly once (stale: adapt mutations.py to the sources), or if a mutation that is called equivalent is
-noticed. Some minutes; run by hand after the code it names has changed, not part of `make check`.
+the tests named beside it are run, checkasm for a kernel. Exit status 1 if the tests pass (survived), if the text to
+change is not in the file exactly once (stale: adapt mutations.py to the sources), or if a mutation that is called
+equivalent is noticed. Some minutes; run by hand after the code it names has changed, not part of `make check`.
 """
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Tree:
         self.call("cmake", "-S", "cbackend", "-B", self.build, "-G", "Ninja", "-DWISP_BUILD_TESTS=ON")
         self.call("cmake", "--build", self.build, "--target", "wisp_shared", "checkasm")
         self.call(sys.executable, "engine/emit_cffi.py", "cbackend", "engine/wisp")
-        # -S below: an editable install of this project must not win over the copy; what it needs comes back through the path
+        # -S below: an editable install must not win over the copy; what it needs comes back through the path
         site = [p for p in sys.path if p.endswith("site-packages")]
         self.environment["PYTHONPATH"] = os.pathsep.join([str(folder / "engine"), str(folder / "converter"), *site])
         self.environment |= {"WISP_LIBRARY": str(self.build / "libwisp.so"), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -51,11 +51,12 @@ class Tree:
             raise RuntimeError(done.stdout.strip()[-3000:])
 
     def run(self, words: list[str]) -> subprocess.CompletedProcess:
-        return subprocess.run(words, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              text=True, timeout=SECONDS)
+        return subprocess.run(words, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, timeout=SECONDS)
 
     def check_unchanged(self, mutations: list[Mutation]) -> None:
-        """RuntimeError unless all the tests pass on the sources as they are: a test that fails anyway notices nothing."""
+        """RuntimeError unless all the tests pass on the sources as they are:
+        a test that fails anyway notices nothing."""
         self.call(self.build / "checkasm")
         tests = sorted({test for mutation in mutations for test in mutation.tests})
         if tests:

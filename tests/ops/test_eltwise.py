@@ -1,4 +1,4 @@
-"""Element-wise operators against ONNX's reference, ONNX Runtime and numpy; int8 against integer arithmetic written here."""
+"""Element-wise operators against ONNX's reference, ONNX Runtime and numpy; int8 against integers written here."""
 # SPDX-License-Identifier: Apache-2.0
 import numpy as np
 import pytest
@@ -42,7 +42,8 @@ def run(model, inputs, **options):
 
 def integers(dtype, shape, low=None, high=None):
     info = np.iinfo(dtype)
-    return rng.integers(info.min if low is None else low, info.max if high is None else high, shape, dtype=dtype, endpoint=True)
+    return rng.integers(info.min if low is None else low, info.max if high is None else high, shape, dtype=dtype,
+                        endpoint=True)
 
 
 @pytest.mark.parametrize("op", ["Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Less", "GreaterOrEqual"])
@@ -54,21 +55,24 @@ def test_broadcasting(op, shapes):
     check_model(binary(op, a, b), {"a": a, "b": b})
 
 
-@pytest.mark.parametrize("op", ["Add", "Sub", "Mul", "Div", "Min", "Max", "Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"])
+@pytest.mark.parametrize("op", [
+    "Add", "Sub", "Mul", "Div", "Min", "Max", "Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"])
 def test_special_values(op):
     a, b = (np.ascontiguousarray(g) for g in np.meshgrid(SPECIAL, SPECIAL))
-    function = {"Sub": np.subtract, "Mul": np.multiply, "Div": np.divide, "Min": np.minimum, "Max": np.maximum, "LessOrEqual": np.less_equal,
-                "GreaterOrEqual": np.greater_equal}.get(op) or getattr(np, op.lower())
-    for inputs in ({"a": a, "b": b}, {"a": a.ravel(), "b": np.array(np.nan, np.float32)}, {"a": np.array(-0.0, np.float32), "b": b.ravel()}):
+    function = {"Sub": np.subtract, "Mul": np.multiply, "Div": np.divide, "Min": np.minimum, "Max": np.maximum,
+                "LessOrEqual": np.less_equal, "GreaterOrEqual": np.greater_equal}.get(op) or getattr(np, op.lower())
+    for inputs in ({"a": a, "b": b}, {"a": a.ravel(), "b": np.array(np.nan, np.float32)},
+                   {"a": np.array(-0.0, np.float32), "b": b.ravel()}):
         with np.errstate(all="ignore"):
             want = function(inputs["a"], inputs["b"])
         np.testing.assert_array_equal(run(binary(op, *inputs.values()), inputs), want)
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64])
-@pytest.mark.parametrize("op,function", [("Add", np.add), ("Sub", np.subtract), ("Mul", np.multiply), ("Min", np.minimum), ("Max", np.maximum),
-                                         ("Less", np.less), ("GreaterOrEqual", np.greater_equal), ("Equal", np.equal),
-                                         ("BitwiseAnd", np.bitwise_and), ("BitwiseXor", np.bitwise_xor)])
+@pytest.mark.parametrize("op,function", [
+    ("Add", np.add), ("Sub", np.subtract), ("Mul", np.multiply), ("Min", np.minimum), ("Max", np.maximum),
+    ("Less", np.less), ("GreaterOrEqual", np.greater_equal), ("Equal", np.equal), ("BitwiseAnd", np.bitwise_and),
+    ("BitwiseXor", np.bitwise_xor)])
 def test_integers_wrap(op, function, dtype):
     a, b = integers(dtype, (5, 70)), integers(dtype, (70,))
     np.testing.assert_array_equal(run(binary(op, a, b, opset=18), {"a": a, "b": b}), function(a, b))
@@ -79,7 +83,8 @@ def test_integer_division(dtype):
     """Toward zero; what has no result gives 0, and the lowest number over -1 wraps. Nothing traps."""
     a, b = integers(dtype, 300), integers(dtype, 300, -20 if np.iinfo(dtype).min else 0, 20)
     a[:3], b[:3] = np.iinfo(dtype).min, [0, 1, -1 if np.iinfo(dtype).min else 1]
-    exact = [0 if y == 0 else abs(x) // abs(y) * (1 if (x < 0) == (y < 0) else -1) for x, y in zip(a.tolist(), b.tolist())]
+    exact = [0 if y == 0 else abs(x) // abs(y) * (1 if (x < 0) == (y < 0) else -1)
+             for x, y in zip(a.tolist(), b.tolist())]
     want = np.array([v & (2 ** (8 * a.itemsize) - 1) for v in exact], np.uint64).astype(dtype)
     np.testing.assert_array_equal(run(binary("Div", a, b), {"a": a, "b": b}), want)
     floor = [0 if y == 0 else x % y for x, y in zip(a.tolist(), b.tolist())]
@@ -103,8 +108,9 @@ def test_other_dtypes_broadcast(op, dtype):
     check_model(binary(op, a, b), {"a": a, "b": b}, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("base,exponent", [(np.float32, np.float32), (np.float32, np.int64), (np.float32, np.int32), (np.int32, np.int32),
-                                           (np.int64, np.int64), (np.int32, np.float32), (np.float64, np.float64)])
+@pytest.mark.parametrize("base,exponent", [
+    (np.float32, np.float32), (np.float32, np.int64), (np.float32, np.int32), (np.int32, np.int32),
+    (np.int64, np.int64), (np.int32, np.float32), (np.float64, np.float64)])
 def test_power(base, exponent):
     a, b = np.arange(1, 25).reshape(4, 6).astype(base), np.array([0, 1, 2, 3, 2, 1]).astype(exponent)
     check_model(binary("Pow", a, b), {"a": a, "b": b})
@@ -120,7 +126,8 @@ def test_integer_power_of_negatives():
 @pytest.mark.parametrize("op", ["Min", "Max", "Sum", "Mean"])
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_variadic(op, count):
-    inputs = {f"x{i}": rng.standard_normal(s).astype(np.float32) for i, s in zip(range(count), [(2, 3, 4), (4,), (2, 1, 1), (3, 1)])}
+    inputs = {f"x{i}": rng.standard_normal(s).astype(np.float32)
+              for i, s in zip(range(count), [(2, 3, 4), (4,), (2, 1, 1), (3, 1)])}
     check_model(make_model([(op, list(inputs), ["y"], {})], inputs, ["y"]), inputs)
 
 
@@ -146,13 +153,15 @@ def test_shift(dtype, direction):
 
 
 @pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int16, np.float16, np.float32, np.int64, np.float64])
-@pytest.mark.parametrize("shapes", [((2, 3, 40), (2, 3, 40), (2, 3, 40)), ((3, 1), (2, 1, 5), ()), ((), (4,), (1,)), ((5,), (3, 1), (1, 1)),
-                                    ((0, 2), (1,), (2,))], ids=str)
+@pytest.mark.parametrize("shapes", [
+    ((2, 3, 40), (2, 3, 40), (2, 3, 40)), ((3, 1), (2, 1, 5), ()), ((), (4,), (1,)), ((5,), (3, 1), (1, 1)),
+    ((0, 2), (1,), (2,))], ids=str)
 def test_where(dtype, shapes):
     condition = rng.random(shapes[0]) < 0.5
     a, b = (np.asarray(rng.integers(0, 2 if dtype == np.bool_ else 100, s)).astype(dtype) for s in shapes[1:])
     inputs = {"c": np.asarray(condition), "a": a, "b": b}
-    np.testing.assert_array_equal(run(make_model([("Where", list(inputs), ["y"], {})], inputs, ["y"]), inputs), np.where(*inputs.values()))
+    np.testing.assert_array_equal(run(make_model([("Where", list(inputs), ["y"], {})], inputs, ["y"]), inputs),
+                                  np.where(*inputs.values()))
 
 
 @pytest.mark.parametrize("slope", [(), (1,), (5, 1, 1), (2, 5, 7, 6), (6,)], ids=str)
@@ -164,8 +173,8 @@ def test_prelu(slope):
 
 def test_fused_clamp():
     a, b = rng.standard_normal((2, 3, 40, 50)).astype(np.float32), rng.standard_normal((40, 50)).astype(np.float32)
-    model = make_model([("Add", ["a", "b"], ["s"], {}), ("Clip", ["s", "lo", "hi"], ["y"], {})], {"a": a, "b": b}, ["y"],
-                       {"lo": np.float32(-0.5), "hi": np.float32(0.25)})
+    model = make_model([("Add", ["a", "b"], ["s"], {}), ("Clip", ["s", "lo", "hi"], ["y"], {})],
+                       {"a": a, "b": b}, ["y"], {"lo": np.float32(-0.5), "hi": np.float32(0.25)})
     check_model(model, {"a": a, "b": b}, rtol=0, atol=0)
 
 
@@ -173,7 +182,8 @@ def test_fused_clamp():
 def test_threads_and_instruction_sets(op):
     a, b = rng.standard_normal((7, 1, 331, 33)).astype(np.float32), rng.standard_normal((2, 331, 1)).astype(np.float32)
     data = convert(binary(op, a, b), verify=False)
-    results = [wisp.load(data, threads=t, cpu=c).run({"a": a, "b": b})["y"].tobytes() for t, c in ((1, None), (2, None), (3, None), (1, "scalar"))]
+    results = [wisp.load(data, threads=t, cpu=c).run({"a": a, "b": b})["y"].tobytes()
+               for t, c in ((1, None), (2, None), (3, None), (1, "scalar"))]
     assert len(set(results)) == 1
 
 
@@ -190,17 +200,20 @@ def test_dynamic_axes(op):
 def test_after_a_convolution():
     """Operands written for NCHW follow the layout of the image."""
     x = rng.standard_normal((2, 3, 6, 5)).astype(np.float32)
-    constants = {"w": rng.standard_normal((4, 3, 1, 1)).astype(np.float32), "s": rng.random((4, 1, 1)).astype(np.float32),
-                 "m": rng.standard_normal((6, 5)).astype(np.float32)}
-    nodes = [("Conv", ["x", "w"], ["c"], {}), ("PRelu", ["c", "s"], ["p"], {}), ("Mul", ["p", "m"], ["q"], {}), ("Greater", ["q", "s"], ["g"], {}),
-             ("Where", ["g", "q", "c"], ["v"], {}), ("Conv", ["v", "w2"], ["y"], {})]
-    check_model(make_model(nodes, {"x": x}, ["y"], {**constants, "w2": rng.standard_normal((2, 4, 1, 1)).astype(np.float32)}), {"x": x})
+    constants = {"w": rng.standard_normal((4, 3, 1, 1)).astype(np.float32),
+                 "s": rng.random((4, 1, 1)).astype(np.float32), "m": rng.standard_normal((6, 5)).astype(np.float32)}
+    nodes = [("Conv", ["x", "w"], ["c"], {}), ("PRelu", ["c", "s"], ["p"], {}), ("Mul", ["p", "m"], ["q"], {}),
+             ("Greater", ["q", "s"], ["g"], {}), ("Where", ["g", "q", "c"], ["v"], {}),
+             ("Conv", ["v", "w2"], ["y"], {})]
+    check_model(make_model(nodes, {"x": x}, ["y"],
+                           {**constants, "w2": rng.standard_normal((2, 4, 1, 1)).astype(np.float32)}), {"x": x})
 
 
 def test_in_place():
     """A chain of sums needs the memory of its inputs only."""
     x = {f"x{i}": rng.standard_normal((64, 64)).astype(np.float32) for i in range(3)}
-    model = make_model([("Add", ["x0", "x1"], ["s"], {}), ("Mul", ["s", "x2"], ["t"], {}), ("Sub", ["x2", "t"], ["y"], {})], x, ["y"])
+    model = make_model([("Add", ["x0", "x1"], ["s"], {}), ("Mul", ["s", "x2"], ["t"], {}),
+                        ("Sub", ["x2", "t"], ["y"], {})], x, ["y"])
     lines = []
     convert(model, verify=False, report=lines.append)
     assert any(f"activations {3 * 64 * 64 * 4} bytes" in line for line in lines), lines
@@ -228,7 +241,8 @@ class Quantizer:
     def int8(self, value):
         if value not in self.ints:
             scale, zero = self.scales[value]
-            data = None if value.data is None else np.clip(np.rint(value.data / scale) + zero, -128, 127).astype(np.int8)
+            data = (None if value.data is None
+                    else np.clip(np.rint(value.data / scale) + zero, -128, 127).astype(np.int8))
             self.ints[value] = Value(value.name, np.dtype(np.int8), value.shape, data, scale, zero)
         return self.ints[value]
 
@@ -244,7 +258,8 @@ def quantized_file(rule, node: Node, scales: dict) -> bytes:
     q = Quantizer(scales)
     rule(q, node)
     assert q.reason is None, q.reason
-    graph = Graph([q.int8(v) for v in node.inputs if v.data is None and v in scales], [q.int8(node.outputs[0])], q.nodes)
+    graph = Graph([q.int8(v) for v in node.inputs if v.data is None and v in scales],
+                  [q.int8(node.outputs[0])], q.nodes)
     pack(graph)
     return wisp_format.write(graph, plan_memory(graph), source_sha256=bytes(32), metadata=b"{}")
 
@@ -257,7 +272,8 @@ def all_bytes(shape):
     return np.resize(np.arange(-128, 128), shape).astype(np.int8)
 
 
-SCALES = [((0.02, 3), (0.05, -7), (0.06, 11)), ((0.1, -128), (0.001, 0), (0.1, -128)), ((0.5, 127), (0.5, -128), (0.004, 0)), ((1e-3, 0), (1e-3, 0), (0.7, 5))]
+SCALES = [((0.02, 3), (0.05, -7), (0.06, 11)), ((0.1, -128), (0.001, 0), (0.1, -128)),
+          ((0.5, 127), (0.5, -128), (0.004, 0)), ((1e-3, 0), (1e-3, 0), (0.7, 5))]
 KINDS = ["s8", "scalar"]
 
 
@@ -268,8 +284,10 @@ def test_add_s8(op, sign, scales, shape_b):
     a, b, y = f32_value("a", (256, 256)), f32_value("b", shape_b), f32_value("y", (256, 256))
     attrs = {"min": -1.0, "max": 2.0} if op == "Add" else {}
     data = quantized_file(rules.find("lower", op), Node(op, [a, b], [y], attrs), dict(zip((a, b, y), scales)))
-    x0, x1 = np.broadcast_to(all_bytes(256), (256, 256)).copy(), np.broadcast_to(all_bytes(256)[:, None], shape_b).copy()
-    results = {cpu: wisp.load(data, cpu=cpu, threads=t).run({"a": x0, "b": x1})["y"] for cpu, t in (("scalar", 1), (None, 3))}
+    x0 = np.broadcast_to(all_bytes(256), (256, 256)).copy()
+    x1 = np.broadcast_to(all_bytes(256)[:, None], shape_b).copy()
+    results = {cpu: wisp.load(data, cpu=cpu, threads=t).run({"a": x0, "b": x1})["y"]
+               for cpu, t in (("scalar", 1), (None, 3))}
     assert np.array_equal(results["scalar"], results[None])
     (sa, za), (sb, zb), (sy, zy) = scales
     real = sa * (x0.astype(np.float64) - za) + sign * sb * (x1.astype(np.float64) - zb)
@@ -280,7 +298,8 @@ def test_add_s8(op, sign, scales, shape_b):
     # Multipliers have 15 bits: off by one step only where the exact value lies next to a half, or the terms are huge.
     slack = 0.5 + 1e-6 + 255 * max(sa, sb) / sy * 2.0**-14 + 0.01
     inside = (want > -128) & (want < 127)
-    bound = np.array([np.clip(np.rint(v / sy) + zy, -128, 127) for v in (attrs.get("min", -1e9), attrs.get("max", 1e9))])
+    bound = np.array([np.clip(np.rint(v / sy) + zy, -128, 127)
+                      for v in (attrs.get("min", -1e9), attrs.get("max", 1e9))])
     assert np.all(np.abs(got - np.clip(real / sy + zy, *bound))[inside] <= slack)
     assert np.all(np.abs(got - want) <= 1 + 255 * max(sa, sb) / sy * 2.0**-14)
     assert got.min() >= bound[0] and got.max() <= bound[1]
@@ -298,13 +317,15 @@ def test_add_s8_integers():
     np.testing.assert_array_equal(wisp.load(data).run({"a": x0, "b": x1})["y"], np.clip(total >> p["shift"], -128, 127))
 
 
-@pytest.mark.parametrize("scales", [((0.02, 3), (0.05, -7), (0.06, 11)), ((0.004, -128), (0.03, 0), (0.03, 9)), ((1.0, 0), (1.0, 127), (100.0, -128)),
-                                    ((1e-6, 5), (1e-6, 5), (1.0, -100))], ids=str)
+@pytest.mark.parametrize("scales", [
+    ((0.02, 3), (0.05, -7), (0.06, 11)), ((0.004, -128), (0.03, 0), (0.03, 9)), ((1.0, 0), (1.0, 127), (100.0, -128)),
+    ((1e-6, 5), (1e-6, 5), (1.0, -100))], ids=str)
 def test_mul_s8(scales):
     a, b, y = f32_value("a", (256, 1)), f32_value("b", (256,)), f32_value("y", (256, 256))
     data = quantized_file(eltwise.lower_Mul, Node("Mul", [a, b], [y], {}), dict(zip((a, b, y), scales)))
     x0, x1 = all_bytes((256, 1)), all_bytes(256)
-    results = [wisp.load(data, cpu=cpu, threads=t).run({"a": x0, "b": x1})["y"] for cpu, t in (("scalar", 1), (None, 3))]
+    results = [wisp.load(data, cpu=cpu, threads=t).run({"a": x0, "b": x1})["y"]
+               for cpu, t in (("scalar", 1), (None, 3))]
     assert np.array_equal(*results)
     (sa, za), (sb, zb), (sy, zy) = scales
     real = sa * (x0.astype(np.float64) - za) * sb * (x1.astype(np.float64) - zb) / sy + zy
@@ -314,14 +335,16 @@ def test_mul_s8(scales):
     assert np.all(np.abs(results[1] - np.clip(np.rint(real), -128, 127)) <= 1)
 
 
-@pytest.mark.parametrize("op,number,reverse", [("Add", 0.3, False), ("Sub", 1.5, True), ("Mul", -2.0, False), ("Div", 3.0, False), ("Div", 1.0, True),
-                                               ("Pow", 2.0, False), ("Min", 0.5, False), ("Max", 0.1, True)])
+@pytest.mark.parametrize("op,number,reverse", [
+    ("Add", 0.3, False), ("Sub", 1.5, True), ("Mul", -2.0, False), ("Div", 3.0, False), ("Div", 1.0, True),
+    ("Pow", 2.0, False), ("Min", 0.5, False), ("Max", 0.1, True)])
 def test_a_number_makes_a_table(op, number, reverse):
     x, y, c = f32_value("x", (256,)), f32_value("y", (256,)), constant("c", np.array([number], np.float32))
     scales = {x: (0.02, -10), y: (0.03, 4), c: (1.0, 0)}
     data = quantized_file(rules.find("lower", op), Node(op, [c, x] if reverse else [x, c], [y], {}), scales)
     real = 0.02 * (np.arange(-128, 128) + 10.0)
-    function = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide, "Pow": np.power, "Min": np.minimum, "Max": np.maximum}[op]
+    function = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide, "Pow": np.power,
+                "Min": np.minimum, "Max": np.maximum}[op]
     with np.errstate(all="ignore"):
         exact = function(np.float32(number), real) if reverse else function(real, np.float32(number))
     got = wisp.load(data).run({"x": all_bytes(256)})["y"]
@@ -332,8 +355,9 @@ def test_whole_model_in_int8():
     """A squeeze-and-excite block: pools, sums, products and tables between them, no float node left."""
     x = rng.standard_normal((1, 8, 6, 6)).astype(np.float32)
     weights = {f"w{i}": (rng.standard_normal((8, 8, 1, 1)) / 3).astype(np.float32) for i in range(2)}
-    nodes = [("Conv", ["x", "w0"], ["c"], {}), ("HardSwish", ["c"], ["h"], {}), ("ReduceMean", ["h"], ["m"], {"axes": [2, 3]}),
-             ("Conv", ["m", "w1"], ["e"], {}), ("Sigmoid", ["e"], ["s"], {}), ("Mul", ["h", "s"], ["p"], {}), ("Add", ["p", "c"], ["q"], {}),
+    nodes = [("Conv", ["x", "w0"], ["c"], {}), ("HardSwish", ["c"], ["h"], {}),
+             ("ReduceMean", ["h"], ["m"], {"axes": [2, 3]}), ("Conv", ["m", "w1"], ["e"], {}),
+             ("Sigmoid", ["e"], ["s"], {}), ("Mul", ["h", "s"], ["p"], {}), ("Add", ["p", "c"], ["q"], {}),
              ("Sub", ["q", "h"], ["y"], {})]
     model = make_model(nodes, {"x": x}, ["y"], weights)
     data = convert(model, quantize="int8", calibration=[{"x": x}], method="minmax", verify=False)

@@ -31,8 +31,9 @@ def check(op, inputs, constants=None, *, outputs=("y",), opset=17, **options):
 
 
 @pytest.mark.parametrize("op", ["Softmax", "LogSoftmax"])
-@pytest.mark.parametrize("shape,axis", [((5,), 0), ((3, 7), 1), ((3, 70), -1), ((3, 7), 0), ((2, 5, 4, 67), 1), ((2, 5, 130), 1), ((2, 5, 3), 2),
-                                        ((3, 0, 4), 1), ((0, 4), 1), ((2, 1), 1), ((1, 9, 1), 1)])
+@pytest.mark.parametrize("shape,axis", [
+    ((5,), 0), ((3, 7), 1), ((3, 70), -1), ((3, 7), 0), ((2, 5, 4, 67), 1), ((2, 5, 130), 1), ((2, 5, 3), 2),
+    ((3, 0, 4), 1), ((0, 4), 1), ((2, 1), 1), ((1, 9, 1), 1)])
 def test_softmax(op, shape, axis):
     check(op, {"x": normal(*shape, scale=5)}, axis=axis)
 
@@ -74,7 +75,8 @@ def softmax_s8(x, scale, axis):
 def test_softmax_int8_is_exact(shape, axis, scale):
     x = rng.integers(-128, 128, shape).astype(np.int8)
     x[0] = -128
-    y = run_node("Softmax", [x, softmax_table(scale)], shape, scale=scale, zero_point=5, out_scale=1 / 256, out_zero_point=-128, axis=axis)
+    y = run_node("Softmax", [x, softmax_table(scale)], shape, scale=scale, zero_point=5, out_scale=1 / 256,
+                 out_zero_point=-128, axis=axis)
     assert np.array_equal(y, softmax_s8(x, scale, axis))
     real = np.exp(scale * (x.astype(float) - x.max(axis, keepdims=True)))
     real /= real.sum(axis, keepdims=True)
@@ -154,7 +156,8 @@ def test_rms_normalization(axis):
 @pytest.mark.parametrize("p", [1, 2])
 @pytest.mark.parametrize("axis", [0, 1, -1])
 def test_lp_normalization(p, axis):
-    check("LpNormalization", {"x": normal(3, 4, 5)}, axis=axis, p=p, trust_reference=p == 2)  # the reference forgets the absolute value
+    # the reference forgets the absolute value
+    check("LpNormalization", {"x": normal(3, 4, 5)}, axis=axis, p=p, trust_reference=p == 2)
 
 
 def test_lp_normalization_of_zero():
@@ -171,9 +174,10 @@ def test_group_normalization(shape):
     x = normal(*shape)
     for groups in (1, 2, 6):
         if len(shape) > 2:
-            check("GroupNormalization", {"x": x}, {"scale": normal(6), "bias": normal(6)}, opset=21, num_groups=groups, shape=shape)
-            check("GroupNormalization", {"x": x}, {"scale": normal(groups), "bias": normal(groups)}, opset=18, num_groups=groups,
-                  shape=shape)  # inference does not know this version
+            check("GroupNormalization", {"x": x}, {"scale": normal(6), "bias": normal(6)}, opset=21,
+                  num_groups=groups, shape=shape)
+            check("GroupNormalization", {"x": x}, {"scale": normal(groups), "bias": normal(groups)}, opset=18,
+                  num_groups=groups, shape=shape)  # inference does not know this version
     if len(shape) > 2:
         check("InstanceNormalization", {"x": x}, {"scale": normal(6), "bias": normal(6)})
 
@@ -198,7 +202,8 @@ def test_batch_normalization_disappears_into_conv():
 
 def test_training_is_refused():
     parameters = {"scale": normal(5), "bias": normal(5), "mean": normal(5), "variance": np.abs(normal(5))}
-    model = make_model([("BatchNormalization", ["x", *parameters], ["y", "m", "v"], {"training_mode": 1})], {"x": [2, 5]}, ["y"], parameters)
+    model = make_model([("BatchNormalization", ["x", *parameters], ["y", "m", "v"], {"training_mode": 1})],
+                       {"x": [2, 5]}, ["y"], parameters)
     with pytest.raises(UnsupportedError, match="only inference"):
         convert(model)
 

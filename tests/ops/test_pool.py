@@ -30,7 +30,8 @@ def pool_model(op, attrs, shape):
 def test_float(op, attrs, channels):
     x = rng.standard_normal((2, channels, 7, 6)).astype(np.float32)
     # The reference of onnx 1.22 fails on MaxPool with these uneven pads.
-    check_model(pool_model(op, attrs, x.shape), {"x": x}, trust_reference=op != "MaxPool" or attrs.get("pads") != CASES[2]["pads"])
+    check_model(pool_model(op, attrs, x.shape), {"x": x},
+                trust_reference=op != "MaxPool" or attrs.get("pads") != CASES[2]["pads"])
 
 
 @pytest.mark.parametrize("attrs", CASES[:3], ids=str)
@@ -76,7 +77,8 @@ def test_int8_max_after_a_convolution():
 @pytest.mark.parametrize("op", ["MaxPool", "AveragePool"])
 @pytest.mark.parametrize("attrs", [
     dict(kernel_shape=[3, 3], strides=[2, 2]), dict(kernel_shape=[2, 3], strides=[3, 4], pads=[1, 1, 1, 1]),
-    dict(kernel_shape=[1, 2], strides=[3, 3], pads=[0, 1, 0, 1]), dict(kernel_shape=[4, 4], strides=[5, 3], pads=[1, 0, 3, 2]),
+    dict(kernel_shape=[1, 2], strides=[3, 3], pads=[0, 1, 0, 1]),
+    dict(kernel_shape=[4, 4], strides=[5, 3], pads=[1, 0, 3, 2]),
 ], ids=str)
 def test_ceil_mode_of_open_axes(op, attrs):
     model = pool_model(op, dict(attrs, ceil_mode=1), [1, 3, "H", "W"])
@@ -104,10 +106,13 @@ def test_windows_that_are_not_there():
         run_node("AveragePool", [x], (1, 2, 1, 3), **window, **{"global": 1})
 
 
-@pytest.mark.parametrize("row,message", [([0, 32, 1], "row 0"), ([0, -16, 1], "row 0"), ([0, 0, 32768], "row 0"), ([0, 0, -1], "row 0")])
+@pytest.mark.parametrize("row,message", [
+    ([0, 32, 1], "row 0"), ([0, -16, 1], "row 0"), ([0, 0, 32768], "row 0"), ([0, 0, -1], "row 0")])
 def test_bad_tables(row, message):
     x = np.zeros((1, 2, 2, 3), np.int8)
     with pytest.raises(wisp.WispError, match=f"AveragePool.*{message}"):
-        run_node("AveragePool", [x, np.array([row], np.int32)], (1, 1, 1, 3), scale=0.5, lo=-128, hi=127, **{"global": 1})
+        run_node("AveragePool", [x, np.array([row], np.int32)], (1, 1, 1, 3), scale=0.5, lo=-128, hi=127,
+                 **{"global": 1})
     with pytest.raises(wisp.WispError, match="needs a table"):
-        run_node("AveragePool", [x, np.zeros((3, 3), np.int32)], (1, 1, 1, 3), scale=0.5, lo=-128, hi=127, **{"global": 1})
+        run_node("AveragePool", [x, np.zeros((3, 3), np.int32)], (1, 1, 1, 3), scale=0.5, lo=-128, hi=127,
+                 **{"global": 1})

@@ -15,6 +15,7 @@ def test_there_and_back(dtype, zero, count):
     x[:1] = 1e6
     # A power of two: x / scale and x * (1 / scale) are the same number, so ties fall alike.
     inits = {"s": np.float32(1 / 32), "z": dtype(zero)}
-    model = make_model([("QuantizeLinear", ["x", "s", "z"], ["q"], {}), ("DequantizeLinear", ["q", "s", "z"], ["y"], {})],
+    model = make_model([("QuantizeLinear", ["x", "s", "z"], ["q"], {}),
+                        ("DequantizeLinear", ["q", "s", "z"], ["y"], {})],
                        {"x": [count]}, ["q", "y"], inits, opset=21)
     check_model(model, {"x": x}, atol=0, rtol=0)

@@ -16,8 +16,8 @@ def normal(*shape):
     return (rng.standard_normal(shape) * 0.5).astype(np.float32)
 
 
-def recurrent(op, steps=5, batch=2, size=6, hidden=7, *, bias=True, lengths=None, initial=False, peepholes=False, outputs=None, symbolic=False,
-              direction="forward", **attrs):
+def recurrent(op, steps=5, batch=2, size=6, hidden=7, *, bias=True, lengths=None, initial=False, peepholes=False,
+              outputs=None, symbolic=False, direction="forward", **attrs):
     """(model, inputs) of one node."""
     directions = 2 if direction == "bidirectional" else 1
     rows = GATES[op] * hidden
@@ -40,7 +40,8 @@ def recurrent(op, steps=5, batch=2, size=6, hidden=7, *, bias=True, lengths=None
     while operands[-1] == "":
         operands.pop()
     outputs = outputs or (["y", "h", "c"] if op == "LSTM" else ["y", "h"])
-    spec = {n: (a.dtype, [f"{n}{i}" if symbolic and i < 2 and n == "x" else d for i, d in enumerate(a.shape)]) for n, a in inputs.items()}
+    spec = {n: (a.dtype, [f"{n}{i}" if symbolic and i < 2 and n == "x" else d for i, d in enumerate(a.shape)])
+            for n, a in inputs.items()}
     node = (op, operands, outputs, dict(hidden_size=hidden, direction=direction, **attrs))
     return make_model([node], spec, [o for o in outputs if o], constants), inputs
 
@@ -48,9 +49,11 @@ def recurrent(op, steps=5, batch=2, size=6, hidden=7, *, bias=True, lengths=None
 @pytest.mark.parametrize("op", GATES)
 @pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
 def test_directions(op, direction):
-    for options in (dict(), dict(bias=False, batch=1), dict(initial=True, hidden=16), dict(initial=True, batch=9, hidden=33)):
+    for options in (dict(), dict(bias=False, batch=1), dict(initial=True, hidden=16),
+                    dict(initial=True, batch=9, hidden=33)):
         model, inputs = recurrent(op, direction=direction, **options)
-        check_model(model, inputs, trust_reference=direction == "forward" and op != "LSTM")  # the reference leaves out c
+        # the reference leaves out c
+        check_model(model, inputs, trust_reference=direction == "forward" and op != "LSTM")
 
 
 @pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
@@ -138,7 +141,8 @@ def test_arena_is_exact():
 
 
 def test_refusals():
-    for op, attrs, what in (("GRU", {"activations": ["HardSigmoid", "Tanh"]}, "HardSigmoid"), ("LSTM", {"input_forget": 1}, "input_forget")):
+    for op, attrs, what in (("GRU", {"activations": ["HardSigmoid", "Tanh"]}, "HardSigmoid"),
+                            ("LSTM", {"input_forget": 1}, "input_forget")):
         model, _ = recurrent(op, **attrs)
         with pytest.raises(UnsupportedError, match=what):
             convert(model)

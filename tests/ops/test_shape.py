@@ -25,7 +25,8 @@ def check(op, inputs, constants=None, *, outputs=("y",), opset=17, symbolic=True
     if symbolic:
         shapes.append({n: (a.dtype, [f"{n}{i}" for i in range(a.ndim)]) for n, a in inputs.items()})
     for spec in shapes:
-        check_model(make_model([(op, [*inputs, *constants], outputs, attrs)], spec, list(outputs), constants, opset=opset), inputs,
+        check_model(make_model([(op, [*inputs, *constants], outputs, attrs)], spec, list(outputs), constants,
+                               opset=opset), inputs,
                     trust_reference=trust_reference)
 
 
@@ -62,8 +63,8 @@ def test_flatten(axis):
 
 
 def test_reshape_by_a_computed_shape():
-    nodes = [("Shape", ["x"], ["s"], {}), ("Gather", ["s", "first"], ["n"], {}), ("Concat", ["n", "rest"], ["t"], {"axis": 0}),
-             ("Reshape", ["x", "t"], ["y"], {})]
+    nodes = [("Shape", ["x"], ["s"], {}), ("Gather", ["s", "first"], ["n"], {}),
+             ("Concat", ["n", "rest"], ["t"], {"axis": 0}), ("Reshape", ["x", "t"], ["y"], {})]
     model = make_model(nodes, {"x": ["N", 3, "W"]}, ["y"], {"first": ints(0), "rest": ints(-1)})
     x = values(np.float32, 2, 3, 5)
     check_model(model, {"x": x})
@@ -148,7 +149,8 @@ def test_split():
 def test_slice(starts, ends, axes, steps):
     operands = dict(starts=ints(*starts), ends=ints(*ends), axes=ints(*axes), steps=ints(*steps))
     check("Slice", {"x": values(np.float32, 4, 6, 7)}, operands)
-    check("Slice", {"x": values(np.int8, 4, 6, 7)}, {k: v if abs(v).max() > 2**31 else v.astype(np.int32) for k, v in operands.items()},
+    check("Slice", {"x": values(np.int8, 4, 6, 7)},
+          {k: v if abs(v).max() > 2**31 else v.astype(np.int32) for k, v in operands.items()},
           symbolic=False) if abs(operands["starts"]).max() < 2**31 else None
 
 
@@ -167,7 +169,8 @@ def test_gather(axis, dtype):
     check("Gather", {"x": x}, {"i": ints(0, -1, 4)}, axis=axis)
     check("Gather", {"x": x, "i": rng.integers(-5, 5, (2, 3)).astype(np.int32)}, axis=axis)
     check("Gather", {"x": x}, {"i": np.array(2)}, axis=axis)
-    check("Gather", {"x": x}, {"i": np.zeros((2, 0), np.int64)}, axis=axis, trust_reference=False)  # the reference drops axes
+    # the reference drops axes
+    check("Gather", {"x": x}, {"i": np.zeros((2, 0), np.int64)}, axis=axis, trust_reference=False)
 
 
 def test_gather_refuses_indices():
@@ -188,16 +191,19 @@ def test_gather_scatter_elements(axis):
     distinct = np.stack([rng.permutation(4)[:2] for _ in range(12)], 1).reshape(2, 3, 4).astype(np.int64)
     i = np.ascontiguousarray(np.moveaxis(distinct, 0, axis))
     check("ScatterElements", {"x": x, "i": i, "u": values(np.float32, *i.shape)}, axis=axis, trust_reference=False)
-    check("ScatterElements", {"x": values(np.int8, 4, 5, 6), "i": i, "u": values(np.int8, *i.shape)}, axis=axis, trust_reference=False)
+    check("ScatterElements", {"x": values(np.int8, 4, 5, 6), "i": i, "u": values(np.int8, *i.shape)}, axis=axis,
+          trust_reference=False)
 
 
 @pytest.mark.parametrize("reduction", ["add", "mul", "max", "min"])
 @pytest.mark.parametrize("dtype", [np.float32, np.int64, np.int32])
 def test_scatter_reductions(reduction, dtype):
     i = rng.integers(-4, 4, (4, 5)).astype(np.int64)
-    check("ScatterElements", {"x": values(dtype, 4, 5), "i": i, "u": values(dtype, 4, 5)}, opset=18, reduction=reduction, axis=0)
+    check("ScatterElements", {"x": values(dtype, 4, 5), "i": i, "u": values(dtype, 4, 5)}, opset=18,
+          reduction=reduction, axis=0)
     i = rng.integers(0, 4, (3, 1)).astype(np.int64)
-    check("ScatterND", {"x": values(dtype, 4, 5), "i": i, "u": values(dtype, 3, 5)}, opset=18, reduction=reduction, symbolic=False)
+    check("ScatterND", {"x": values(dtype, 4, 5), "i": i, "u": values(dtype, 3, 5)}, opset=18, reduction=reduction,
+          symbolic=False)
 
 
 def test_gather_scatter_nd():
@@ -235,7 +241,8 @@ def test_pad(mode, pads):
     check("Pad", {"x": x}, {"pads": ints(*pads)}, opset=opset, mode=mode, trust_reference=trusted)
     if mode == "constant":
         check("Pad", {"x": x}, {"pads": ints(*pads), "value": np.float32(2.5)}, opset=opset, trust_reference=trusted)
-        check("Pad", {"x": values(np.int64, 4, 5, 6)}, {"pads": ints(*pads), "value": np.int64(-7)}, opset=opset, trust_reference=trusted)
+        check("Pad", {"x": values(np.int64, 4, 5, 6)}, {"pads": ints(*pads), "value": np.int64(-7)}, opset=opset,
+              trust_reference=trusted)
         check("Pad", {"x": values(np.int8, 4, 5, 6)}, {"pads": ints(*pads)}, opset=opset, trust_reference=trusted)
 
 
@@ -264,16 +271,18 @@ def test_constant_of_shape():
     check_model(make_model(nodes, {"x": ["A", 3]}, ["y"]), {"x": values(np.float32, 2, 3)})
 
 
-@pytest.mark.parametrize("dtype,triple", [(np.int64, (0, 7, 2)), (np.int64, (7, -3, -4)), (np.float32, (1, 2.6, 0.5)), (np.int32, (3, 3, 1))])
+@pytest.mark.parametrize("dtype,triple", [
+    (np.int64, (0, 7, 2)), (np.int64, (7, -3, -4)), (np.float32, (1, 2.6, 0.5)), (np.int32, (3, 3, 1))])
 def test_range(dtype, triple):
     constants = {n: np.array(v, dtype) for n, v in zip(("a", "b", "c"), triple)}
-    model = make_model([("Range", ["a", "b", "c"], ["r"], {}), ("Add", ["r", "x"], ["y"], {})], {"x": (dtype, [1])}, ["y"], constants)
+    model = make_model([("Range", ["a", "b", "c"], ["r"], {}), ("Add", ["r", "x"], ["y"], {})], {"x": (dtype, [1])},
+                       ["y"], constants)
     check_model(model, {"x": np.zeros(1, dtype)})
 
 
 def test_range_of_a_shape():
-    nodes = [("Shape", ["x"], ["s"], {}), ("Gather", ["s", "zero"], ["n"], {}), ("Range", ["zero", "n", "one"], ["r"], {}),
-             ("Gather", ["x", "r"], ["y"], {})]
+    nodes = [("Shape", ["x"], ["s"], {}), ("Gather", ["s", "zero"], ["n"], {}),
+             ("Range", ["zero", "n", "one"], ["r"], {}), ("Gather", ["x", "r"], ["y"], {})]
     model = make_model(nodes, {"x": ["N", 2]}, ["y"], {"zero": np.array(0), "one": np.array(1)})
     check_model(model, {"x": values(np.float32, 5, 2)})
 
@@ -281,7 +290,8 @@ def test_range_of_a_shape():
 @pytest.mark.parametrize("axis", [-1, 0, 1])
 def test_one_hot(axis):
     i = ints([0, 3, -1], [4, 5, -6])
-    check("OneHot", {"i": i}, {"depth": np.array(5), "values": np.float32([0.5, 2])}, axis=axis, trust_reference=False)  # the reference wraps
+    # the reference wraps
+    check("OneHot", {"i": i}, {"depth": np.array(5), "values": np.float32([0.5, 2])}, axis=axis, trust_reference=False)
     i = np.array([[0, 3, -1], [4, 2, -5]], np.int32)
     check("OneHot", {"i": i}, {"depth": np.array(5, np.int32), "values": np.array([0, 1], np.int64)}, axis=axis)
 
@@ -312,7 +322,8 @@ def test_cast_between_all(source):
 
 def run_cast(x, target):
     from onnx import helper
-    model = make_model([("Cast", ["x"], ["y"], {"to": helper.np_dtype_to_tensor_dtype(np.dtype(target))})], {"x": x}, ["y"])
+    model = make_model([("Cast", ["x"], ["y"], {"to": helper.np_dtype_to_tensor_dtype(np.dtype(target))})],
+                       {"x": x}, ["y"])
     return wisp.load(convert(model, verify=False)).run({"x": x})["y"]
 
 
@@ -322,7 +333,8 @@ def test_cast_to_half_rounds_to_even():
     exact = np.sort(halves[np.isfinite(halves)].astype(np.float64))
     between = ((exact[1:] + exact[:-1]) / 2).astype(np.float32)
     x = np.concatenate([between, np.nextafter(between, np.float32(np.inf)), np.nextafter(between, np.float32(-np.inf)),
-                        np.float32([65519.996, 65520, 1e30, -1e30, np.inf, -np.inf, 2**-25, -(2**-25), 2**-24, 3e-39, 0.0, -0.0])])
+                        np.float32([65519.996, 65520, 1e30, -1e30, np.inf, -np.inf, 2**-25, -(2**-25), 2**-24,
+                                    3e-39, 0.0, -0.0])])
     with np.errstate(over="ignore"):
         assert np.array_equal(run_cast(x, np.float16).view(np.uint16), x.astype(np.float16).view(np.uint16))
     assert np.isnan(run_cast(np.float32([np.nan]), np.float16)).all()
@@ -332,7 +344,8 @@ def test_cast_to_half_rounds_to_even():
 def test_cast_from_float_saturates(target):
     limits = np.iinfo(target)
     x = np.float32([0, -0.9, 1.9, -1.9, 1e30, -1e30, np.inf, -np.inf, np.nan, limits.max, limits.min, 127.99])
-    want = [0 if np.isnan(v) else min(max(int(v) if np.isfinite(v) else limits.max * int(np.sign(v)) * 2, limits.min), limits.max)
+    want = [0 if np.isnan(v)
+            else min(max(int(v) if np.isfinite(v) else limits.max * int(np.sign(v)) * 2, limits.min), limits.max)
             for v in x.astype(np.float64)]
     assert run_cast(x, target).tolist() == want
 
@@ -364,8 +377,8 @@ def test_data_dependent_shapes_are_refused_by_name():
 
 def test_computed_slices_are_refused():
     """When they are converted, or, where an axis is open, when they are loaded."""
-    model = make_model([("Slice", ["x", "s", "e"], ["y"], {})], {"x": (np.float32, [4]), "s": (np.int64, [1]), "e": (np.int64, [1])},
-                       {"y": (np.float32, ["n"])})
+    model = make_model([("Slice", ["x", "s", "e"], ["y"], {})],
+                       {"x": (np.float32, [4]), "s": (np.int64, [1]), "e": (np.int64, [1])}, {"y": (np.float32, ["n"])})
     with pytest.raises(UnsupportedError, match="known when it is planned"):
         convert(model, verify=False)
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "N"
@@ -397,7 +410,8 @@ def test_int8_moves(op, constants, attrs):
 
 def test_int8_concat_and_split():
     w = rng.standard_normal((6, 4, 1, 1)).astype(np.float32)
-    nodes = [("Conv", ["x", "w"], ["c"], {}), ("Split", ["c"], ["a", "b"], {"axis": 1}), ("Concat", ["b", "a", "b"], ["y"], {"axis": 1})]
+    nodes = [("Conv", ["x", "w"], ["c"], {}), ("Split", ["c"], ["a", "b"], {"axis": 1}),
+             ("Concat", ["b", "a", "b"], ["y"], {"axis": 1})]
     x = rng.standard_normal((1, 4, 6, 7)).astype(np.float32)
     check_int8_layer(make_model(nodes, {"x": x}, ["y"], {"w": w}), {"x": x})
 
@@ -415,7 +429,8 @@ def test_flat_concat_is_free():
 @pytest.mark.parametrize("index", [4, -5, 2**40])
 @pytest.mark.parametrize("reduction", ["none", "add"])
 def test_scatter_refuses_indices(index, reduction):
-    """One past either end, behind right ones; the runtime says so, and nothing is written outside (see the guard pages in tests/unit)."""
+    """One past either end, behind right ones;
+    the runtime says so, and nothing is written outside (see the guard pages in tests/unit)."""
     x, right = values(np.float32, 4, 3), np.zeros((2, 3), np.int64)
     wrong = right.copy()
     wrong[1, 2] = index
@@ -437,7 +452,8 @@ def test_scattered_extremes_keep_nan(op, reduction):
     """As numpy's maximum: a NaN on either side stays."""
     x, u = np.float32([1, np.nan, 3, 4, np.inf]), np.float32([np.nan, 7, -9, np.nan])
     i = ints(0, 1, 2, 4) if op == "ScatterElements" else ints([0], [1], [2], [4])
-    model = make_model([(op, ["x", "i", "u"], ["y"], {"reduction": reduction})], {"x": x, "i": i, "u": u}, ["y"], opset=18)
+    model = make_model([(op, ["x", "i", "u"], ["y"], {"reduction": reduction})], {"x": x, "i": i, "u": u},
+                       ["y"], opset=18)
     want = x.copy()
     want[[0, 1, 2, 4]] = {"max": np.maximum, "min": np.minimum}[reduction](x[[0, 1, 2, 4]], u)
     np.testing.assert_array_equal(wisp.load(convert(model, verify=False)).run({"x": x, "i": i, "u": u})["y"], want)
@@ -455,7 +471,8 @@ def test_large_pieces_in_parallel(axis, dtype, threads):
     whole = np.concatenate(list(parts.values()), axis)
     model = make_model([("Concat", list(parts), ["y"], {"axis": axis})], parts, ["y"])
     np.testing.assert_array_equal(wisp.load(convert(model, verify=False), threads=threads).run(parts)["y"], whole)
-    model = make_model([("Split", ["x", "sizes"], ["y0", "y1", "y2"], {"axis": axis})], {"x": whole}, ["y0", "y1", "y2"], {"sizes": ints(40, 1, 83)})
+    model = make_model([("Split", ["x", "sizes"], ["y0", "y1", "y2"], {"axis": axis})], {"x": whole},
+                       ["y0", "y1", "y2"], {"sizes": ints(40, 1, 83)})
     got = wisp.load(convert(model, verify=False), threads=threads).run({"x": whole})
     for i, part in enumerate(parts.values()):
         np.testing.assert_array_equal(got[f"y{i}"], part)

@@ -1,4 +1,4 @@
-"""Operators that move values, large enough to be cut across threads: against numpy, the bits of one thread. Indices out of range."""
+"""Operators that move values: large ones, cut across threads, against numpy and one thread; indices out of range."""
 # SPDX-License-Identifier: Apache-2.0
 import numpy as np
 import pytest
@@ -143,7 +143,8 @@ def test_wrong_indices(op, wrong, dtype):
     with pytest.raises(wisp.WispError, match=f"{op}.*index out of range: {wrong}"):
         session.run({**inputs, "i": index})
     closed = make_model([(op, names, ["y"], {})], inputs, ["y"], {"i": index}, opset=18)
-    with pytest.raises((wisp.WispError, UnsupportedError), match=f"{op}.*index out of range: {wrong}"):  # known indices: before any run
+    # known indices: before any run
+    with pytest.raises((wisp.WispError, UnsupportedError), match=f"{op}.*index out of range: {wrong}"):
         wisp.load(convert(closed, verify=False))
 
 
@@ -152,10 +153,13 @@ def test_wrong_indices(op, wrong, dtype):
 def test_plans_that_lay_results_over_operands(op, over):
     """What begin checked could change before range reads it."""
     inputs, shape = FORMS[op]
-    operands = [Value(n, a.dtype, a.shape) for n, a in {"x": inputs["x"], "i": np.zeros(shape, np.int64), **inputs}.items()]
-    y = Value("y", np.dtype(np.float32), inputs["x"].shape if op.startswith("Scatter") else (2, 4) if op != "GatherND" else (5, 4))
+    operands = [Value(n, a.dtype, a.shape)
+                for n, a in {"x": inputs["x"], "i": np.zeros(shape, np.int64), **inputs}.items()]
+    y = Value("y", np.dtype(np.float32),
+              inputs["x"].shape if op.startswith("Scatter") else (2, 4) if op != "GatherND" else (5, 4))
     attrs = {"batch_dims": 0} if op == "GatherND" else {"reduction": 0} if op == "ScatterND" else {"axis": 0}
-    graph = Graph(operands, [y], [Node(op, operands, [y], {**attrs, "reduction": 0} if op == "ScatterElements" else attrs, op)])
+    graph = Graph(operands, [y],
+                  [Node(op, operands, [y], {**attrs, "reduction": 0} if op == "ScatterElements" else attrs, op)])
     plan = plan_memory(graph)
     plan.plan_size += 1024  # the result may reach further than what it is laid over
     wisp.load(fmt.write(graph, plan))

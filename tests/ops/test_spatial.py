@@ -1,4 +1,4 @@
-"""Resize, Upsample, DepthToSpace and SpaceToDepth against ONNX's reference and ONNX Runtime; int8 against integers in numpy."""
+"""Resize, Upsample, DepthToSpace, SpaceToDepth against ONNX's reference and ONNX Runtime; int8 against integers."""
 # SPDX-License-Identifier: Apache-2.0
 import numpy as np
 import pytest
@@ -16,7 +16,8 @@ def resize_model(shape, *, scales=None, sizes=None, roi=None, opset=19, **attrs)
     constants = {"roi": np.float32([] if roi is None else roi)}
     constants.update({"scales": np.float32(scales)} if scales is not None else {"sizes": np.array(sizes, np.int64)})
     operands = ["x", "roi", "scales" if scales is not None else "", "sizes" if sizes is not None else ""]
-    return make_model([("Resize", operands[:3 if sizes is None else 4], ["y"], attrs)], {"x": list(shape)}, ["y"], constants, opset=opset)
+    return make_model([("Resize", operands[:3 if sizes is None else 4], ["y"], attrs)], {"x": list(shape)}, ["y"],
+                      constants, opset=opset)
 
 
 def images(*shape):
@@ -51,13 +52,15 @@ def test_antialias_and_exclude_outside(mode):
     x = images(1, 2, 13, 17)
     for sizes in ((4, 5), (20, 6)):
         check_model(resize_model(x.shape, sizes=(1, 2, *sizes), mode=mode, antialias=1), {"x": x}, rtol=1e-4)
-    check_model(resize_model(x.shape, sizes=(1, 2, 20, 30), mode="cubic", exclude_outside=1, cubic_coeff_a=-0.5), {"x": x})
+    check_model(resize_model(x.shape, sizes=(1, 2, 20, 30), mode="cubic", exclude_outside=1, cubic_coeff_a=-0.5),
+                {"x": x})
 
 
 @pytest.mark.parametrize("policy", ["not_larger", "not_smaller"])
 def test_policies(policy):
     x = images(1, 2, 5, 6)
-    check_model(resize_model(x.shape, sizes=(7, 8), axes=[2, 3], keep_aspect_ratio_policy=policy, mode="linear"), {"x": x})
+    check_model(resize_model(x.shape, sizes=(7, 8), axes=[2, 3], keep_aspect_ratio_policy=policy, mode="linear"),
+                {"x": x})
 
 
 def test_axes_and_crop():
@@ -73,7 +76,8 @@ def test_axes_and_crop():
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int32, np.float16])
 def test_nearest_moves_any_dtype(dtype):
     x = rng.integers(0, 100, (1, 3, 4, 5)).astype(dtype)
-    model = make_model([("Resize", ["x", "", "s"], ["y"], {"mode": "nearest"})], {"x": x}, ["y"], {"s": np.float32([1, 1, 2, 2])}, opset=19)
+    model = make_model([("Resize", ["x", "", "s"], ["y"], {"mode": "nearest"})], {"x": x}, ["y"],
+                       {"s": np.float32([1, 1, 2, 2])}, opset=19)
     check_model(model, {"x": x})
 
 
@@ -88,8 +92,10 @@ def test_dynamic_image():
     check_model(resize_model([1, 3, "H", "W"], scales=(1, 1, 2, 2), mode="linear"), {"x": x})
     check_model(resize_model(["N", 3, "H", "W"], scales=(1, 1, 2, 2), mode="nearest"), {"x": x})
     nodes = [("Shape", ["like"], ["s"], {"start": 2}), ("Concat", ["nc", "s"], ["sizes"], {"axis": 0}),
-             ("Resize", ["x", "", "", "sizes"], ["y"], {"mode": "nearest", "coordinate_transformation_mode": "asymmetric"})]
-    model = make_model(nodes, {"x": [1, 3, "H", "W"], "like": [1, 1, "A", "B"]}, ["y"], {"nc": np.array([1, 3])}, opset=19)
+             ("Resize", ["x", "", "", "sizes"], ["y"],
+              {"mode": "nearest", "coordinate_transformation_mode": "asymmetric"})]
+    model = make_model(nodes, {"x": [1, 3, "H", "W"], "like": [1, 1, "A", "B"]}, ["y"],
+                       {"nc": np.array([1, 3])}, opset=19)
     check_model(model, {"x": x, "like": images(1, 1, 9, 8)})
 
 
@@ -99,12 +105,14 @@ def test_before_resize_had_modes(opset):
     for mode in ("nearest", "linear"):
         op, scales = "Resize" if opset == 10 else "Upsample", np.float32([1, 1, 2, 3])
         if opset == 7:
-            model = make_model([(op, ["x"], ["y"], {"mode": mode, "scales": scales.tolist()})], {"x": x}, ["y"], opset=opset)
+            model = make_model([(op, ["x"], ["y"], {"mode": mode, "scales": scales.tolist()})], {"x": x},
+                               ["y"], opset=opset)
         else:
             model = make_model([(op, ["x", "s"], ["y"], {"mode": mode})], {"x": x}, ["y"], {"s": scales}, opset=opset)
         want = onnxruntime_outputs(model, {"x": x})
         if want is None:  # neither oracle runs every old operator
-            model = resize_model(x.shape, scales=scales, mode=mode, coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+            model = resize_model(x.shape, scales=scales, mode=mode, coordinate_transformation_mode="asymmetric",
+                                 nearest_mode="floor")
             check_model(model, {"x": x})
         else:
             check_model(model, {"x": x}, trust_reference=False)
@@ -128,9 +136,11 @@ def test_channels_cannot_be_resized():
 def test_depth_and_space(dtype, block, channels):
     x = rng.integers(-100, 100, (2, channels * block * block, 3, 5)).astype(dtype)
     for mode in ("DCR", "CRD"):
-        check_model(make_model([("DepthToSpace", ["x"], ["y"], {"blocksize": block, "mode": mode})], {"x": x}, ["y"]), {"x": x})
+        check_model(make_model([("DepthToSpace", ["x"], ["y"], {"blocksize": block, "mode": mode})], {"x": x}, ["y"]),
+                    {"x": x})
     x = rng.integers(-100, 100, (2, channels, 3 * block, 2 * block)).astype(dtype)
-    check_model(make_model([("SpaceToDepth", ["x"], ["y"], {"blocksize": block})], {"x": x}, ["y"]), {"x": x}, trust_reference=dtype != np.int8)
+    check_model(make_model([("SpaceToDepth", ["x"], ["y"], {"blocksize": block})], {"x": x}, ["y"]), {"x": x},
+                trust_reference=dtype != np.int8)
 
 
 # ---- int8
@@ -143,7 +153,8 @@ def linear_s8(x, out_h, out_w):
         at = (np.arange(out, dtype=np.float32) + np.float32(0.5)) / scale - np.float32(0.5)
         low = np.floor(at)
         second = np.floor((at - low) * np.float32(2048) + np.float32(0.5)).astype(np.int64)
-        return np.clip(low, 0, extent - 1).astype(int), np.clip(low + 1, 0, extent - 1).astype(int), 2048 - second, second
+        near, far = (np.clip(at, 0, extent - 1).astype(int) for at in (low, low + 1))
+        return near, far, 2048 - second, second
 
     (top, bottom, v0, v1), (left, right, h0, h1) = taps(out_h, x.shape[1]), taps(out_w, x.shape[2])
     wide = x.astype(np.int64)
@@ -165,10 +176,12 @@ def test_int8_in_a_network(mode):
     w = rng.standard_normal((5, 4, 1, 1)).astype(np.float32)
     nodes = [("Conv", ["x", "w"], ["c"], {}), ("Resize", ["c", "", "s"], ["y"], {"mode": mode})]
     x = images(1, 4, 6, 7)
-    check_int8_layer(make_model(nodes, {"x": x}, ["y"], {"w": w, "s": np.float32([1, 1, 2, 2])}), {"x": x}, off_by_one=0.2)
+    check_int8_layer(make_model(nodes, {"x": x}, ["y"], {"w": w, "s": np.float32([1, 1, 2, 2])}), {"x": x},
+                     off_by_one=0.2)
 
 
-@pytest.mark.parametrize("op,attrs", [("DepthToSpace", {"blocksize": 2, "mode": "CRD"}), ("SpaceToDepth", {"blocksize": 2})])
+@pytest.mark.parametrize("op,attrs", [
+    ("DepthToSpace", {"blocksize": 2, "mode": "CRD"}), ("SpaceToDepth", {"blocksize": 2})])
 def test_int8_blocks(op, attrs):
     w = rng.standard_normal((8, 4, 1, 1)).astype(np.float32)
     nodes = [("Conv", ["x", "w"], ["c"], {}), (op, ["c"], ["y"], attrs)]

@@ -19,8 +19,8 @@ def random(*shape):
 
 def between_convs(*nodes, **constants):
     """x -> Conv -> a -> nodes -> b -> Conv -> y."""
-    return make_model([("Conv", ["x", "w"], ["a"], {"pads": [1] * 4}), *nodes, ("Conv", ["b", "v"], ["y"])], {"x": x}, ["y"],
-                      {"w": random(4, 3, 3, 3), "v": random(5, 4, 1, 1), **constants})
+    return make_model([("Conv", ["x", "w"], ["a"], {"pads": [1] * 4}), *nodes, ("Conv", ["b", "v"], ["y"])],
+                      {"x": x}, ["y"], {"w": random(4, 3, 3, 3), "v": random(5, 4, 1, 1), **constants})
 
 
 SINKS = {
@@ -35,14 +35,16 @@ SINKS = {
     "pad": [("Pad", ["a", "pads"], ["d"], {"mode": "edge"}), ("Slice", ["d", "zero", "eight", "axis2"], ["b"])],
     "mean": [("ReduceMean", ["a"], ["m"], {"axes": [2, 3]}), ("Mul", ["a", "m"], ["b"])],
     "split": [("Split", ["a"], ["p", "q"], {"axis": 1}), ("Concat", ["q", "p"], ["b"], {"axis": 1})],
-    "squeeze and excite": [("GlobalAveragePool", ["a"], ["g"]), ("Conv", ["g", "e"], ["h"]), ("HardSigmoid", ["h"], ["i"]), ("Mul", ["a", "i"], ["b"])],
+    "squeeze and excite": [("GlobalAveragePool", ["a"], ["g"]), ("Conv", ["g", "e"], ["h"]),
+                           ("HardSigmoid", ["h"], ["i"]), ("Mul", ["a", "i"], ["b"])],
     "prelu": [("PRelu", ["a", "slope"], ["b"])],
     "argmax": [("ArgMax", ["a"], ["k"], {"axis": 1}), ("Cast", ["k"], ["f"], {"to": 1}), ("Mul", ["a", "f"], ["b"])],
     "cumsum": [("CumSum", ["a", "axis"], ["b"])],
     "where": [("Greater", ["a", "half"], ["k"]), ("Where", ["k", "a", "half"], ["b"])],
 }
-CONSTANTS = {"c": random(4, 1, 1), "r": random(8, 1), "two": np.float32(2), "zero": np.int64([0]), "eight": np.int64([8]), "axis2": np.int64([2]),
-             "pads": np.int64([0, 0, 1, 0, 0, 0, 0, 0]), "e": random(4, 4, 1, 1), "slope": random(4, 1, 1), "axis": np.int64(3), "half": np.float32(0.5)}
+CONSTANTS = {"c": random(4, 1, 1), "r": random(8, 1), "two": np.float32(2), "zero": np.int64([0]),
+             "eight": np.int64([8]), "axis2": np.int64([2]), "pads": np.int64([0, 0, 1, 0, 0, 0, 0, 0]),
+             "e": random(4, 4, 1, 1), "slope": random(4, 1, 1), "axis": np.int64(3), "half": np.float32(0.5)}
 
 
 @pytest.mark.parametrize("case", SINKS)
@@ -61,32 +63,37 @@ def test_a_reader_that_insists_gets_its_layout():
 
 
 def test_moving_ones_is_free():
-    model = make_model([("Transpose", ["x"], ["t"], {"perm": [0, 3, 1, 2]}), ("Relu", ["t"], ["y"])], {"x": [1, 1, 5, 7]}, ["y"])
+    model = make_model([("Transpose", ["x"], ["t"], {"perm": [0, 3, 1, 2]}), ("Relu", ["t"], ["y"])],
+                       {"x": [1, 1, 5, 7]}, ["y"])
     graph = optimized(model)
     assert count(graph, "Transpose") == 1  # of 7 before 5: a real one
-    model = make_model([("Transpose", ["x"], ["t"], {"perm": [1, 0, 2, 3]}), ("Relu", ["t"], ["y"])], {"x": [1, 3, 5, 7]}, ["y"])
+    model = make_model([("Transpose", ["x"], ["t"], {"perm": [1, 0, 2, 3]}), ("Relu", ["t"], ["y"])],
+                       {"x": [1, 3, 5, 7]}, ["y"])
     assert count(optimized(model), "Transpose") == 0
     check_model(model, {"x": random(1, 3, 5, 7)})
 
 
 def test_through_a_reshape_of_ones():
     conv = {"pads": [1, 1]}
-    model = make_model([("Conv", ["x", "w"], ["a"], conv), ("Relu", ["a"], ["b"]), ("Conv", ["b", "v"], ["c"], conv), ("Tanh", ["c"], ["y"])],
+    model = make_model([("Conv", ["x", "w"], ["a"], conv), ("Relu", ["a"], ["b"]), ("Conv", ["b", "v"], ["c"], conv),
+                        ("Tanh", ["c"], ["y"])],
                        {"x": [1, 4, 20]}, ["y"], {"w": random(6, 4, 3), "v": random(5, 6, 3)})
     assert count(optimized(model), "Transpose") == 2
     check_model(model, {"x": random(1, 4, 20)})
 
 
 def test_heads_that_undo_the_layout():
-    model = make_model([("Conv", ["x", "w"], ["a"]), ("Transpose", ["a"], ["t"], {"perm": [0, 2, 3, 1]}), ("Reshape", ["t", "s"], ["r"]),
-                        ("Sigmoid", ["r"], ["y"])], {"x": x}, ["y"], {"w": random(4, 3, 1, 1), "s": np.int64([2, -1, 4])})
+    model = make_model([("Conv", ["x", "w"], ["a"]), ("Transpose", ["a"], ["t"], {"perm": [0, 2, 3, 1]}),
+                        ("Reshape", ["t", "s"], ["r"]), ("Sigmoid", ["r"], ["y"])], {"x": x}, ["y"],
+                       {"w": random(4, 3, 1, 1), "s": np.int64([2, -1, 4])})
     assert count(optimized(model), "Transpose") == 1
     check_model(model, {"x": x})
 
 
 def test_dynamic_extents():
-    model = make_model([("Conv", ["x", "w"], ["a"], {"pads": [1] * 4}), ("Relu", ["a"], ["b"]), ("Conv", ["b", "v"], ["y"])],
-                       {"x": ["N", 3, "H", "W"]}, {"y": ["N", 5, "H", "W"]}, {"w": random(4, 3, 3, 3), "v": random(5, 4, 1, 1)})
+    nodes = [("Conv", ["x", "w"], ["a"], {"pads": [1] * 4}), ("Relu", ["a"], ["b"]), ("Conv", ["b", "v"], ["y"])]
+    model = make_model(nodes, {"x": ["N", 3, "H", "W"]}, {"y": ["N", 5, "H", "W"]},
+                       {"w": random(4, 3, 3, 3), "v": random(5, 4, 1, 1)})
     assert count(optimized(model), "Transpose") == 2
     check_model(model, {"x": x})
 
@@ -100,7 +107,8 @@ def random_graphs(draw):
     values, nodes = [("x", (2, 3, 4))], []
     for i in range(draw(st.integers(1, 8))):
         name, shape = draw(st.sampled_from(values))
-        kind = draw(st.sampled_from(["Transpose", "Transpose", "Sin", "Add", "Concat", "ReduceMax", "Softmax", "Reshape"]))
+        kind = draw(st.sampled_from(["Transpose", "Transpose", "Sin", "Add", "Concat", "ReduceMax", "Softmax",
+                                     "Reshape"]))
         out = f"v{i}"
         if kind == "Transpose":
             perm = draw(PERMS)
@@ -146,7 +154,8 @@ def test_random_graphs(model):
 def test_axes_that_disappear(op, keepdims, axis):
     """Between channels last and the caller's order what is left of the axes may still be in another order."""
     attributes = {"axis": axis, "keepdims": keepdims} if op != "ReduceMax" else {"axes": [axis], "keepdims": keepdims}
-    model = make_model([("Conv", ["x", "w"], ["a"], {"pads": [1] * 4}), (op, ["a"], ["y"], attributes)], {"x": x}, ["y"], {"w": random(5, 3, 3, 3)})
+    model = make_model([("Conv", ["x", "w"], ["a"], {"pads": [1] * 4}), (op, ["a"], ["y"], attributes)], {"x": x},
+                       ["y"], {"w": random(5, 3, 3, 3)})
     check_model(model, {"x": x})
 
 
@@ -165,8 +174,8 @@ def test_what_moves_keeps_its_scale():
     assert count(optimized(model), "Transpose") == 0
     check_model(model, {"x": x})
     z = random(2, 8, 6, 3)
-    nodes[2:] = [("QuantizeLinear", ["z", "s", "z0"], ["r"]), ("Concat", ["q", "r"], ["c"], {"axis": 1}), ("DequantizeLinear", ["c", "s", "z0"], ["d"]),
-                 ("Transpose", ["d"], ["y"], {"perm": [0, 3, 1, 2]})]
+    nodes[2:] = [("QuantizeLinear", ["z", "s", "z0"], ["r"]), ("Concat", ["q", "r"], ["c"], {"axis": 1}),
+                 ("DequantizeLinear", ["c", "s", "z0"], ["d"]), ("Transpose", ["d"], ["y"], {"perm": [0, 3, 1, 2]})]
     nodes[1] = ("QuantizeLinear", ["t", "s", "z0"], ["q"])
     model = make_model(nodes, {"x": x, "z": z}, ["y"], {"s": np.float32(0.05), "z0": np.int8(-7)}, opset=21)
     assert all(v.scale == np.float32(0.05) for n in optimized(model).nodes for v in n.outputs if v.dtype == np.int8)

@@ -16,19 +16,21 @@ def random(*shape):
 
 def conv_then(*nodes, group=1, **constants):
     weights = random(8, 4 // group, 3, 3)
-    return make_model([("Conv", ["x", "w", "b"], ["c"], {"group": group}), *nodes], {"x": x}, ["y"], {"w": weights, "b": random(8), **constants})
+    return make_model([("Conv", ["x", "w", "b"], ["c"], {"group": group}), *nodes], {"x": x}, ["y"],
+                      {"w": weights, "b": random(8), **constants})
 
 
 @pytest.mark.parametrize("group", [1, 2, 4])
 def test_batch_normalization(group):
-    model = conv_then(("BatchNormalization", ["c", "s", "o", "m", "v"], ["y"], {"epsilon": 1e-3}), group=group, s=random(8), o=random(8),
-                      m=random(8), v=np.abs(random(8)))
+    model = conv_then(("BatchNormalization", ["c", "s", "o", "m", "v"], ["y"], {"epsilon": 1e-3}), group=group,
+                      s=random(8), o=random(8), m=random(8), v=np.abs(random(8)))
     graph = optimized(model)
     assert count(graph, "Conv") == 1 and count(graph, "Mul") == count(graph, "Add") == 0
     check_model(model, {"x": x})
 
 
-@pytest.mark.parametrize("op,first", [("Mul", True), ("Mul", False), ("Add", False), ("Sub", True), ("Sub", False), ("Div", True)])
+@pytest.mark.parametrize("op,first", [
+    ("Mul", True), ("Mul", False), ("Add", False), ("Sub", True), ("Sub", False), ("Div", True)])
 @pytest.mark.parametrize("shape", [(8, 1, 1), (1, 8, 1, 1), (), (1,)], ids=str)
 def test_one_operator(op, first, shape):
     factor = np.abs(random(*shape)) + np.float32(0.5)
@@ -62,8 +64,8 @@ def test_not_across_a_clamp():
 
 
 def test_gemm():
-    model = make_model([("Gemm", ["x", "w", "b"], ["g"]), ("Mul", ["g", "f"], ["h"]), ("Sub", ["h", "o"], ["y"])], {"x": [2, 5]}, ["y"],
-                       {"w": random(5, 7), "b": random(7), "f": random(7), "o": random(7)})
+    model = make_model([("Gemm", ["x", "w", "b"], ["g"]), ("Mul", ["g", "f"], ["h"]), ("Sub", ["h", "o"], ["y"])],
+                       {"x": [2, 5]}, ["y"], {"w": random(5, 7), "b": random(7), "f": random(7), "o": random(7)})
     assert [n.op for n in optimized(model).nodes] == ["Gemm"]
     check_model(model, {"x": random(2, 5)})
 

@@ -32,7 +32,8 @@ BOUNDS = {"zero": np.float32(0), "six": np.float32(6), "minus": np.float32(-0.25
 def test_fused(producer, clamp):
     node, weights, shape = PRODUCERS[producer]
     used = {i for n in CLAMPS[clamp] for i in n[1]}
-    model = make_model([node, *CLAMPS[clamp]], {"x": list(shape)}, ["y"], {**weights, **{k: v for k, v in BOUNDS.items() if k in used}})
+    model = make_model([node, *CLAMPS[clamp]], {"x": list(shape)}, ["y"],
+                       {**weights, **{k: v for k, v in BOUNDS.items() if k in used}})
     graph = optimized(model)
     assert count(graph, "Relu") == count(graph, "Clip") == 0 and count(graph, producer) == 1
     check_model(model, {"x": random(*shape)})

@@ -46,9 +46,11 @@ def test_fused(case):
 
 
 def test_all_readers_or_none():
-    both = padded(("Conv", ["p", "w"], ["c"]), ("Conv", ["p", "w"], ["d"], {"strides": [1, 1], "pads": [0, 0, 0, 0]}), ("Add", ["c", "d"], ["y"]), w=W)
+    both = padded(("Conv", ["p", "w"], ["c"]), ("Conv", ["p", "w"], ["d"], {"strides": [1, 1], "pads": [0, 0, 0, 0]}),
+                  ("Add", ["c", "d"], ["y"]), w=W)
     assert count(optimized(both), "Pad") == 0
-    one = padded(("Conv", ["p", "w"], ["c"], {"pads": [1, 1, 1, 1]}), ("ReduceSum", ["p"], ["s"]), ("Add", ["c", "s"], ["y"]), w=W)
+    one = padded(("Conv", ["p", "w"], ["c"], {"pads": [1, 1, 1, 1]}), ("ReduceSum", ["p"], ["s"]),
+                 ("Add", ["c", "s"], ["y"]), w=W)
     assert count(optimized(one), "Pad") == 1
     for model in (both, one):
         check_model(model, {"x": x})

@@ -7,7 +7,8 @@ from wisp_converter.passes.remove_dead import remove_dead
 
 
 def test_dead_chain():
-    model = make_model([("Relu", ["x"], ["r"]), ("Sigmoid", ["r"], ["s"]), ("Tanh", ["s"], ["t"]), ("Neg", ["r"], ["y"])],
+    model = make_model([("Relu", ["x"], ["r"]), ("Sigmoid", ["r"], ["s"]), ("Tanh", ["s"], ["t"]),
+                        ("Neg", ["r"], ["y"])],
                        {"x": [2, 3]}, ["y"])
     graph = imported(model)
     remove_dead(graph)

@@ -34,6 +34,7 @@ def test_a_stack_of_constant_matrices_stays_matmul():
 
 
 def test_an_add_that_broadcasts_the_product_is_no_bias():
-    model = make_model([("MatMul", ["x", "w"], ["m"]), ("Add", ["m", "b"], ["y"])], {"x": [1, 5]}, ["y"], {"w": random(5, 7), "b": random(4, 7)})
+    model = make_model([("MatMul", ["x", "w"], ["m"]), ("Add", ["m", "b"], ["y"])], {"x": [1, 5]}, ["y"],
+                       {"w": random(5, 7), "b": random(4, 7)})
     assert count(optimized(model), "Add") == 1
     check_model(model, {"x": random(1, 5)})

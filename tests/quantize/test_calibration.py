@@ -31,8 +31,8 @@ def narrow_block(outputs=("y",)):
     constants = {"w0": weight(16, 8, 1, 1) * SPREAD[:, None, None, None], "b0": weight(16) * SPREAD,
                  "w1": weight(16, 8, 3, 3) * SPREAD[:, None, None, None],
                  "w2": weight(24, 16, 1, 1) / SPREAD[None, :, None, None]}
-    nodes = [("Conv", ["x", "w0", "b0"], ["a"]), ("Conv", ["x", "w1"], ["b"], {"pads": [1] * 4}), ("Add", ["a", "b"], ["narrow"]),
-             ("Conv", ["narrow", "w2"], ["wide"]), ("Relu", ["wide"], ["y"])]
+    nodes = [("Conv", ["x", "w0", "b0"], ["a"]), ("Conv", ["x", "w1"], ["b"], {"pads": [1] * 4}),
+             ("Add", ["a", "b"], ["narrow"]), ("Conv", ["narrow", "w2"], ["wide"]), ("Relu", ["wide"], ["y"])]
     return make_model(nodes, {"x": [1, 8, 6, 6]}, list(outputs), constants)
 
 
@@ -117,7 +117,8 @@ def test_a_value_nobody_weighs_is_cut_off():
 @pytest.mark.parametrize("percentile", [100, 99.9, 99, 90, 60])
 @pytest.mark.parametrize("shape", ["normal", "ends", "one side"])
 def test_percentiles(percentile, shape):
-    """What is left when that share of the sorted values is cut off each end, within a bin of the histogram and no further in."""
+    """What is left when that share of the sorted values is cut off each end,
+    within a bin of the histogram and no further in."""
     values = np.random.default_rng(6).standard_normal(20_000).astype(np.float32)
     if shape == "ends":  # a tenth of the values at each end of the histogram
         values = np.repeat(np.float32([-4, -1, 1, 4]), [2_000, 8_000, 8_000, 2_000])

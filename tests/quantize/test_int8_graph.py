@@ -27,9 +27,11 @@ def int8(model, inputs, **options) -> bytes:
     return convert(model, quantize="int8", calibration=[inputs], method="minmax", verify=False, **options)
 
 
-@pytest.mark.parametrize("bounded", [("Sigmoid", {}), ("HardSigmoid", {}), ("Softmax", {"axis": 1})], ids=lambda p: p[0])
-@pytest.mark.parametrize("wide", [("Conv", ["x", "w"], {}), ("AveragePool", ["x"], {"kernel_shape": [1, 1]}), ("Add", ["c", "c"], {}),
-                                  ("Mul", ["c", "c"], {}), ("MaxPool", ["x"], {"kernel_shape": [1, 1]})], ids=lambda p: p[0])
+@pytest.mark.parametrize("bounded", [
+    ("Sigmoid", {}), ("HardSigmoid", {}), ("Softmax", {"axis": 1})], ids=lambda p: p[0])
+@pytest.mark.parametrize("wide", [
+    ("Conv", ["x", "w"], {}), ("AveragePool", ["x"], {"kernel_shape": [1, 1]}), ("Add", ["c", "c"], {}),
+    ("Mul", ["c", "c"], {}), ("MaxPool", ["x"], {"kernel_shape": [1, 1]})], ids=lambda p: p[0])
 def test_a_dictated_scale_does_not_rule_its_neighbours(bounded, wide):
     """Concat of values in 0..1 and others far outside: one scale, wide enough for both."""
     op, operands, attributes = wide
@@ -44,7 +46,8 @@ def test_a_dictated_scale_does_not_rule_its_neighbours(bounded, wide):
 
 
 def test_a_dictated_scale_is_used_where_it_can_be():
-    model = make_model([("Conv", ["x", "w"], ["c"]), ("Sigmoid", ["c"], ["s"]), ("MaxPool", ["s"], ["y"], {"kernel_shape": [2, 2]})],
+    model = make_model([("Conv", ["x", "w"], ["c"]), ("Sigmoid", ["c"], ["s"]),
+                        ("MaxPool", ["s"], ["y"], {"kernel_shape": [2, 2]})],
                        {"x": [1, 4, 6, 6]}, ["y"], {"w": random(4, 4, 1, 1)})
     file = read(int8(model, {"x": random(1, 4, 6, 6)}))
     pool = file.operators[-2] if "dequantize" in file.operators[-1].name else file.operators[-1]
@@ -80,9 +83,9 @@ def test_fused_clamps(low, high):
     model = make_model([("Conv", ["x", "w"], ["c"]), ("Clip", ["c", "lo", "hi"], ["y"])], {"x": [1, 4, 6, 6]}, ["y"],
                        {"w": random(4, 4, 1, 1), "lo": np.float32(low), "hi": np.float32(high)})
     x = {"x": random(1, 4, 6, 6)}
-    want = np.minimum(np.maximum(reference(make_model([("Conv", ["x", "w"], ["y"])], {"x": [1, 4, 6, 6]}, ["y"],
-                                                      {"w": np.frombuffer(model.graph.initializer[0].raw_data, np.float32).reshape(4, 4, 1, 1)}), x)["y"],
-                                 np.float32(low)), np.float32(high))
+    weights = np.frombuffer(model.graph.initializer[0].raw_data, np.float32).reshape(4, 4, 1, 1)
+    plain = make_model([("Conv", ["x", "w"], ["y"])], {"x": [1, 4, 6, 6]}, ["y"], {"w": weights})
+    want = np.minimum(np.maximum(reference(plain, x)["y"], np.float32(low)), np.float32(high))
     assert np.abs(wisp.load(int8(model, x)).run(x)["y"] - want).max() < 0.03 * np.abs(want).max()
 
 
@@ -92,8 +95,9 @@ def test_branches_stay_float():
     x, c, m, t, e, y = (Value(n, float32, (3, 6)) for n in "xcmtey")
     x.shape, c.dtype, c.shape = (3, 4), np.dtype(bool), ()
     then, other = (Graph([], [v], [Node(op, [m], [v], {}, op)]) for op, v in (("Neg", t), ("Tanh", e)))
-    graph = Graph([x, c], [y], [Node("Gemm", [x, constant("w", weights), None], [m], {"min": -np.inf, "max": np.inf}, "gemm"),
-                                Node("If", [c], [y], {"then_branch": then, "else_branch": other}, "if")])
+    graph = Graph([x, c], [y],
+                  [Node("Gemm", [x, constant("w", weights), None], [m], {"min": -np.inf, "max": np.inf}, "gemm"),
+                   Node("If", [c], [y], {"then_branch": then, "else_branch": other}, "if")])
     given = [{"x": random(3, 4), "c": np.array(i % 2 == 0)} for i in range(8)]
     means, _ = calibrate(graph, given, method="minmax", percentile=100, preprocess=None, progress=False)
     quantize_int8(graph, means, lambda line: None)
@@ -102,4 +106,5 @@ def test_branches_stay_float():
     model = wisp.load(fmt.write(graph, plan_memory(graph)))
     for sample in given:
         product = sample["x"] @ weights.T
-        np.testing.assert_allclose(model.run(sample)["y"], -product if sample["c"] else np.tanh(product), atol=0.02 * np.abs(product).max())
+        np.testing.assert_allclose(model.run(sample)["y"], -product if sample["c"] else np.tanh(product),
+                                   atol=0.02 * np.abs(product).max())

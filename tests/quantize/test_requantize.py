@@ -1,4 +1,4 @@
-"""Requantization as docs/quantization.md writes it, in Python, against the runtime's: at every edge, on every instruction set."""
+"""Requantization as docs/quantization.md writes it, against the runtime's at every edge, on every instruction set."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
@@ -30,9 +30,11 @@ def requantize(acc, shift, multiplier, lo: int, hi: int) -> np.ndarray:
 
 
 def accumulators(shift: int, multiplier: int) -> list[int]:
-    """Where something happens: ends of int32 and of 16 bits after the shift, zero, and each side of ties of both roundings."""
+    """Where something happens: ends of int32 and of 16 bits after the shift, zero,
+    and each side of ties of both roundings."""
     unit = 2 ** max(shift, 0)
-    edges = [0, unit // 2, -(2**31), 2**31 - 1, 32767 * unit, 32768 * unit, -32768 * unit, -32769 * unit, 32767, 32768, -32768, -32769]
+    edges = [0, unit // 2, -(2**31), 2**31 - 1, 32767 * unit, 32768 * unit, -32768 * unit, -32769 * unit, 32767, 32768,
+             -32768, -32769]
     edges += [end >> -min(shift, 0) for end in (32767, -32768)]  # what a left shift still fits
     for y in (-129, -128, -127, -1, 0, 1, 126, 127, 128):
         edges += [(256 * y + 128) * 2**14 // max(multiplier, 1) * unit // 2 ** max(-shift, 0)]  # y + 1/2, nearly
@@ -41,12 +43,14 @@ def accumulators(shift: int, multiplier: int) -> list[int]:
 
 
 def through_the_runtime(acc, shift, multiplier, lo: int, hi: int, cpu: str, n: int | None = None) -> np.ndarray:
-    """A Gemm of one input 5 and a weight 3 for each channel, whose bias makes the accumulator what is asked for. n: channels, if fewer."""
+    """A Gemm of one input 5 and a weight 3 for each channel, whose bias makes the accumulator what is asked for. n:
+    channels, if fewer."""
     n, given = n or len(acc), len(acc)
     blocks = np.zeros(-(-n // 16), CHANNELS)
 
     def spread(values) -> np.ndarray:
-        return np.pad(np.asarray(values, np.int64), (0, 16 * len(blocks) - given)).astype(np.uint32).view(np.int32).reshape(-1, 16)
+        return np.pad(np.asarray(values, np.int64),
+                      (0, 16 * len(blocks) - given)).astype(np.uint32).view(np.int32).reshape(-1, 16)
 
     bias = np.asarray(acc, np.int64) - 5 * 3
     blocks["bias"], blocks["bias_u8"] = spread(bias & 0xFFFFFFFF), spread(bias - 128 * 3 & 0xFFFFFFFF)
@@ -61,13 +65,15 @@ def test_every_edge(cpu, lo, hi):
     rng = np.random.default_rng(3)
     for shifts in ([s for s in SHIFTS if s >= 0], SHIFTS):  # kernels have a short way where nothing is shifted left
         rows = [(a, s, m) for s in shifts for m in MULTIPLIERS for a in accumulators(s, m)]
-        rows += [(int(a), int(s), int(m)) for a, s, m in zip(rng.integers(-(2**31), 2**31, 4000) >> rng.integers(0, 32, 4000),
-                                                             rng.choice(shifts, 4000), rng.integers(16384, 32768, 4000))]
+        rows += [(int(a), int(s), int(m))
+                 for a, s, m in zip(rng.integers(-(2**31), 2**31, 4000) >> rng.integers(0, 32, 4000),
+                                    rng.choice(shifts, 4000), rng.integers(16384, 32768, 4000))]
         acc, shift, multiplier = map(np.array, zip(*rows))
         got = through_the_runtime(acc, shift, multiplier, lo, hi, cpu)
         want = requantize(acc, shift, multiplier, lo, hi)
         wrong = np.flatnonzero(got != want)
-        assert not wrong.size, f"(acc, shift, multiplier) {rows[wrong[0]]} gives {got[wrong[0]]} instead of {want[wrong[0]]}; {wrong.size} differ"
+        assert not wrong.size, (f"(acc, shift, multiplier) {rows[wrong[0]]} gives {got[wrong[0]]} "
+                                f"instead of {want[wrong[0]]}; {wrong.size} differ")
 
 
 def test_it_rounds_the_real_product():
@@ -83,8 +89,9 @@ def test_it_rounds_the_real_product():
 
 
 @pytest.mark.parametrize("shift, multiplier, lo, hi, words", [
-    (32, 16384, -128, 127, "shift"), (-16, 16384, -128, 127, "shift"), (0, 32768, -128, 127, "multiplier"), (0, -1, -128, 127, "multiplier"),
-    (0, 16384, 10, -10, "lo and hi"), (0, 16384, -129, 127, "lo and hi"), (0, 16384, -128, 128, "lo and hi"),
+    (32, 16384, -128, 127, "shift"), (-16, 16384, -128, 127, "shift"), (0, 32768, -128, 127, "multiplier"),
+    (0, -1, -128, 127, "multiplier"), (0, 16384, 10, -10, "lo and hi"), (0, 16384, -129, 127, "lo and hi"),
+    (0, 16384, -128, 128, "lo and hi"),
 ])
 def test_nonsense_is_refused(shift, multiplier, lo, hi, words):
     with pytest.raises(wisp.BadFileError, match=words):

@@ -11,7 +11,8 @@ class Library:
     machine: str = ""
     exports: set[str] = field(default_factory=set)
     needs: set[str] = field(default_factory=set)
-    versions: set[tuple[int, ...]] = field(default_factory=set)  # glibc's of the symbols it uses; macOS: the oldest it runs on
+    # glibc's of the symbols it uses; macOS: the oldest it runs on
+    versions: set[tuple[int, ...]] = field(default_factory=set)
     signed: bool = False  # Mach-O: carries a code signature
 
 
@@ -121,7 +122,8 @@ def _pe(data: bytes) -> Library:
         return next(raw + address - start for memory, start, _, raw in sections if start <= address < start + memory)
 
     exports, _, imports, _ = struct.unpack_from("<IIII", data, optional + 112)
-    names, listed = struct.unpack_from("<I", data, offset(exports) + 32)[0], struct.unpack_from("<I", data, offset(exports) + 24)[0]
+    (listed,) = struct.unpack_from("<I", data, offset(exports) + 24)
+    (names,) = struct.unpack_from("<I", data, offset(exports) + 32)
     for (name,) in struct.iter_unpack("<I", data[offset(names) : offset(names) + 4 * listed]):
         library.exports.add(_text(data, offset(name)))
     at = offset(imports)

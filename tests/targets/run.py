@@ -2,10 +2,10 @@
 
     python tests/targets/run.py [TARGET...] [--network NAME]... [--json FILE] [--wrong-rounding]
 
-Builds the runtime for each target, runs checkasm and the networks on it (under an emulator where the processor is another) and
-compares with portable C on this machine. A target whose compiler or emulator is missing is skipped, loudly and counted. Exit
-status 1 if any fingerprint differs or a program fails. --wrong-rounding is the control: one kernel of a copy of the sources
-rounds halves down, and the command must fail.
+Builds the runtime for each target, runs checkasm and the networks on it (under an emulator where the processor is
+another) and compares with portable C on this machine. A target whose compiler or emulator is missing is skipped, loudly
+and counted. Exit status 1 if any fingerprint differs or a program fails. --wrong-rounding is the control: one kernel of
+a copy of the sources rounds halves down, and the command must fail.
 """
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -46,7 +46,8 @@ class DoesNotFit(Exception):
 def command(*words, timeout: int = 900, stderr: int = subprocess.PIPE) -> str:
     done = subprocess.run(list(map(str, words)), stdout=subprocess.PIPE, stderr=stderr, text=True, timeout=timeout)
     if done.returncode:
-        raise RuntimeError((done.stdout + (done.stderr or "")).strip()[-2000:] or f"{words[0]}: exit status {done.returncode}")
+        raise RuntimeError((done.stdout + (done.stderr or "")).strip()[-2000:]
+                           or f"{words[0]}: exit status {done.returncode}")
     return done.stdout
 
 
@@ -82,7 +83,8 @@ class Program:
     source: Path = ROOT / "cbackend"
 
     def build(self) -> None:
-        cmake(BUILD / self.folder, "-DWISP_BUILD_TESTS=ON", *self.options, source=self.source, targets=("digest", "checkasm"))
+        cmake(BUILD / self.folder, "-DWISP_BUILD_TESTS=ON", *self.options, source=self.source,
+              targets=("digest", "checkasm"))
 
     def checkasm(self) -> str:
         return last_line(command(*self.emulator, self.binary("checkasm")))
@@ -135,13 +137,15 @@ class Module:
     def build(self) -> None:
         toolchains = ROOT / "cbackend" / "cmake"
         cmake(BUILD / "wasm", f"-DCMAKE_TOOLCHAIN_FILE={toolchains}/wasm.cmake")
-        cmake(BUILD / "wasi", f"-DCMAKE_TOOLCHAIN_FILE={toolchains}/wasi.cmake", "-DWISP_BUILD_TESTS=ON", targets=("checkasm",))
+        cmake(BUILD / "wasi", f"-DCMAKE_TOOLCHAIN_FILE={toolchains}/wasi.cmake", "-DWISP_BUILD_TESTS=ON",
+              targets=("checkasm",))
 
     def checkasm(self) -> str:
         return last_line(self.node("wasi.mjs", BUILD / "wasi" / "checkasm"))
 
     def digest(self, network: Network, isa: str, threads: int) -> str:
-        return self.node("digest.mjs", BUILD / "wasm" / "wisp.js", BUILD / "wasm" / "wisp.wasm", network.path, network.gain, isa).split()[0]
+        return self.node("digest.mjs", BUILD / "wasm" / "wisp.js", BUILD / "wasm" / "wisp.wasm", network.path,
+                         network.gain, isa).split()[0]
 
     def node(self, script: str, *arguments) -> str:
         return command("node", "--no-warnings", ROOT / "tests" / "targets" / "wasm" / script, *arguments)
@@ -186,7 +190,8 @@ if platform.machine() == "x86_64":
 
 
 def all_targets(networks: list[Network]) -> list:
-    aarch64 = ["-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64", "-DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc", STATIC]
+    aarch64 = ["-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
+               "-DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc", STATIC]
     targets = [NATIVE]
     if platform.machine() == "x86_64" and "avx512vnni" not in NATIVE.sets:
         targets.append(EmulatedAvx512(networks))
@@ -200,8 +205,10 @@ def all_targets(networks: list[Network]) -> list:
     for bits in (128, 256, 512):
         cpu = f"rv64,v=true,vlen={bits},vext_spec=v1.0"
         needs = ["clang-19", "qemu-riscv64", "/usr/riscv64-linux-gnu/include"]
-        targets.append(Program(f"riscv64 vlen {bits}", "riscv64", [toolchain("riscv64")], needs, ["qemu-riscv64", "-cpu", cpu]))
-    targets.append(Program("hexagon hvx", "hexagon", [toolchain("hexagon")], ["clang-19", "qemu-hexagon"], ["qemu-hexagon"], threads=(1,)))
+        targets.append(Program(f"riscv64 vlen {bits}", "riscv64", [toolchain("riscv64")], needs,
+                               ["qemu-riscv64", "-cpu", cpu]))
+    targets.append(Program("hexagon hvx", "hexagon", [toolchain("hexagon")], ["clang-19", "qemu-hexagon"],
+                           ["qemu-hexagon"], threads=(1,)))
     targets += [Board(f"cortex-{board}", board) for board in ("m4", "m7", "m33", "m55")]
     return [*targets, Module()]
 
@@ -326,7 +333,8 @@ class Table:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("targets", nargs="*", help="words of the target's name; default: all")
-    parser.add_argument("--network", action="append", choices=("mobilenet_v2", "yunet", "mnist_cnn", "audio_1d"), help="default: all four")
+    parser.add_argument("--network", action="append", choices=("mobilenet_v2", "yunet", "mnist_cnn", "audio_1d"),
+                        help="default: all four")
     parser.add_argument("--json", type=Path, help="also write the rows, with whole fingerprints, to this file")
     parser.add_argument("--wrong-rounding", action="store_true", help="only the control, which must fail")
     arguments = parser.parse_args()

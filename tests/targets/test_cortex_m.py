@@ -36,7 +36,8 @@ def model(asset, tmp_path_factory):
 
 @pytest.mark.parametrize("board", ["m4", "m55"])
 def test_example(model, board, tmp_path):
-    missing = [t for t in ("clang-19", "ld.lld-19", "arm-none-eabi-gcc", "llvm-nm-19", "qemu-system-arm", "ninja") if not shutil.which(t)]
+    missing = [t for t in ("clang-19", "ld.lld-19", "arm-none-eabi-gcc", "llvm-nm-19", "qemu-system-arm", "ninja")
+               if not shutil.which(t)]
     if missing:
         pytest.skip(f"needs {', '.join(missing)}")
     settings = (f"MODEL={model}", f"BOARD={board}", f"BUILD={tmp_path}")
@@ -47,4 +48,5 @@ def test_example(model, board, tmp_path):
     symbols = subprocess.run(["llvm-nm-19", tmp_path / "image.elf"], capture_output=True, text=True, check=True).stdout
     used = {OPERATORS[op.code] for op in file.read(model).operators}
     assert set(re.findall(r"wisp_prepare_(\w+)", symbols)) == used
-    assert not re.findall(r"\b(malloc|free|printf|expf|logf|powf|__aeabi_[fd]\w+|wisp_gemm_f32_\w+)$", symbols, re.MULTILINE)
+    assert not re.findall(r"\b(malloc|free|printf|expf|logf|powf|__aeabi_[fd]\w+|wisp_gemm_f32_\w+)$",
+                          symbols, re.MULTILINE)

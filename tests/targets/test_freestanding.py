@@ -1,4 +1,4 @@
-"""cbackend/freestanding, compiled for this machine: maths against numpy, division and memory functions against Python."""
+"""cbackend/freestanding, compiled for this machine: maths against numpy, integers and memory against Python."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from conftest import CBACKEND
 FREESTANDING = CBACKEND / "freestanding"
 SMALL = {"asinf", "acosf", "atanhf"}  # defined on -1..1
 FUNCTIONS = {"logf": np.log, "sinf": np.sin, "cosf": np.cos, "tanf": np.tan, "asinf": np.arcsin, "acosf": np.arccos,
-             "atanf": np.arctan, "sinhf": np.sinh, "coshf": np.cosh, "asinhf": np.arcsinh, "acoshf": np.arccosh, "atanhf": np.arctanh}
-EXACT = {"floorf": np.floor, "ceilf": np.ceil, "sqrtf": np.sqrt, "rint": np.rint, "floor": np.floor, "ceil": np.ceil, "sqrt": np.sqrt}
+             "atanf": np.arctan, "sinhf": np.sinh, "coshf": np.cosh, "asinhf": np.arcsinh, "acoshf": np.arccosh,
+             "atanhf": np.arctanh}
+EXACT = {"floorf": np.floor, "ceilf": np.ceil, "sqrtf": np.sqrt, "rint": np.rint, "floor": np.floor, "ceil": np.ceil,
+         "sqrt": np.sqrt}
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +28,16 @@ def library(tmp_path_factory) -> ctypes.CDLL:
     lines = ["#include <math.h>", "double __hexagon_divdf3(double a, double b);"]
     for name in (*FUNCTIONS, *EXACT, "exp", "log"):
         real = "float" if name.endswith("f") else "double"
-        lines.append(f"void all_{name}(const {real} *x, {real} *y, int n) {{ for (int i = 0; i < n; i++) y[i] = {name}(x[i]); }}")
-    for name, real in (("powf", "float"), ("fmodf", "float"), ("pow", "double"), ("fmod", "double"), ("__hexagon_divdf3", "double")):
+        lines.append(f"void all_{name}(const {real} *x, {real} *y, int n) "
+                     f"{{ for (int i = 0; i < n; i++) y[i] = {name}(x[i]); }}")
+    for name, real in (("powf", "float"), ("fmodf", "float"), ("pow", "double"), ("fmod", "double"),
+                       ("__hexagon_divdf3", "double")):
         lines.append(f"void all_{name}(const {real} *a, const {real} *b, {real} *y, int n)"
                      f" {{ for (int i = 0; i < n; i++) y[i] = {name}(a[i], b[i]); }}")
     (folder / "loops.c").write_text("\n".join(lines) + "\n")
-    command = ["cc", "-O2", "-std=c11", "-shared", "-fPIC", "-ffp-contract=off", "-fno-builtin", "-Wl,-Bsymbolic", "-nostdlib",
-               "-isystem", FREESTANDING / "include", folder / "loops.c", *sorted(FREESTANDING.glob("*.c")), "-o", folder / "library.so"]
+    command = ["cc", "-O2", "-std=c11", "-shared", "-fPIC", "-ffp-contract=off", "-fno-builtin",
+               "-Wl,-Bsymbolic", "-nostdlib", "-isystem", FREESTANDING / "include", folder / "loops.c",
+               *sorted(FREESTANDING.glob("*.c")), "-o", folder / "library.so"]
     subprocess.run(list(map(str, command)), check=True)
     return ctypes.CDLL(str(folder / "library.so"))
 
@@ -41,7 +46,8 @@ def library(tmp_path_factory) -> ctypes.CDLL:
 def maths(library):
     def call(name: str, *arrays: np.ndarray) -> np.ndarray:
         out = np.empty_like(arrays[0])
-        getattr(library, f"all_{name}")(*(ctypes.c_void_p(a.ctypes.data) for a in (*arrays, out)), ctypes.c_int(out.size))
+        getattr(library, f"all_{name}")(*(ctypes.c_void_p(a.ctypes.data) for a in (*arrays, out)),
+                                        ctypes.c_int(out.size))
         return out
 
     return call
@@ -51,7 +57,8 @@ def float_samples(small: bool) -> np.ndarray:
     rng = np.random.default_rng(5)
     bits = rng.integers(0, 1 << 32, 200_000, dtype=np.uint64).astype(np.uint32).view(np.float32)
     near = rng.uniform(-10, 10, 100_000).astype(np.float32)
-    edges = np.float32([0, -0.0, 1, -1, np.inf, -np.inf, np.nan, 0.5, 1.4e-45, 3.4e38, np.pi / 2, np.pi, 88.7, 89, -104, 33554432, 33554430])
+    edges = np.float32([0, -0.0, 1, -1, np.inf, -np.inf, np.nan, 0.5, 1.4e-45, 3.4e38, np.pi / 2, np.pi, 88.7, 89, -104,
+                        33554432, 33554430])
     return np.concatenate([rng.uniform(-1, 1, 200_000).astype(np.float32), edges] if small else [bits, near, edges])
 
 
@@ -79,7 +86,8 @@ def test_float_functions(maths, name):
 
 def test_powf(maths):
     rng = np.random.default_rng(6)
-    a = np.concatenate([rng.uniform(0, 8, 100_000), np.exp(rng.uniform(-80, 80, 100_000)), np.repeat([0, -0.0, 1, -1, np.inf, -np.inf, np.nan, -2.5], 12)])
+    a = np.concatenate([rng.uniform(0, 8, 100_000), np.exp(rng.uniform(-80, 80, 100_000)),
+                        np.repeat([0, -0.0, 1, -1, np.inf, -np.inf, np.nan, -2.5], 12)])
     b = np.concatenate([rng.uniform(-30, 30, 100_000), rng.uniform(-2, 2, 100_000),
                         np.tile([0, -0.0, 1, -1, 2, 3, 0.5, -0.5, np.inf, -np.inf, np.nan, -3], 8)])
     a, b = a.astype(np.float32), b.astype(np.float32)
@@ -95,7 +103,8 @@ def test_fmod_is_exact(maths):
         a = (rng.standard_normal(20_000) * 2.0 ** rng.integers(-spread, spread, 20_000)).astype(dtype)
         b = (rng.standard_normal(20_000) * 2.0 ** rng.integers(-spread, spread, 20_000)).astype(dtype)
         with np.errstate(all="ignore"):
-            a, b = np.concatenate([a, np.repeat(specials, 10).astype(dtype)]), np.concatenate([b, np.tile(specials, 10).astype(dtype)])
+            a = np.concatenate([a, np.repeat(specials, 10).astype(dtype)])
+            b = np.concatenate([b, np.tile(specials, 10).astype(dtype)])
             np.testing.assert_array_equal(maths(name, a, b), np.fmod(a, b))
 
 
@@ -130,7 +139,8 @@ def double_samples(count: int) -> np.ndarray:
     """Of any bits, of usual magnitudes, around whole numbers, subnormal; and the specials."""
     rng = np.random.default_rng(9)
     bits = rng.integers(0, 1 << 64, count, dtype=np.uint64)
-    return np.concatenate([bits.view(np.float64), rng.uniform(-9, 9, count), rng.integers(-99, 99, count) / 2, (bits >> 13).view(np.float64),
+    return np.concatenate([bits.view(np.float64), rng.uniform(-9, 9, count), rng.integers(-99, 99, count) / 2,
+                           (bits >> 13).view(np.float64),
                            [0, -0.0, np.inf, -np.inf, np.nan, 5e-324, 2.2250738585072014e-308, 1.7976931348623157e308]])
 
 
@@ -160,19 +170,23 @@ def test_division_of_doubles(maths):
 
 def test_division_of_integers(library):
     rng = np.random.default_rng(11)
-    for bits, suffix, signed, unsigned in ((32, "si3", ctypes.c_int32, ctypes.c_uint32), (64, "di3", ctypes.c_int64, ctypes.c_uint64)):
-        functions = {f"{sign}{what}": getattr(library, f"__hexagon_{sign}{what}{suffix}") for sign in ("", "u") for what in ("div", "mod")}
+    for bits, suffix, signed, unsigned in ((32, "si3", ctypes.c_int32, ctypes.c_uint32),
+                                           (64, "di3", ctypes.c_int64, ctypes.c_uint64)):
+        functions = {f"{sign}{what}": getattr(library, f"__hexagon_{sign}{what}{suffix}")
+                     for sign in ("", "u") for what in ("div", "mod")}
         for name, f in functions.items():
             f.restype = unsigned if name.startswith("u") else signed
             f.argtypes = [f.restype, f.restype]
         edges = [0, 1, 2, 3, (1 << bits - 1) - 1, 1 << bits - 1, (1 << bits) - 1, (1 << bits // 2) - 1, 1 << bits // 2]
-        some = [int(x) >> 64 - bits + int(s) for x, s in zip(rng.integers(0, 1 << 64, 1000, dtype=np.uint64), rng.integers(0, bits, 1000))]
+        some = [int(x) >> 64 - bits + int(s)
+                for x, s in zip(rng.integers(0, 1 << 64, 1000, dtype=np.uint64), rng.integers(0, bits, 1000))]
         for a in edges + some:
             for b in [x for x in edges if x] + [max(1, some[a % 1000])]:
                 assert (functions["udiv"](a, b), functions["umod"](a, b)) == divmod(a, b)
                 n, d = signed(a).value, signed(b).value
                 quotient = signed(abs(n) // abs(d) * (1 if (n < 0) == (d < 0) else -1)).value  # INT_MIN / -1 wraps
-                assert (functions["div"](n, d), functions["mod"](n, d)) == (quotient, abs(n) % abs(d) * (-1 if n < 0 else 1))
+                remainder = abs(n) % abs(d) * (-1 if n < 0 else 1)
+                assert (functions["div"](n, d), functions["mod"](n, d)) == (quotient, remainder)
 
 
 # ---- memory
@@ -188,10 +202,12 @@ def test_memory(library):
                 expected = start.copy()
                 expected[to : to + size] = start[source : source + size]
                 got = start.copy()
-                library.memmove(ctypes.c_void_p(got.ctypes.data + to), ctypes.c_void_p(got.ctypes.data + source), ctypes.c_size_t(size))
+                library.memmove(ctypes.c_void_p(got.ctypes.data + to), ctypes.c_void_p(got.ctypes.data + source),
+                                ctypes.c_size_t(size))
                 np.testing.assert_array_equal(got, expected)
                 got = start.copy()
-                library.memcpy(ctypes.c_void_p(got.ctypes.data + to), ctypes.c_void_p(start.ctypes.data + source), ctypes.c_size_t(size))
+                library.memcpy(ctypes.c_void_p(got.ctypes.data + to), ctypes.c_void_p(start.ctypes.data + source),
+                               ctypes.c_size_t(size))
                 np.testing.assert_array_equal(got, expected)
             expected = start.copy()
             expected[to : to + size] = 200

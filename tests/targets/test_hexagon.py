@@ -1,4 +1,5 @@
-"""Hexagon under qemu-hexagon: fingerprints, the freestanding library, the remote-call front in one process. Kernels: run.py, counts.py."""
+"""Hexagon under qemu-hexagon: fingerprints, the freestanding library, the remote-call front in one process.
+Kernels: run.py, counts.py."""
 # SPDX-License-Identifier: Apache-2.0
 import shutil
 import subprocess
@@ -21,7 +22,8 @@ def hexagon_build(tmp_path_factory):
         if not shutil.which(program):
             pytest.skip(f"needs {program}")
     build = tmp_path_factory.mktemp("hexagon")
-    cmake_build(CBACKEND, build, "-DCMAKE_TOOLCHAIN_FILE=cmake/hexagon.cmake", "-DWISP_WERROR=ON", "-DWISP_BUILD_TESTS=ON")
+    cmake_build(CBACKEND, build, "-DCMAKE_TOOLCHAIN_FILE=cmake/hexagon.cmake", "-DWISP_WERROR=ON",
+                "-DWISP_BUILD_TESTS=ON")
     return build
 
 
@@ -36,24 +38,28 @@ def test_fingerprints(hexagon_build, native_build, small_files, tmp_path, kind):
 
 
 def test_functions(hexagon_build, tmp_path):
-    """The hand-made library computes on the DSP what it computes here, where test_freestanding.py compares it with numpy's."""
+    """The hand-made library computes on the DSP what it computes here,
+    where test_freestanding.py compares it with numpy's."""
     if not shutil.which("cc"):
         pytest.skip("needs cc")
     library = CBACKEND / "freestanding"
     flags = ["-std=c11", "-O2", "-ffp-contract=off", "-fno-builtin", "-isystem", library / "include"]
     run("cc", *flags, HEXAGON / "functions.c", *library.glob("*.c"), "-o", tmp_path / "functions")
-    assert run("qemu-hexagon", hexagon_build / "freestanding" / "functions").splitlines() == run(tmp_path / "functions").splitlines()
+    there = run("qemu-hexagon", hexagon_build / "freestanding" / "functions")
+    assert there.splitlines() == run(tmp_path / "functions").splitlines()
 
 
 @pytest.fixture(scope="module")
 def loopback(native_build, tmp_path_factory):
-    """Both sides of the remote-call front, over stand-ins for the SDK's headers and libraries; no transport in between."""
+    """Both sides of the remote-call front, over stand-ins for the SDK's headers and libraries;
+    no transport in between."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if not compiler:
         pytest.skip("needs a C compiler")
     program = tmp_path_factory.mktemp("loopback") / "loopback"
     folder = CBACKEND / "hexagon"
-    flags = ["-std=c11", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I", HEXAGON / "sdk", "-I", CBACKEND / "include", "-I", folder]
+    flags = ["-std=c11", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I", HEXAGON / "sdk", "-I",
+             CBACKEND / "include", "-I", folder]
     sources = [HEXAGON / "loopback.c", folder / "wisp_dsp.c", folder / "wisp_remote_dsp.c"]
     run(compiler, *flags, *sources, native_build / "libwisp.a", "-lm", "-lpthread", "-o", program)
     return program

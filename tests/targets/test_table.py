@@ -11,7 +11,8 @@ SMALL = ("--network", "mnist_cnn", "--network", "audio_1d")
 
 
 def table(*arguments) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, ROOT / "tests" / "targets" / "run.py", *arguments], capture_output=True, text=True, timeout=900)
+    return subprocess.run([sys.executable, ROOT / "tests" / "targets" / "run.py", *arguments], capture_output=True,
+                          text=True, timeout=900)
 
 
 def test_right_rounding_passes():

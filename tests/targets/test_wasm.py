@@ -46,7 +46,8 @@ def module_builds(tmp_path_factory) -> dict[str, Path]:
 
 def node(*arguments) -> str:
     need("node")
-    result = subprocess.run(["node", "--no-warnings", *map(str, arguments)], capture_output=True, text=True, timeout=300)
+    result = subprocess.run(["node", "--no-warnings", *map(str, arguments)], capture_output=True,
+                            text=True, timeout=300)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout.strip()
 
@@ -83,7 +84,8 @@ def python_digest(data: bytes, gain: float) -> str:
 def test_same_integers(module_builds, small_files, tmp_path):
     from wisp_converter import convert
 
-    files = {"small": small_files["int8"], "classifier": convert(classifier(), quantize="int8", calibration=pictures(4), verify=False)}
+    files = {"small": small_files["int8"],
+             "classifier": convert(classifier(), quantize="int8", calibration=pictures(4), verify=False)}
     for name, data in files.items():
         path = tmp_path / f"{name}.wisp"
         path.write_bytes(data)
@@ -113,8 +115,10 @@ def classifier():
     from onnx import helper
 
     rng = np.random.default_rng(9)
-    constants = {"w0": rng.standard_normal((24, 3, 3, 3)).astype(np.float32) / 5, "b0": rng.standard_normal(24).astype(np.float32),
-                 "w1": rng.standard_normal((24, 1, 3, 3)).astype(np.float32) / 3, "w2": rng.standard_normal((24 * 6 * 5, 12)).astype(np.float32) / 20}
+    constants = {"w0": rng.standard_normal((24, 3, 3, 3)).astype(np.float32) / 5,
+                 "b0": rng.standard_normal(24).astype(np.float32),
+                 "w1": rng.standard_normal((24, 1, 3, 3)).astype(np.float32) / 3,
+                 "w2": rng.standard_normal((24 * 6 * 5, 12)).astype(np.float32) / 20}
     nodes = [helper.make_node("Conv", ["x", "w0", "b0"], ["c0"], pads=[1] * 4, strides=[2, 2]),
              helper.make_node("Relu", ["c0"], ["r0"]),
              helper.make_node("Conv", ["r0", "w1"], ["c1"], pads=[1] * 4, group=24, strides=[2, 2]),
@@ -134,7 +138,8 @@ def draw(path: Path, width: int, height: int, seed: int) -> None:
 
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[0:height, 0:width]
-    values = np.stack([128 + 127 * np.sin(rows / rng.uniform(3, 30) + columns / rng.uniform(3, 30) + c) for c in range(3)], -1)
+    values = np.stack([128 + 127 * np.sin(rows / rng.uniform(3, 30) + columns / rng.uniform(3, 30) + c)
+                       for c in range(3)], -1)
     Image.fromarray(np.clip(values + rng.normal(0, 30, values.shape), 0, 255).astype(np.uint8)).save(path)
 
 
@@ -147,8 +152,10 @@ class Browser:
     def __init__(self, program: str, profile: Path):
         to_read, self._to = os.pipe()
         self._from, to_write = os.pipe()
-        command = f"exec {shlex.quote(program)} {self.FLAGS} --user-data-dir={shlex.quote(str(profile))} 3<&{to_read} 4>&{to_write}"
-        self._process = subprocess.Popen(["bash", "-c", command], pass_fds=(to_read, to_write), stderr=subprocess.DEVNULL)
+        command = (f"exec {shlex.quote(program)} {self.FLAGS} --user-data-dir={shlex.quote(str(profile))} 3<&{to_read} "
+                   f"4>&{to_write}")
+        self._process = subprocess.Popen(["bash", "-c", command], pass_fds=(to_read, to_write),
+                                         stderr=subprocess.DEVNULL)
         os.close(to_read), os.close(to_write)
         self._count, self._buffer = 0, b""
 
@@ -158,7 +165,8 @@ class Browser:
 
     def call(self, method: str, session: str | None = None, **parameters) -> dict:
         self._count += 1
-        message = {"id": self._count, "method": method, "params": parameters, **({"sessionId": session} if session else {})}
+        message = {"id": self._count, "method": method, "params": parameters,
+                   **({"sessionId": session} if session else {})}
         os.write(self._to, json.dumps(message).encode() + b"\0")
         while (answer := self._read()).get("id") != self._count:  # events are of no interest
             pass

@@ -1,5 +1,5 @@
-"""The wheels of `make wheels`: what is in them, what their libraries ask of a system; and they run: ARM under qemu, Windows under wine.
-WISP_WHEELS="NAME ..." in the environment: only these platforms."""
+"""The wheels of `make wheels`: what is in them, what their libraries ask of a system; and they run: ARM under qemu,
+Windows under wine. WISP_WHEELS="NAME ..." in the environment: only these platforms."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
@@ -30,8 +30,10 @@ SYSTEM_LIBRARIES = {
     "macosx": {"/usr/lib/libSystem.B.dylib"},
     "win": {"KERNEL32.dll"},  # and the universal C runtime, api-ms-win-crt-*
 }
-MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64", "armv7l": "arm", "armv6l": "arm"}
-ALL = re.findall(r'^    Platform\("(\w+)"', (ROOT / "engine" / "build_wheels.py").read_text(encoding="utf-8"), re.MULTILINE)
+MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64", "armv7l": "arm",
+            "armv6l": "arm"}
+ALL = re.findall(r'^    Platform\("(\w+)"',
+                 (ROOT / "engine" / "build_wheels.py").read_text(encoding="utf-8"), re.MULTILINE)
 PLATFORMS = os.environ.get("WISP_WHEELS", "").split() or ALL
 WINE = shutil.which("wine64") or shutil.which("wine64", path="/usr/lib/wine")
 
@@ -51,7 +53,8 @@ def build(root: Path, output: Path, *options: str) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory) -> dict[str, Path]:
-    built = build(ROOT, tmp_path_factory.mktemp("wheels"), *(word for name in PLATFORMS for word in ("--platform", name)))
+    built = build(ROOT, tmp_path_factory.mktemp("wheels"),
+                  *(word for name in PLATFORMS for word in ("--platform", name)))
     assert ALL and sorted(built) == sorted(PLATFORMS)
     return built
 
@@ -81,20 +84,24 @@ def test_contents(wheels, platform):
 
     wheel = Parser().parsestr(archive.read(f"{info}/WHEEL").decode())
     project, version, python, abi, tags = wheels[platform].name[: -len(".whl")].split("-")
-    assert wheel["Root-Is-Purelib"] == "false" and sorted(wheel.get_all("Tag")) == sorted(f"py3-none-{t}" for t in tags.split("."))
+    assert (wheel["Root-Is-Purelib"] == "false"
+            and sorted(wheel.get_all("Tag")) == sorted(f"py3-none-{t}" for t in tags.split(".")))
     metadata = Parser().parsestr(archive.read(f"{info}/METADATA").decode())
     assert (metadata["Name"], metadata["Version"], metadata["Requires-Python"]) == ("wisp", version, ">=3.9")
     assert f"project(wisp VERSION {version} " in (CBACKEND / "CMakeLists.txt").read_text(encoding="utf-8")
-    assert archive.read(f"{info}/entry_points.txt").decode().split() == ["[console_scripts]", "wisp", "=", "wisp.cli:main"]
+    entry_points = archive.read(f"{info}/entry_points.txt").decode()
+    assert entry_points.split() == ["[console_scripts]", "wisp", "=", "wisp.cli:main"]
     for folder in (ROOT / "engine" / "wisp", ROOT / "converter" / "wisp_converter"):
         for path in folder.rglob("*.py"):
             assert archive.read(path.relative_to(folder.parent).as_posix()) == path.read_bytes()
-    assert {"wisp/_wisp_cffi.py", "wisp/_wisp_lists.py", "wisp_converter/ops.def", "wisp_converter/layouts.def"} < set(names)
+    assert {"wisp/_wisp_cffi.py", "wisp/_wisp_lists.py", "wisp_converter/ops.def",
+            "wisp_converter/layouts.def"} < set(names)
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_library(wheels, platform):
-    """For the tag's processor; asks for nothing newer than the tag says; offers the functions of wisp.h and no other."""
+    """For the tag's processor; asks for nothing newer than the tag says;
+    offers the functions of wisp.h and no other."""
     archive = zipfile.ZipFile(wheels[platform])
     (name,) = [n for n in archive.namelist() if re.search(r"\.(so|dylib|dll|a|lib|pdb)$", n)]
     system, _, machine = platform.partition("_")
@@ -120,7 +127,8 @@ def test_same_bytes(wheels, tmp_path):
     for name in ("CMakeLists.txt", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy2(ROOT / name, copy / name)
     again = build(copy, tmp_path, "--platform", "manylinux_aarch64")["manylinux_aarch64"]
-    assert again.name == wheels["manylinux_aarch64"].name and again.read_bytes() == wheels["manylinux_aarch64"].read_bytes()
+    assert (again.name == wheels["manylinux_aarch64"].name
+            and again.read_bytes() == wheels["manylinux_aarch64"].read_bytes())
 
 
 # ---- ARM
@@ -137,7 +145,8 @@ def models(asset, tmp_path_factory) -> dict[str, tuple[Path, Path, dict[str, np.
         source = str(asset(f"{name}.onnx"))
         first = wisp.load(convert(source, verify=False)).inputs[0]
         x = rng.uniform(-high, high, first.shape).astype(np.float32)
-        (folder / f"{name}.wisp").write_bytes(convert(source, quantize="int8", calibration=[{first.name: x}], verify=False))
+        (folder / f"{name}.wisp").write_bytes(convert(source, quantize="int8", calibration=[{first.name: x}],
+                                                      verify=False))
         np.save(folder / f"{name}.npy", x)
         expected = wisp.load(folder / f"{name}.wisp", cpu="scalar").run(x)
         assert all(len(np.unique(y)) > 4 for y in expected.values())
@@ -153,11 +162,13 @@ def emulated_python(architecture: str, emulator: list[str], user: Path):
         pytest.skip(f"needs {emulator[0]}")
     root = fetch.folder() / f"debian-{architecture}"
     if not (root / "usr" / "bin" / "python3").exists():
-        done = subprocess.run(["bash", ROOT / "tests" / "targets" / "arm_root.sh", architecture, root], capture_output=True, text=True)
+        done = subprocess.run(["bash", ROOT / "tests" / "targets" / "arm_root.sh", architecture, root],
+                              capture_output=True, text=True)
         if done.returncode:
             pytest.skip(f"needs Debian's python3 for {architecture}: {done.stderr.strip()[-300:]}")
     environment = {n: v for n, v in os.environ.items() if not n.startswith(("PYTHON", "PIP_", "WISP_"))}
-    environment.update(PYTHONUSERBASE=str(user), PIP_NO_INDEX="1", PIP_BREAK_SYSTEM_PACKAGES="1", PIP_ROOT_USER_ACTION="ignore")
+    environment.update(PYTHONUSERBASE=str(user), PIP_NO_INDEX="1", PIP_BREAK_SYSTEM_PACKAGES="1",
+                       PIP_ROOT_USER_ACTION="ignore")
     return lambda *arguments: call(*emulator, "-L", root, root / "usr" / "bin" / "python3", *arguments, env=environment)
 
 
@@ -198,10 +209,12 @@ def test_windows(wheels, models, native_build, tmp_path):
         pytest.skip("needs wine64")
     sources = ROOT / "tests" / "targets"
     zipfile.ZipFile(wheels["win_amd64"]).extract("wisp/libwisp.dll", tmp_path)
-    call(sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-windows-gnu", "-O2", "-I", CBACKEND / "include", sources / "main.c",
-         sources / "digest.c", tmp_path / "wisp" / "libwisp.dll", "-o", tmp_path / "wisp" / "digest.exe")
+    call(sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-windows-gnu", "-O2", "-I",
+         CBACKEND / "include", sources / "main.c", sources / "digest.c", tmp_path / "wisp" / "libwisp.dll", "-o",
+         tmp_path / "wisp" / "digest.exe")
     environment = {**os.environ, "WINEPREFIX": str(tmp_path / "wine"), "WINEDEBUG": "-all"}
     for file, _, _ in models.values():
         expected = call(native_build / "digest", file, 1, 1, "scalar").split()[0]
         for threads in (1, 3):
-            assert call(WINE, tmp_path / "wisp" / "digest.exe", file, 1, threads, env=environment).split()[0] == expected
+            assert call(WINE, tmp_path / "wisp" / "digest.exe", file, 1, threads,
+                        env=environment).split()[0] == expected

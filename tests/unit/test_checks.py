@@ -1,4 +1,4 @@
-"""What else open, resize and plan refuse: sums of sizes, symbols, tables, and operators that cannot run while shapes are planned."""
+"""What else open, resize and plan refuse: sums of sizes, symbols, tables, and operators that cannot plan shapes."""
 # SPDX-License-Identifier: Apache-2.0
 import numpy as np
 import pytest
@@ -11,7 +11,8 @@ from wisp_converter.opcodes import opcodes
 
 def test_too_large_together():
     """Each tensor alone would do."""
-    nodes = [(op, [f"v{i}"], [f"v{i + 1}"]) for i, op in enumerate(["Sin", "Cos", "Tan", "Exp", "Neg", "Abs", "Sin", "Cos"])]
+    nodes = [(op, [f"v{i}"], [f"v{i + 1}"])
+             for i, op in enumerate(["Sin", "Cos", "Tan", "Exp", "Neg", "Abs", "Sin", "Cos"])]
     data = convert(make_model(nodes, {"v0": ["n", 4096]}, {"v8": ["n", 4096]}), verify=False)
     with pytest.raises(wisp.WispError, match="too large: output"):
         wisp.load(data, shapes={"v0": (2**31 - 1, 4096)})
@@ -43,11 +44,12 @@ def test_a_symbol_behind_the_last():
 
 def test_what_needs_scratch_does_not_run_while_shapes_are_planned():
     """A product of shape values, as no converter writes it."""
-    nodes = [("Shape", ["x"], ["s"]), ("Cast", ["s"], ["f"], {"to": 1}), ("MatMul", ["f", "f"], ["g"]), ("Neg", ["x"], ["n"]),
-             ("Mul", ["n", "g"], ["y"])]
+    nodes = [("Shape", ["x"], ["s"]), ("Cast", ["s"], ["f"], {"to": 1}), ("MatMul", ["f", "f"], ["g"]),
+             ("Neg", ["x"], ["n"]), ("Mul", ["n", "g"], ["y"])]
     parts = Parts(convert(make_model(nodes, {"x": ["a", "b"]}, {"y": ["a", "b"]}), verify=False))
     operators, g = parts.sections["operators"], parts.sections["tensors"][parts.index("tensors", "g")]
-    operators["flags"][operators["code"] == opcodes()["MatMul"].code] = operators["flags"][parts.index("operators", "Cast_f")]
+    product = operators["code"] == opcodes()["MatMul"].code
+    operators["flags"][product] = operators["flags"][parts.index("operators", "Cast_f")]
     g["kind"], g["offset"], g["size"] = 2, parts.header["shape_size"], 4
     parts.header["shape_size"] += 8
     with pytest.raises(wisp.UnsupportedError, match="cannot run while shapes are planned"):

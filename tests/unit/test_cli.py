@@ -98,8 +98,8 @@ def test_pictures(folder):
     (folder / "pictures").mkdir()
     for i in range(3):
         picture.rotate(90 * i).save(folder / "pictures" / f"{i}.png")
-    ok(folder, "convert", "m.onnx", "-o", "p.wisp", "--quantize", "int8", "--calibrate", "pictures", "--mean", "123.7,116.3,103.5",
-       "--std", "58.4,57.1,57.4", "--crop", "0.875", "--channel-order", "BGR")
+    ok(folder, "convert", "m.onnx", "-o", "p.wisp", "--quantize", "int8", "--calibrate", "pictures", "--mean",
+       "123.7,116.3,103.5", "--std", "58.4,57.1,57.4", "--crop", "0.875", "--channel-order", "BGR")
     preprocessing = json.loads(ok(folder, "inspect", "p.wisp", "--json"))["metadata"]["preprocessing"]
     assert preprocessing["size"] == [8, 8] and preprocessing["channel_order"] == "BGR"
     assert "y: float32 1x4" in ok(folder, "run", "p.wisp", "--input", "pictures/0.png")
@@ -195,8 +195,10 @@ def test_bad_usage(folder, arguments, text):
 
 def test_missing_and_unreadable_files(folder):
     for command in (["convert", "no.onnx"], ["run", "no.wisp"], ["bench", "no.wisp"], ["inspect", "no.wisp"],
-                    ["compare", "m.onnx", "no.wisp"], ["compare", "no.onnx", "float.wisp"], ["run", "float.wisp", "--input", "no.npy"],
-                    ["convert", "m.onnx", "--quantize", "int8", "--calibrate", "no.npz"], ["convert", "m.onnx", "--labels", "no.txt"]):
+                    ["compare", "m.onnx", "no.wisp"], ["compare", "no.onnx", "float.wisp"],
+                    ["run", "float.wisp", "--input", "no.npy"],
+                    ["convert", "m.onnx", "--quantize", "int8", "--calibrate", "no.npz"],
+                    ["convert", "m.onnx", "--labels", "no.txt"]):
         name = next(a for a in command if a.startswith("no."))
         fails(1, name, folder, *command)
     for command in (["run", "."], ["inspect", "."], ["convert", "."]):
@@ -219,7 +221,8 @@ def test_not_a_model(folder):
 
 
 def test_unsupported_operators_are_all_named(folder):
-    nodes = [helper.make_node("NoSuchThing", ["x"], ["a"], "first", domain="elsewhere"), helper.make_node("Relu", ["a"], ["b"], "fine"),
+    nodes = [helper.make_node("NoSuchThing", ["x"], ["a"], "first", domain="elsewhere"),
+             helper.make_node("Relu", ["a"], ["b"], "fine"),
              helper.make_node("NorThis", ["b"], ["y"], "second", domain="elsewhere")]
     model = onnx_model(nodes, {"x": (np.float32, [2])}, {"y": (np.float32, [2])})
     model.opset_import.append(helper.make_opsetid("elsewhere", 1))
@@ -259,7 +262,8 @@ def test_calibration(folder):
     (folder / "empty").mkdir()
     convert = ["convert", "m.onnx", "-o", "out.wisp", "--quantize", "int8", "--calibrate"]
     fails(1, "empty", folder, *convert, "empty")
-    bad = {"nan": np.full((1, 3, 8, 8), np.nan, np.float32), "shape": np.zeros((1, 3, 9, 8), np.float32), "none": np.zeros((0, 3, 8, 8), np.float32)}
+    bad = {"nan": np.full((1, 3, 8, 8), np.nan, np.float32), "shape": np.zeros((1, 3, 9, 8), np.float32),
+           "none": np.zeros((0, 3, 8, 8), np.float32)}
     for name, array in bad.items():
         np.savez(folder / f"{name}.npz", x=array)
     np.savez(folder / "name.npz", z=np.zeros((1, 3, 8, 8), np.float32))
@@ -293,15 +297,17 @@ def test_disk_full(folder, command):
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 
     option = "-o" if command[0] == "convert" else "--output"
-    result = subprocess.run([sys.executable, "-B", "-m", "wisp", *command, option, name], cwd=folder, capture_output=True, text=True,
-                            preexec_fn=limit, timeout=120)
-    assert result.returncode == 1 and name in result.stderr and len(result.stderr.strip().splitlines()) == 1, result.stderr
+    result = subprocess.run([sys.executable, "-B", "-m", "wisp", *command, option, name], cwd=folder,
+                            capture_output=True, text=True, preexec_fn=limit, timeout=120)
+    one_line = len(result.stderr.strip().splitlines()) == 1
+    assert result.returncode == 1 and name in result.stderr and one_line, result.stderr
     assert (folder / name).read_bytes() == old
     assert sorted(p.name for p in folder.iterdir()) == before
 
 
 def test_closed_pipe(folder):
-    result = subprocess.run(f"{sys.executable} -m wisp inspect --json float.wisp | head -c 10", shell=True, cwd=folder, capture_output=True, text=True)
+    result = subprocess.run(f"{sys.executable} -m wisp inspect --json float.wisp | head -c 10", shell=True, cwd=folder,
+                            capture_output=True, text=True)
     assert result.stderr == ""
 
 

@@ -1,7 +1,7 @@
 """Files that contradict themselves in one place, one for each check of open, prepare, resize and run: refused, and why.
 
-Each row takes a good file apart, changes one thing and puts it together with right checksums; the message must be the one
-of that check, so a check that is gone is noticed even where another would refuse the file for a second reason.
+Each row takes a good file apart, changes one thing and puts it together with right checksums; the message must be the
+one of that check, so a check that is gone is noticed even where another would refuse the file for a second reason.
 """
 # SPDX-License-Identifier: Apache-2.0
 import numpy as np
@@ -18,8 +18,8 @@ from wisp_converter.plan import plan_memory
 
 BAD, SHAPE, UNSUPPORTED = wisp.BadFileError, wisp.ShapeError, wisp.UnsupportedError
 F32, S64 = np.dtype("float32"), np.dtype("int64")
-ROWS = {"tensors": fmt.TENSOR, "graphs": fmt.GRAPH, "states": fmt.STATE, "operators": fmt.OPERATOR, "symbols": "<u4", "operands": "<u4",
-        "parameters": "<u4", "strings": "u1", "metadata": "u1", "weights": "u1"}
+ROWS = {"tensors": fmt.TENSOR, "graphs": fmt.GRAPH, "states": fmt.STATE, "operators": fmt.OPERATOR, "symbols": "<u4",
+        "operands": "<u4", "parameters": "<u4", "strings": "u1", "metadata": "u1", "weights": "u1"}
 
 
 # ---- good files
@@ -29,18 +29,22 @@ def planned() -> bytes:
     """x -> Relu r, Neg n -> Add y; all dims known and places given. Tensors in this order: x, r, n, y; k constant."""
     x, r, n, y, z = (Value(name, F32, (40,)) for name in "xrnyz")
     k = constant("k", np.ones(40, F32))
-    graph = Graph([x], [z], [Node("Relu", [x], [r], {}, "relu"), Node("Concat", [x, x], [big := Value("b", F32, (80,))], {"axis": 0}, "concat"),
-                             Node("Slice", [big, *(constant(c, np.array([v], S64)) for c, v in (("s", 0), ("e", 40)))], [n], {}, "slice"),
-                             Node("Sub", [r, n], [y], {}, "sub"), Node("Mul", [y, k], [z], {}, "mul")])
+    big, bounds = Value("b", F32, (80,)), [constant(c, np.array([v], S64)) for c, v in (("s", 0), ("e", 40))]
+    graph = Graph([x], [z], [Node("Relu", [x], [r], {}, "relu"), Node("Concat", [x, x], [big], {"axis": 0}, "concat"),
+                             Node("Slice", [big, *bounds], [n], {}, "slice"), Node("Sub", [r, n], [y], {}, "sub"),
+                             Node("Mul", [y, k], [z], {}, "mul")])
     return fmt.write(graph, plan_memory(graph))
 
 
 def shapes() -> bytes:
     """Two values computed while shapes are planned; Gather reads the first."""
-    x, y, a, b, late = Value("x", F32, (16,)), Value("y", F32, (4,)), *(Value(name, S64, (4,)) for name in ("a", "b", "late"))
+    x, y = Value("x", F32, (16,)), Value("y", F32, (4,))
+    a, b, late = (Value(name, S64, (4,)) for name in ("a", "b", "late"))
     good, evil = constant("good", np.arange(4)), constant("evil", np.full(4, 1 << 34))
-    nodes = [Node("Identity", [good], [a], {}, "first"), Node("Gather", [x, a], [y], {"axis": 0}, "gather"), Node("Identity", [evil], [b], {}, "second")]
-    plan = fmt.Plan(offsets={x: 0, y: 64, late: 128}, shape_offsets={a: 0, b: 32}, plan_size=192, shape_size=64, is_static=True)
+    nodes = [Node("Identity", [good], [a], {}, "first"), Node("Gather", [x, a], [y], {"axis": 0}, "gather"),
+             Node("Identity", [evil], [b], {}, "second")]
+    plan = fmt.Plan(offsets={x: 0, y: 64, late: 128}, shape_offsets={a: 0, b: 32}, plan_size=192, shape_size=64,
+                    is_static=True)
     return fmt.write(Graph([x, late], [y], nodes), plan)
 
 
@@ -57,7 +61,8 @@ def nested(depth: int) -> bytes:
         y = Value(f"y{d}", F32, (2,))
         if d == depth:
             return Graph([], [y], [Node("Neg", [x], [y], {}, "neg")])
-        return Graph([], [y], [Node("If", [c], [y], {"then_branch": graph(d + 1), "else_branch": graph(depth)}, f"if{d}")])
+        bodies = {"then_branch": graph(d + 1), "else_branch": graph(depth)}
+        return Graph([], [y], [Node("If", [c], [y], bodies, f"if{d}")])
 
     model = graph(1)
     return fmt.write(Graph([c, x], model.outputs, model.nodes), fmt.Plan())
@@ -68,8 +73,8 @@ def scratch() -> bytes:
     return convert(small_cnn(), verify=False)
 
 
-FILES = {"planned": planned, "scratch": scratch, "shapes": shapes, "open": open_shape, "nested": lambda: nested(3), "branches": seeds.branches, "loop": seeds.loop,
-         "state": seeds.state, "both": graphs_and_states}
+FILES = {"planned": planned, "scratch": scratch, "shapes": shapes, "open": open_shape, "nested": lambda: nested(3),
+         "branches": seeds.branches, "loop": seeds.loop, "state": seeds.state, "both": graphs_and_states}
 
 
 # ---- taken apart
@@ -91,7 +96,8 @@ class Parts:
 
     def index(self, section: str, key: int | str) -> int:
         rows = self.sections[section]
-        return key if isinstance(key, int) else next(i for i, row in enumerate(rows) if self.name_of(int(row["name"])) == key)
+        return (key if isinstance(key, int)
+                else next(i for i, row in enumerate(rows) if self.name_of(int(row["name"])) == key))
 
     def together(self) -> bytes:
         return fmt.assemble(self.header, {name: rows.tobytes() for name, rows in self.sections.items()})
@@ -147,7 +153,8 @@ def interface(graph: int, position: int, tensor: str | int):
 
 def parameter(node: str, position: int, value: int):
     def edit(parts: Parts) -> None:
-        parts.sections["parameters"][int(parts.sections["operators"][parts.index("operators", node)]["parameters"]) + position] = value
+        first = int(parts.sections["operators"][parts.index("operators", node)]["parameters"])
+        parts.sections["parameters"][first + position] = value
 
     return edit
 
@@ -301,23 +308,29 @@ PREPARE = [
     ("loop", interface(1, 6, "q"), BAD, "not an output of the body's own, or listed twice 'q'"),
     ("loop", interface(1, 7, "p1"), BAD, "not an output of the body's own, or listed twice 'p1'"),
     # operands
-    ("planned", row("operators", "relu", code=opcodes()["Sub"].code), BAD, "node 'relu' (Sub): wrong number of inputs: 1"),
-    ("planned", both(row("operators", "relu", output_count=2), operand("concat", 0, NONE)), BAD, "node 'relu' (Relu): wrong number of outputs: 2"),
+    ("planned", row("operators", "relu", code=opcodes()["Sub"].code), BAD,
+     "node 'relu' (Sub): wrong number of inputs: 1"),
+    ("planned", both(row("operators", "relu", output_count=2), operand("concat", 0, NONE)), BAD,
+     "node 'relu' (Relu): wrong number of outputs: 2"),
     ("planned", operand("relu", 0, NONE), BAD, "node 'relu' (Relu): missing input 0"),
     ("planned", row("tensors", "r", dtype=6), BAD, "node 'relu' (Relu): dtype in the file does not fit output 0"),
-    ("open", row("tensors", "y", rank=1, dims=[-1] + [0] * 7), BAD, "node 'mul' (Mul): rank in the file does not fit output 0"),
+    ("open", row("tensors", "y", rank=1, dims=[-1] + [0] * 7), BAD,
+     "node 'mul' (Mul): rank in the file does not fit output 0"),
     ("open", dims("y", 1, 2), SHAPE, "inputs do not give the shape the file states for output 0"),
     # a plan: an output shares memory with an input by the rule of aliases, or not at all
-    ("planned", both(header(plan_size=4096), over("y", "r", 64)), BAD, "node 'sub' (Sub): the plan lays an output over input"),
+    ("planned", both(header(plan_size=4096), over("y", "r", 64)), BAD,
+     "node 'sub' (Sub): the plan lays an output over input"),
     ("planned", over("n", "b"), BAD, "node 'slice' (Slice): the plan lays an output over input 0"),
     ("planned", over("b", "x"), BAD, "node 'concat' (Concat): the plan lays an output over input 1"),
     ("scratch", header(scratch_size=0), BAD, "the file leaves too little scratch, bytes needed:"),
     # shapes that are planned
-    ("shapes", operand("second", 0, "late"), BAD, "node 'second' (Identity): runs while shapes are planned but is not known by then: input 0"),
+    ("shapes", operand("second", 0, "late"), BAD,
+     "node 'second' (Identity): runs while shapes are planned but is not known by then: input 0"),
 ]
 
 
-@pytest.mark.parametrize(("file", "edit", "error", "words"), OPEN + PREPARE, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(("file", "edit", "error", "words"), OPEN + PREPARE,
+                         ids=lambda value: value if isinstance(value, str) else "")
 def test_a_contradiction_is_refused(file, edit, error, words):
     parts = Parts(FILES[file]())
     edit(parts)
@@ -400,7 +413,8 @@ def test_a_contradiction_in_the_section_table_is_refused(edit, words):
 def test_an_unknown_section_is_skipped_where_it_is_optional():
     data = bytearray(planned())
     last = int(np.frombuffer(data, "<u4", 1, 8)[0]) - 1
-    assert np.frombuffer(data, fmt.SECTION, 1, fmt.HEADER.itemsize + (last - 1) * fmt.SECTION.itemsize)["id"] == 8  # metadata
+    section = np.frombuffer(data, fmt.SECTION, 1, fmt.HEADER.itemsize + (last - 1) * fmt.SECTION.itemsize)
+    assert section["id"] == 8  # metadata
     table(last, id=99, flags=fmt.SECTION_OPTIONAL)(data)
     with pytest.raises(BAD, match="data out of bounds of tensor"):  # the weights are gone, nothing else
         prepare(repair(data))
@@ -409,8 +423,9 @@ def test_an_unknown_section_is_skipped_where_it_is_optional():
 # ---- resize
 
 
-@pytest.mark.parametrize(("symbols", "words"), [((2,), "bind axis 'm' of input 'x' to an extent first"), ((2, -1), "bind axis 'm'"),
-                                                ((1 << 30, 1 << 30), "too large: input 'x'"), ((2, 4), "do not broadcast")])
+@pytest.mark.parametrize(("symbols", "words"),
+                         [((2,), "bind axis 'm' of input 'x' to an extent first"), ((2, -1), "bind axis 'm'"),
+                          ((1 << 30, 1 << 30), "too large: input 'x'"), ((2, 4), "do not broadcast")])
 def test_extents_that_do_not_fit_are_refused(symbols, words):
     with wisp.load(open_shape()) as model:
         model._bound = symbols
@@ -426,7 +441,8 @@ def test_a_session_whose_plan_outgrows_its_arena_runs_only_with_another():
     data[: len(file)] = np.frombuffer(file, np.uint8)
     model, error, session = ffi.new("wisp_model *"), ffi.new("wisp_error *"), ffi.new("wisp_session **")
     assert lib.wisp_open(model, ffi.from_buffer(data), len(file), error) == lib.WISP_OK
-    memory, small, large = aligned(lib.wisp_session_size(model)), ffi.new("int32_t[2]", [2, 3]), ffi.new("int32_t[2]", [2000, 3])
+    memory = aligned(lib.wisp_session_size(model))
+    small, large = ffi.new("int32_t[2]", [2, 3]), ffi.new("int32_t[2]", [2000, 3])
     options = ffi.new("wisp_options *", {"symbols": small, "symbol_count": 2})
     assert lib.wisp_prepare(model, options, ffi.from_buffer(memory), len(memory), session, error) == lib.WISP_OK
     arena = aligned(lib.wisp_arena_size(session[0]))
@@ -454,13 +470,16 @@ def test_global_pooling_gives_one_value():
 
 def test_layer_normalization_without_its_first_output():
     x, mean, scale = Value("x", F32, (2, 4)), Value("m", F32, (2, 1)), constant("s", np.ones(4, F32))
-    data = fmt.write(Graph([x], [mean], [Node("LayerNormalization", [x, scale], [None, mean], {"axis": -1}, "norm")]), fmt.Plan())
+    data = fmt.write(Graph([x], [mean], [Node("LayerNormalization", [x, scale], [None, mean], {"axis": -1}, "norm")]),
+                     fmt.Plan())
     with pytest.raises(BAD, match="missing output"):
         prepare(data)
 
 
 def test_layer_normalization_of_rows_without_values():
     """Their mean is that of nothing."""
-    x, y, mean, scale = Value("x", F32, (3, 0)), Value("y", F32, (3, 0)), Value("m", F32, (3, 1)), constant("s", np.ones(1, F32))
-    data = fmt.write(Graph([x], [y, mean], [Node("LayerNormalization", [x, scale], [y, mean], {"axis": -1}, "norm")]), fmt.Plan())
+    x, y, mean = Value("x", F32, (3, 0)), Value("y", F32, (3, 0)), Value("m", F32, (3, 1))
+    scale = constant("s", np.ones(1, F32))
+    data = fmt.write(Graph([x], [y, mean], [Node("LayerNormalization", [x, scale], [y, mean], {"axis": -1}, "norm")]),
+                     fmt.Plan())
     assert np.isnan(wisp.load(data).run(np.zeros((3, 0), F32))["m"]).all()

@@ -60,7 +60,8 @@ def test_a_missing_file():
     assert "/nowhere/model.onnx" in message(error) and "No such file" in message(error)
 
 
-@pytest.mark.parametrize("data", [b"", b"not a model at all" * 10, b"\x08\x07", bytes(100)], ids=["empty", "text", "no graph", "zeros"])
+@pytest.mark.parametrize("data", [
+    b"", b"not a model at all" * 10, b"\x08\x07", bytes(100)], ids=["empty", "text", "no graph", "zeros"])
 def test_not_onnx(tmp_path, data):
     path = tmp_path / "m.onnx"
     path.write_bytes(data)
@@ -70,7 +71,8 @@ def test_not_onnx(tmp_path, data):
 
 
 def test_missing_external_weights(tmp_path):
-    model = make_model([("MatMul", ["x", "w"], ["y"])], {"x": [4, 64]}, ["y"], {"w": rng.standard_normal((64, 64)).astype(np.float32)})
+    model = make_model([("MatMul", ["x", "w"], ["y"])], {"x": [4, 64]}, ["y"],
+                       {"w": rng.standard_normal((64, 64)).astype(np.float32)})
     onnx.save(model, tmp_path / "m.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
     assert len(convert(tmp_path / "m.onnx")) > 64 * 64 * 4
     (tmp_path / "weights.bin").unlink()
@@ -81,13 +83,15 @@ def test_missing_external_weights(tmp_path):
 
 
 def test_all_unsupported_operators_at_once():
-    nodes = [("Magic", ["x"], ["a"], {"domain": "com.example"}, "first"), ("StringNormalizer", ["a"], ["b"], {}, "second"),
+    nodes = [("Magic", ["x"], ["a"], {"domain": "com.example"}, "first"),
+             ("StringNormalizer", ["a"], ["b"], {}, "second"),
              ("Magic", ["b"], ["c"], {"domain": "com.example"}, "third"), ("Relu", ["c"], ["y"])]
     model = make_model(nodes, {"x": [3]}, {"y": [3]}, domains={"com.example": 1})
     with pytest.raises(UnsupportedError) as error:
         convert(model)
     text = message(error)
-    assert all(name in text for name in ("Magic", "StringNormalizer", "'first'", "'second'", "'third'", "CONTRIBUTING.md"))
+    assert all(name in text
+               for name in ("Magic", "StringNormalizer", "'first'", "'second'", "'third'", "CONTRIBUTING.md"))
 
 
 def test_an_unsupported_attribute_and_dtype_are_named():
@@ -110,7 +114,8 @@ def test_shapes_bind_axes():
     model = make_model([("Relu", ["x"], ["y"])], {"x": ["n", 3]}, {"y": ["n", 3]})
     assert wisp.load(convert(model, shapes={"x": (5, 3)})).inputs[0].shape == (5, 3)
     assert wisp.load(convert(model)).inputs[0].shape == ("n", 3)
-    for shapes, words in (({"z": (1,)}, "'z'"), ({"x": (1, 4)}, "axis 1 is 3"), ({"x": (1,)}, "2 axes"), ({"x": (1, -3)}, "whole numbers")):
+    for shapes, words in (({"z": (1,)}, "'z'"), ({"x": (1, 4)}, "axis 1 is 3"), ({"x": (1,)}, "2 axes"),
+                          ({"x": (1, -3)}, "whole numbers")):
         with pytest.raises(ModelError, match=words) as error:
             convert(model, shapes=shapes)
         message(error)
@@ -135,17 +140,19 @@ def test_initializers_that_are_inputs():
 
 
 def test_functions_are_expanded():
-    body = helper.make_function("local", "Twice", ["a"], ["b"], [helper.make_node("Add", ["a", "a"], ["b"])], [helper.make_opsetid("", 17)])
-    model = make_model([("Twice", ["x"], ["t"], {"domain": "local"}), ("MeanVarianceNormalization", ["t"], ["y"])], {"x": [1, 2, 4, 4]},
-                       {"y": [1, 2, 4, 4]}, domains={"local": 1})
+    body = helper.make_function("local", "Twice", ["a"], ["b"], [helper.make_node("Add", ["a", "a"], ["b"])],
+                                [helper.make_opsetid("", 17)])
+    model = make_model([("Twice", ["x"], ["t"], {"domain": "local"}), ("MeanVarianceNormalization", ["t"], ["y"])],
+                       {"x": [1, 2, 4, 4]}, {"y": [1, 2, 4, 4]}, domains={"local": 1})
     model.functions.append(body)
     check_model(model, {"x": rng.standard_normal((1, 2, 4, 4)).astype(np.float32)})
 
 
 def test_shape_arithmetic_of_dynamic_axes_runs_at_prepare():
-    nodes = [("Shape", ["x"], ["s"]), ("Gather", ["s", "first"], ["n"]), ("Concat", ["n", "minus"], ["to"], {"axis": 0}),
-             ("Relu", ["x"], ["r"]), ("Reshape", ["r", "to"], ["y"])]
-    model = make_model(nodes, {"x": ["n", 3, "m"]}, {"y": ["n", "k"], "s": (np.int64, [3])}, {"first": np.int64([0]), "minus": np.int64([-1])})
+    nodes = [("Shape", ["x"], ["s"]), ("Gather", ["s", "first"], ["n"]),
+             ("Concat", ["n", "minus"], ["to"], {"axis": 0}), ("Relu", ["x"], ["r"]), ("Reshape", ["r", "to"], ["y"])]
+    model = make_model(nodes, {"x": ["n", 3, "m"]}, {"y": ["n", "k"], "s": (np.int64, [3])},
+                       {"first": np.int64([0]), "minus": np.int64([-1])})
     x = rng.standard_normal((2, 3, 5)).astype(np.float32)
     got = check_model(model, {"x": x})
     assert got["y"].shape == (2, 15) and got["s"].tolist() == [2, 3, 5]
@@ -208,7 +215,8 @@ def test_save_is_all_or_nothing(tmp_path, monkeypatch):
 
 
 def check_plan(graph):
-    """No two values alive together share a byte, unless one is a copy, a part, or the in-place successor of the other."""
+    """No two values alive together share a byte, unless one is a copy, a part,
+    or the in-place successor of the other."""
     pack(graph)
     plan = plan_memory(graph)
     lives = lifetimes(graph)
@@ -228,7 +236,8 @@ def check_plan(graph):
     values = list(lives)
     for i, a in enumerate(values):
         for b in values[i + 1:]:
-            apart = plan.offsets[a] + tensor_size(a) <= plan.offsets[b] or plan.offsets[b] + tensor_size(b) <= plan.offsets[a]
+            apart = (plan.offsets[a] + tensor_size(a) <= plan.offsets[b]
+                     or plan.offsets[b] + tensor_size(b) <= plan.offsets[a])
             (first, last), (start, end) = lives[a], lives[b]
             together = min(last, end) - max(first, start)
             in_place = together == 0 and plan.offsets[a] == plan.offsets[b] and tensor_size(a) == tensor_size(b)
@@ -255,8 +264,8 @@ def test_not_in_place_while_the_input_is_needed():
 
 
 def test_concat_along_the_outermost_axis_copies_nothing():
-    nodes = [("Sin", ["x"], ["a"]), ("Cos", ["x"], ["b"]), ("Concat", ["a", "b"], ["c"], {"axis": 0}), ("Neg", ["a"], ["z"]),
-             ("Abs", ["c"], ["y"])]
+    nodes = [("Sin", ["x"], ["a"]), ("Cos", ["x"], ["b"]), ("Concat", ["a", "b"], ["c"], {"axis": 0}),
+             ("Neg", ["a"], ["z"]), ("Abs", ["c"], ["y"])]
     model = make_model(nodes, {"x": [16, 4]}, ["y", "z"])
     graph = optimized(model)
     plan = check_plan(graph)
@@ -267,7 +276,8 @@ def test_concat_along_the_outermost_axis_copies_nothing():
 
 
 def test_reshapes_cost_nothing():
-    model = make_model([("Sin", ["x"], ["a"]), ("Reshape", ["a", "s"], ["y"])], {"x": [16, 4]}, ["y"], {"s": np.int64([64])})
+    model = make_model([("Sin", ["x"], ["a"]), ("Reshape", ["a", "s"], ["y"])], {"x": [16, 4]}, ["y"],
+                       {"s": np.int64([64])})
     assert check_plan(optimized(model)).plan_size == 256
     check_model(model, {"x": rng.standard_normal((16, 4)).astype(np.float32)})
 
@@ -316,7 +326,8 @@ def test_every_form_of_calibration_data_gives_the_same_file(tmp_path, samples):
     folder.mkdir()
     for i, sample in enumerate(samples):
         np.savez(folder / f"{i}.npz", **sample)
-    forms = [samples, iter(samples), {"x": stacked}, stacked, [s["x"] for s in samples], tmp_path / "all.npz", str(tmp_path / "all.npy"), folder]
+    forms = [samples, iter(samples), {"x": stacked}, stacked, [s["x"] for s in samples], tmp_path / "all.npz",
+             str(tmp_path / "all.npy"), folder]
     files = {convert(small_cnn(), quantize="int8", calibration=form) for form in forms}
     assert len(files) == 1
 
@@ -339,29 +350,34 @@ def test_int8_is_close_to_float(samples, method):
 
 
 def test_what_stays_float_is_told():
-    nodes = [("Conv", ["x", "w"], ["c"]), ("LayerNormalization", ["c", "g"], ["n"], {}, "norm"), ("Conv", ["n", "v"], ["y"])]
-    model = make_model(nodes, {"x": [1, 3, 6, 6]}, ["y"], {"w": rng.standard_normal((4, 3, 1, 1)).astype(np.float32), "g": np.ones(6, np.float32),
-                                                          "v": rng.standard_normal((4, 4, 1, 1)).astype(np.float32)})
+    nodes = [("Conv", ["x", "w"], ["c"]), ("LayerNormalization", ["c", "g"], ["n"], {}, "norm"),
+             ("Conv", ["n", "v"], ["y"])]
+    model = make_model(nodes, {"x": [1, 3, 6, 6]}, ["y"],
+                       {"w": rng.standard_normal((4, 3, 1, 1)).astype(np.float32), "g": np.ones(6, np.float32),
+                        "v": rng.standard_normal((4, 4, 1, 1)).astype(np.float32)})
     lines = []
-    data = convert(model, quantize="int8", calibration=[{"x": rng.standard_normal((1, 3, 6, 6)).astype(np.float32)}], report=lines.append)
+    data = convert(model, quantize="int8", calibration=[{"x": rng.standard_normal((1, 3, 6, 6)).astype(np.float32)}],
+                   report=lines.append)
     assert "norm" in wisp.load(data).metadata["quantization"]["float_nodes"]
     assert any("stays float" in line and "norm" in line for line in lines)
 
 
 def test_a_chain_of_unary_operators_is_one_table(samples):
     from wisp.file import read
-    nodes = [("Conv", ["x", "w"], ["c"]), ("HardSwish", ["c"], ["h"]), ("Tanh", ["h"], ["t"]), ("Abs", ["t"], ["a"]), ("Conv", ["a", "v"], ["y"])]
+    nodes = [("Conv", ["x", "w"], ["c"]), ("HardSwish", ["c"], ["h"]), ("Tanh", ["h"], ["t"]), ("Abs", ["t"], ["a"]),
+             ("Conv", ["a", "v"], ["y"])]
     model = make_model(nodes, {"x": [1, 3, 8, 8]}, ["y"], {"w": rng.standard_normal((4, 3, 1, 1)).astype(np.float32),
-                                                          "v": rng.standard_normal((4, 4, 1, 1)).astype(np.float32)})
+                                                           "v": rng.standard_normal((4, 4, 1, 1)).astype(np.float32)})
     file = read(convert(model, quantize="int8", calibration=samples))
     assert sum(o.code == 60 for o in file.operators) == 1
 
 
 def test_concat_shares_one_scale(samples):
     from wisp.file import read
-    nodes = [("Conv", ["x", "w"], ["a"]), ("Conv", ["x", "v"], ["b"]), ("Concat", ["a", "b"], ["c"], {"axis": 1}), ("MaxPool", ["c"], ["y"], {"kernel_shape": [2, 2]})]
-    model = make_model(nodes, {"x": [1, 3, 8, 8]}, ["y"], {"w": rng.standard_normal((4, 3, 1, 1)).astype(np.float32),
-                                                          "v": 9 * rng.standard_normal((4, 3, 1, 1)).astype(np.float32)})
+    nodes = [("Conv", ["x", "w"], ["a"]), ("Conv", ["x", "v"], ["b"]), ("Concat", ["a", "b"], ["c"], {"axis": 1}),
+             ("MaxPool", ["c"], ["y"], {"kernel_shape": [2, 2]})]
+    small, large = (rng.standard_normal((4, 3, 1, 1)).astype(np.float32) for _ in range(2))
+    model = make_model(nodes, {"x": [1, 3, 8, 8]}, ["y"], {"w": small, "v": 9 * large})
     file = read(convert(model, quantize="int8", calibration=samples))
     concat = next(o for o in file.operators if o.name == "Concat_c")
     assert len({(t.scale, t.zero_point) for t in (*concat.inputs, *concat.outputs)}) == 1

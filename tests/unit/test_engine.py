@@ -62,7 +62,8 @@ def test_result_does_not_depend_on_threads(small_files, x8, kind, threads):
 
 
 def test_scalar_int8_equals_the_best_instruction_set(small_files, x8):
-    assert np.array_equal(wisp.load(small_files["int8"], cpu="scalar").run(x8)["y"], wisp.load(small_files["int8"]).run(x8)["y"])
+    assert np.array_equal(wisp.load(small_files["int8"], cpu="scalar").run(x8)["y"],
+                          wisp.load(small_files["int8"]).run(x8)["y"])
 
 
 def test_cpu_from_the_environment(small_files, tmp_path):
@@ -102,8 +103,9 @@ def test_one_session_serves_all_extents(small_files, x8):
 def test_a_failed_resize_leaves_the_model_usable():
     from wisp_converter import convert
 
-    model = wisp.load(convert(onnx_model([helper.make_node("Add", ["x", "c"], ["y"], "add")], {"x": (np.float32, ["N"])},
-                                         {"y": (np.float32, ["N"])}, {"c": np.float32([1, 2, 3])}), verify=False))
+    source = onnx_model([helper.make_node("Add", ["x", "c"], ["y"], "add")], {"x": (np.float32, ["N"])},
+                        {"y": (np.float32, ["N"])}, {"c": np.float32([1, 2, 3])})
+    model = wisp.load(convert(source, verify=False))
     for extent in (3, 1, 3):
         assert np.array_equal(model.run(np.ones(extent, np.float32))["y"], [2, 3, 4])
         with pytest.raises(wisp.ShapeError, match="'add'"):
@@ -123,7 +125,8 @@ def test_empty_batch(small_files):
 def test_one_symbol_in_two_inputs():
     from wisp_converter import convert
 
-    model = wisp.load(convert(onnx_model([helper.make_node("Add", ["a", "b"], ["y"])], {"a": (np.float32, ["N", 2]), "b": (np.float32, ["N", 2])},
+    model = wisp.load(convert(onnx_model([helper.make_node("Add", ["a", "b"], ["y"])],
+                                         {"a": (np.float32, ["N", 2]), "b": (np.float32, ["N", 2])},
                                          {"y": (np.float32, ["N", 2])})))
     a = np.ones((3, 2), np.float32)
     assert model.run({"a": a, "b": a})["y"].sum() == 12
@@ -137,7 +140,8 @@ def test_one_symbol_in_two_inputs():
 @pytest.mark.parametrize("inputs, error, base, text", [
     ({"z": 0}, wisp.ArgumentError, ValueError, "unknown input 'z'; the model has: 'x'"),
     ({}, wisp.ArgumentError, ValueError, "missing input 'x'"),
-    (np.zeros((1, 3, 8, 9), np.float32), wisp.ShapeError, ValueError, r"input 'x' has shape \[1,3,8,9\], expected \[1,3,8,8\]"),
+    (np.zeros((1, 3, 8, 9), np.float32), wisp.ShapeError, ValueError,
+     r"input 'x' has shape \[1,3,8,9\], expected \[1,3,8,8\]"),
     (np.zeros((3, 8, 8), np.float32), wisp.ShapeError, ValueError, "has shape"),
     (np.zeros((1, 3, 8, 8)), wisp.DtypeError, TypeError, "is float64, expected float32; convert it with .astype"),
 ])
@@ -149,7 +153,8 @@ def test_wrong_inputs(small_files, inputs, error, base, text):
 
 @pytest.mark.parametrize("options, error", [
     ({"threads": 0}, wisp.ArgumentError), ({"threads": 65}, wisp.ArgumentError), ({"threads": "2"}, wisp.ArgumentError),
-    ({"cpu": "mmx"}, wisp.ArgumentError), ({"shapes": {"q": (1,)}}, wisp.ArgumentError), ({"shapes": {"x": (1, 3)}}, wisp.ShapeError),
+    ({"cpu": "mmx"}, wisp.ArgumentError), ({"shapes": {"q": (1,)}}, wisp.ArgumentError),
+    ({"shapes": {"x": (1, 3)}}, wisp.ShapeError),
 ])
 def test_wrong_options(small_files, options, error):
     with pytest.raises(error):

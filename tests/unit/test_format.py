@@ -71,7 +71,8 @@ def test_constants_equal_those_in_c():
     def value(name):
         return int(re.search(r"%s(?: =)? (0x[0-9a-fA-F]+|\d+)" % name, HEADER).group(1), 0)
 
-    assert (value("WISP_MAGIC"), value("WISP_FORMAT_MAJOR"), value("WISP_FORMAT_MINOR")) == (fmt.MAGIC, fmt.MAJOR, fmt.MINOR)
+    stated = value("WISP_MAGIC"), value("WISP_FORMAT_MAJOR"), value("WISP_FORMAT_MINOR")
+    assert stated == (fmt.MAGIC, fmt.MAJOR, fmt.MINOR)
     assert [value(f"WISP_SECTION_{s.upper()}") for s in fmt.SECTIONS] == list(range(value("WISP_SECTION_COUNT")))
     assert fmt.SECTIONS == reader.SECTIONS
     for prefix in ("KIND", "TENSOR"):
@@ -115,7 +116,8 @@ def test_checksum_wraps():
 def test_same_input_same_bytes(small_files):
     samples = [{"x": np.random.default_rng(0).standard_normal((1, 3, 8, 8)).astype(np.float32)}]
     assert convert(small_cnn()) == convert(small_cnn())
-    assert convert(small_cnn(), quantize="int8", calibration=samples) == convert(small_cnn(), quantize="int8", calibration=samples)
+    once, again = (convert(small_cnn(), quantize="int8", calibration=samples) for _ in range(2))
+    assert once == again
 
 
 def test_sections_are_aligned_and_checked(small_files):
@@ -133,7 +135,8 @@ def test_sections_are_aligned_and_checked(small_files):
 def test_equal_constants_are_stored_once():
     c = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
     one = convert(make_model([("Add", ["x", "c"], ["y"])], {"x": c}, ["y"], {"c": c}), verify=False)
-    two = convert(make_model([("Add", ["x", "c"], ["a"]), ("Mul", ["a", "d"], ["y"])], {"x": c}, ["y"], {"c": c, "d": c.copy()}), verify=False)
+    two = convert(make_model([("Add", ["x", "c"], ["a"]), ("Mul", ["a", "d"], ["y"])], {"x": c}, ["y"],
+                             {"c": c, "d": c.copy()}), verify=False)
     assert len(two) - len(one) < c.nbytes / 2
 
 
@@ -153,9 +156,11 @@ def test_parameters_are_checked():
     assert opcodes.pack_parameters("Relu", {}) == b""
     assert opcodes.pack_parameters("Clip", {"max": 6.0}) == np.float32([-np.inf, 6]).tobytes()
     assert opcodes.pack_parameters("Transpose", {"perm": (1, 0)}) == np.int32([2, 2, 1, 0]).tobytes()
-    assert opcodes.pack_parameters("Reshape", {"shape": (3, -1), "allowzero": 1}) == np.int32([1, 2, 3, 3, -1]).tobytes()
+    stated = opcodes.pack_parameters("Reshape", {"shape": (3, -1), "allowzero": 1})
+    assert stated == np.int32([1, 2, 3, 3, -1]).tobytes()
     assert opcodes.pack_parameters("Reshape", {}) == np.int32([0, 0, 3]).tobytes()
-    assert opcodes.pack_parameters("If", {"then_branch": "a", "else_branch": "b"}, {"a": 3, "b": 4}.get) == np.int32([3, 4]).tobytes()
+    branches = opcodes.pack_parameters("If", {"then_branch": "a", "else_branch": "b"}, {"a": 3, "b": 4}.get)
+    assert branches == np.int32([3, 4]).tobytes()
 
 
 def test_the_dump_in_the_document_is_what_the_writer_writes():

@@ -1,4 +1,4 @@
-"""Graphs inside graphs, states and shared memory: files written from the converter's graph, run, and compared with numpy."""
+"""Graphs inside graphs, states and shared memory: files written from the converter's graph, compared with numpy."""
 # SPDX-License-Identifier: Apache-2.0
 import time
 
@@ -29,13 +29,16 @@ def saved(graph: Graph, states=()) -> bytes:
 
 
 def branches(extent) -> Graph:
-    """y = relu(x) * 2 + x where c, else -x + k: both branches read x, the model's input, and the second a value before the If."""
+    """y = relu(x) * 2 + x where c, else -x + k:
+    both branches read x, the model's input, and the second a value before the If."""
     x, c, k, y, z = f32("x", extent), Value("c", BOOL, ()), f32("k", extent), f32("y", extent), f32("z", extent)
     a, b, t, e, f = f32("a", extent), f32("b", extent), f32("t", extent), f32("e", extent), f32("f", extent)
-    then = Graph([], [t], [Node("Relu", [x], [a], {}, "relu"), Node("Mul", [a, constant("two", np.float32([2]))], [b], {}, "mul"),
+    then = Graph([], [t], [Node("Relu", [x], [a], {}, "relu"),
+                           Node("Mul", [a, constant("two", np.float32([2]))], [b], {}, "mul"),
                            Node("Add", [b, x], [t], {}, "add")])
     other = Graph([], [e], [Node("Neg", [x], [f], {}, "neg"), Node("Add", [f, k], [e], {}, "add2")])
-    return Graph([x, c], [z], [Node("Exp", [x], [k], {}, "exp"), Node("If", [c], [y], {"then_branch": then, "else_branch": other}, "if"),
+    return Graph([x, c], [z], [Node("Exp", [x], [k], {}, "exp"),
+                               Node("If", [c], [y], {"then_branch": then, "else_branch": other}, "if"),
                                Node("Tanh", [y], [z], {}, "tanh")])
 
 
@@ -52,7 +55,8 @@ def test_if(extent):
 def loop(extent, swap: bool) -> Graph:
     """n times: a, b = b + x, a * h (or, without swap, a + x, b * h); h = 1/2 is computed before the loop."""
     x, n, a0, b0, h = f32("x", extent), Value("n", S64, ()), f32("a0", extent), f32("b0", extent), f32("h", 1)
-    i, go, a, b, on = Value("i", S64, ()), Value("go", BOOL, ()), f32("a", extent), f32("b", extent), Value("on", BOOL, ())
+    i, go, on = Value("i", S64, ()), Value("go", BOOL, ()), Value("on", BOOL, ())
+    a, b = f32("a", extent), f32("b", extent)
     p, q, r, s = f32("p", extent), f32("q", extent), f32("r", extent), f32("s", extent)
     body = Graph([i, go, a, b], [on, p, q], [Node("Not", [go], [off := Value("off", BOOL, ())], {}, "not"),
                                              Node("Not", [off], [on], {}, "not2"),
@@ -79,11 +83,13 @@ def test_loop(extent, swap):
 def test_extents_that_a_run_finds_out():
     """n rows of x * 2^row: the arena grows when the run needs more, and the run begins again."""
     x, n, y = f32("x", 50), Value("n", S64, ()), f32("y", None, 50)
-    i, go, on, a, b, last = Value("i", S64, ()), Value("go", BOOL, ()), Value("on", BOOL, ()), f32("a", 50), f32("b", 50), f32("last", 50)
+    i, go, on = Value("i", S64, ()), Value("go", BOOL, ()), Value("on", BOOL, ())
+    a, b, last = f32("a", 50), f32("b", 50), f32("last", 50)
     body = Graph([i, go, a], [on, b, row := f32("row", 50)], [
         Node("Or", [go, go], [on], {}, "or"), Node("Add", [a, a], [b], {}, "add"), Node("Neg", [a], [row], {}, "neg")])
     sums = Node("ReduceSum", [y, constant("axes", np.int64([0]))], [total := f32("total", 50)], {}, "sum")
-    model = wisp.load(saved(Graph([x, n], [total, y], [Node("Loop", [n, None, x], [last, y], {"body": body}, "loop"), sums])))
+    loop = Node("Loop", [n, None, x], [last, y], {"body": body}, "loop")
+    model = wisp.load(saved(Graph([x, n], [total, y], [loop, sums])))
     data, arenas = rng.standard_normal(50).astype(np.float32), []
     for count in (3, 700, 0, 1, 90, 5000):
         got = model.run({"x": data, "n": np.array(count)})
@@ -103,7 +109,8 @@ def nested(depth: int) -> Graph:
         y = f32(f"{name}{left}", 4)
         if left == 1:
             return Graph([], [y], [Node("Add", [x, one], [y], {}, f"add {name}")])
-        node = Node("If", [c], [y], {"then_branch": level(left - 1, name + "t"), "else_branch": level(1, name + "e")}, f"if {name}")
+        bodies = {"then_branch": level(left - 1, name + "t"), "else_branch": level(1, name + "e")}
+        node = Node("If", [c], [y], bodies, f"if {name}")
         return Graph([], [y], [node])
 
     graph = level(depth, "y")
@@ -118,7 +125,8 @@ def test_eight_deep():
 
 def test_both_readers_see_the_graphs():
     file = read(saved(nested(3)))
-    assert [len(g.operators) for g in file.graphs] == [1] * 5 and [g.outputs[0].name for g in file.graphs] == ["y3", "yt2", "ye1", "ytt1", "yte1"]
+    assert ([len(g.operators) for g in file.graphs] == [1] * 5
+            and [g.outputs[0].name for g in file.graphs] == ["y3", "yt2", "ye1", "ytt1", "yte1"])
     nodes = [n.name for n in wisp.load(saved(nested(3))).nodes()]
     assert nodes == [o.name for o in file.operators] == ["if y", "if yt", "add ye", "add ytt", "add yte"]
 
@@ -141,7 +149,8 @@ def running_sum(extent, initial: np.ndarray | None) -> tuple[Graph, list[State]]
     """y = 2 * total; total += x."""
     x, total, following, y = f32("x", extent), f32("total", 3), f32("following", 3), f32("y", 3)
     nodes = [Node("ReduceSum", [x, constant("axes", np.int64([0]))], [part := f32("part", 3)], {}, "sum"),
-             Node("Add", [total, part], [following], {}, "add"), Node("Mul", [following, constant("two", np.float32([2]))], [y], {}, "mul")]
+             Node("Add", [total, part], [following], {}, "add"),
+             Node("Mul", [following, constant("two", np.float32([2]))], [y], {}, "mul")]
     x.shape = (extent, 3)
     return Graph([x], [y], nodes), [State(total, following, None if initial is None else constant("initial", initial))]
 
@@ -181,7 +190,8 @@ def test_both_planners_share_memory_only_where_that_harms_nobody(seed):
         for condition in (True, False):
             got, want = model.run({"x": data, "c": np.array(condition)}), drawn.compute(data, condition)
             for name in want:
-                np.testing.assert_allclose(got[name], want[name], rtol=1e-4, atol=1e-5, err_msg=f"{name}, extent {extent}")
+                np.testing.assert_allclose(got[name], want[name], rtol=1e-4, atol=1e-5,
+                                           err_msg=f"{name}, extent {extent}")
 
 
 def test_random_graphs_do_share_memory():

@@ -1,4 +1,5 @@
-"""One file, every target, the same bits: int8 outputs across instruction sets and thread counts. Other processors: tests/targets/run.py."""
+"""One file, every target, the same bits: int8 outputs across instruction sets and thread counts.
+Other processors: tests/targets/run.py."""
 # SPDX-License-Identifier: Apache-2.0
 import functools
 import subprocess

@@ -1,4 +1,5 @@
-"""Hostile files: truncated anywhere, bits flipped, with and without repaired checksums. A clear error or a run, never a crash.
+"""Hostile files: truncated anywhere, bits flipped, with and without repaired checksums.
+A clear error or a run, never a crash.
 
 Each batch runs in a process of its own that notes the mutation at hand, so a crash is reported with its cause. .ci/run
 repeats this with the address and undefined-behaviour sanitizers.
@@ -77,7 +78,8 @@ def repair(data: bytearray) -> bytes:
     table = section_table(data)
     for i, (_, offset, size) in enumerate(table):
         if offset + size <= len(data):
-            struct.pack_into("<QQ", data, HEADER + i * SECTION + 24, *reader.checksum(data[offset : offset + size + -size % 4]))
+            struct.pack_into("<QQ", data, HEADER + i * SECTION + 24,
+                             *reader.checksum(data[offset : offset + size + -size % 4]))
     struct.pack_into("<QQ", data, 112, 0, 0)
     struct.pack_into("<QQ", data, 112, *reader.checksum(data[: HEADER + len(table) * SECTION]))
     return bytes(data)
@@ -108,7 +110,8 @@ def attack(path: str, mutation: str, begin: int, end: int, note: str) -> None:
                 with wisp.load(mutated) as model:
                     if not all(isinstance(d, int) for t in model.inputs for d in t.shape):
                         model._bound = tuple(2 for _ in model._symbols)
-                    if sum(np.prod([d if isinstance(d, int) else 2 for d in t.shape], dtype=float) for t in model.inputs) < MEMORY:
+                    if sum(np.prod([d if isinstance(d, int) else 2 for d in t.shape], dtype=float)
+                           for t in model.inputs) < MEMORY:
                         model.run(model.zero_inputs())
                 outcome = "ran"
             except wisp.WispError as error:
@@ -126,18 +129,21 @@ def attack(path: str, mutation: str, begin: int, end: int, note: str) -> None:
 def run_attack(tmp_path: Path, data: bytes, mutation: str, begin: int, end: int) -> str:
     (tmp_path / "m.wisp").write_bytes(data)
     (tmp_path / "note").write_bytes(bytes(8))
-    code = "import sys; from test_malformed import attack; attack(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])"
+    code = ("import sys; from test_malformed import attack; "
+            "attack(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])")
     command = [sys.executable, "-c", code, tmp_path / "m.wisp", mutation, str(begin), str(end), tmp_path / "note"]
-    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
-    result = subprocess.run(list(map(str, command)), env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True,
-                            timeout=SECONDS)
+    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent),
+                             os.environ.get("PYTHONPATH", "")])
+    result = subprocess.run(list(map(str, command)), env={**os.environ, "PYTHONPATH": paths},
+                            capture_output=True, text=True, timeout=SECONDS)
     at = struct.unpack("<Q", (tmp_path / "note").read_bytes())[0]
     assert result.returncode == 0, f"{mutation}(file, {at}): status {result.returncode}\n{result.stderr[-4000:]}"
     return result.stdout
 
 
 def graphs_and_states() -> bytes:
-    """y = the sum of all x so far, or 0 where c is false: one graph inside each branch's graph, one state with a first value."""
+    """y = the sum of all x so far, or 0 where c is false:
+    one graph inside each branch's graph, one state with a first value."""
     f32, x, c = np.dtype(np.float32), Value("x", np.dtype(np.float32), (4,)), Value("c", np.dtype(bool), ())
     total, following, y = (Value(n, f32, (4,)) for n in ("total", "following", "y"))
 
@@ -150,7 +156,8 @@ def graphs_and_states() -> bytes:
 
     inner = Value("inner", f32, (4,))
     middle = Graph([], [inner], [both(inner, leaf("kept", "Abs", following), leaf("never", "Neg", following))])
-    nodes = [Node("Add", [total, x], [following], {}, "add"), both(y, middle, leaf("zero", "Sub", following, following))]
+    nodes = [Node("Add", [total, x], [following], {}, "add"),
+             both(y, middle, leaf("zero", "Sub", following, following))]
     graph = Graph([x, c], [y], nodes)
     return fmt.write(graph, plan_memory(graph, [State(total, following, constant("first", np.float32([1, 2, 3, 4])))]))
 

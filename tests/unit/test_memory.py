@@ -37,7 +37,8 @@ def test_converter_prints_what_the_runtime_needs():
 
 def test_memory_is_the_same_on_every_instruction_set(small_files):
     for kind in GUARDED:
-        scalar, best = (wisp.load(small_files[kind], threads=2, cpu=cpu, shapes={"x": (1, 3, 8, 8)}) for cpu in ("scalar", None))
+        scalar, best = (wisp.load(small_files[kind], threads=2, cpu=cpu, shapes={"x": (1, 3, 8, 8)})
+                        for cpu in ("scalar", None))
         assert (scalar.arena_bytes, scalar.session_bytes) == (best.arena_bytes, best.session_bytes)
 
 
@@ -92,10 +93,12 @@ def run_guarded(path: str, threads: int, flush_end: bool) -> None:
 
 
 def input_at_the_end() -> bytes:
-    """A convolution of few filters whose input is the last thing in the plan, and ends with it: pixels of 12 bytes, copied 16 at a time."""
+    """A convolution of few filters whose input is the last thing in the plan, and ends with it:
+    pixels of 12 bytes, copied 16 at a time."""
     from wisp_converter import convert
 
-    model = make_model([("Conv", ["x", "w"], ["y"], {"pads": [1] * 4})], {"x": [1, 3, 8, 8]}, ["y"], {"w": np.ones((1, 3, 3, 3), np.float32)})
+    model = make_model([("Conv", ["x", "w"], ["y"], {"pads": [1] * 4})], {"x": [1, 3, 8, 8]}, ["y"],
+                       {"w": np.ones((1, 3, 3, 3), np.float32)})
     data = convert(model, verify=False)
     file = read(data)
     conv = next(node for node in file.operators if len(node.inputs) > 1)
@@ -109,7 +112,10 @@ def input_at_the_end() -> bytes:
 def test_nothing_outside_is_touched(small_files, tmp_path, kind, flush_end):
     (tmp_path / "m.wisp").write_bytes(input_at_the_end() if kind == TAIL else small_files[kind])
     for threads in (1, 2):
-        code = f"from test_memory import run_guarded; run_guarded({str(tmp_path / 'm.wisp')!r}, {threads}, bool({flush_end}))"
-        paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
-        result = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True)
+        code = ("from test_memory import run_guarded; "
+                f"run_guarded({str(tmp_path / 'm.wisp')!r}, {threads}, bool({flush_end}))")
+        paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent),
+                                 os.environ.get("PYTHONPATH", "")])
+        result = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": paths},
+                                capture_output=True, text=True)
         assert result.returncode == 0, f"status {result.returncode}\n{result.stderr[-3000:]}"

@@ -1,4 +1,4 @@
-"""The plan in the file, seen from outside: random graphs compute what they should, and nothing alive shares a byte it must not."""
+"""The plan in the file, from outside: random graphs compute what they should, nothing alive shares bytes wrongly."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def overlaps(a, b) -> bool:
 
 
 def check_plan(data: bytes):
-    """Every activation lies inside the plan, aligned; two alive together are apart, unless one is a copy or a part of the other, or takes
-    its place at the node that reads it last."""
+    """Every activation lies inside the plan, aligned; two alive together are apart, unless one is a copy or a part of
+    the other, or takes its place at the node that reads it last."""
     file, names = read(data), {line.code: name for name, line in opcodes().items()}
     activations = [t for t in file.tensors if t.kind == "activation"]
     index = {id(t): i for i, t in enumerate(activations)}
@@ -53,19 +53,23 @@ def check_plan(data: bytes):
                 continue
             op, node = makers[id(second)]
             place = node.inputs if op in ELEMENTWISE else node.inputs[:1]
-            taken = ends[id(first)] == begins[id(second)] and any(t is not None and t.offset == second.offset and t.size == second.size for t in place)
-            assert taken and first.offset == second.offset and first.size == second.size, f"{first.name} and {second.name} share memory"
+            taken = (ends[id(first)] == begins[id(second)]
+                     and any(t is not None and t.offset == second.offset and t.size == second.size for t in place))
+            same = first.offset == second.offset and first.size == second.size
+            assert taken and same, f"{first.name} and {second.name} share memory"
     return file
 
 
 @st.composite
 def graphs(draw):
-    """(nodes, constants, outputs) of up to twelve nodes on matrices of odd sizes that grow, shrink, split, join and change shape."""
+    """(nodes, constants, outputs) of up to twelve nodes on matrices of odd sizes that grow, shrink, split,
+    join and change shape."""
     values, nodes, constants = [("x", (3, 7))], [], {}
     for i in range(draw(st.integers(2, 12))):
         name, shape = draw(st.sampled_from(values[-5:]))
         rows, columns = shape
-        op = draw(st.sampled_from(["Sin", "Neg", "Add", "Mul", "Reshape", "Concat", "Concat", "Split", "MatMul", "Transpose", "Softmax"]))
+        op = draw(st.sampled_from(["Sin", "Neg", "Add", "Mul", "Reshape", "Concat", "Concat", "Split", "MatMul",
+                                   "Transpose", "Softmax"]))
         if rows * columns > 600:
             op = "Split"
         alike = [n for n, s in values if s == shape]
@@ -93,7 +97,8 @@ def graphs(draw):
                 values.append((f"w{i}", other))
         elif op == "MatMul":
             width = draw(st.sampled_from([1, 5, 16, 33]))
-            constants[f"c{i}"] = np.random.default_rng(i).standard_normal((columns, width)).astype(np.float32) / np.float32(np.sqrt(columns))
+            weights = np.random.default_rng(i).standard_normal((columns, width)).astype(np.float32)
+            constants[f"c{i}"] = weights / np.float32(np.sqrt(columns))
             operands, shape = [name, f"c{i}"], (rows, width)
         elif op == "Transpose":
             attributes, shape = {"perm": [1, 0]}, (columns, rows)
@@ -164,7 +169,8 @@ def test_memory_behind_shared_scratch_of_an_odd_size_is_aligned():
     """A nearest Resize to 3 x 4 keeps 7 positions of 8 bytes for all threads; activations stand behind them."""
     model = make_model([("Resize", ["x", "", "", "sizes"], ["y"], {"mode": "nearest"})], {"x": ["n", 1, 5, 7]}, ["y"],
                        {"sizes": np.int64([1, 1, 3, 4])}, opset=19)
-    loaded, x = wisp.load(convert(model, verify=False), shapes={"x": (1, 1, 5, 7)}), {"x": np.ones((1, 1, 5, 7), np.float32)}
+    loaded = wisp.load(convert(model, verify=False), shapes={"x": (1, 1, 5, 7)})
+    x = {"x": np.ones((1, 1, 5, 7), np.float32)}
     assert np.array_equal(loaded.run(x)["y"], np.ones((1, 1, 3, 4))) and loaded.arena_bytes % 64 == 0
     session = loaded._acquire(loaded._bound)
     assert all(view.ctypes.data % 64 == 0 for view in (*session.inputs.values(), *session.outputs.values()))
@@ -177,7 +183,9 @@ def products(widths: list[int]):
     return make_model(nodes, {"v0": [16, widths[0]]}, [f"v{len(constants)}"], constants)
 
 
-@pytest.mark.parametrize("widths", [[16] * 9, [16, 64, 16, 64, 16], [16, 32, 48, 64, 80], [80, 64, 48, 32, 16], [16, 256, 16, 16, 16, 128, 32]], ids=str)
+@pytest.mark.parametrize("widths", [
+    [16] * 9, [16, 64, 16, 64, 16], [16, 32, 48, 64, 80], [80, 64, 48, 32, 16],
+    [16, 256, 16, 16, 16, 128, 32]], ids=str)
 def test_a_chain_needs_its_two_largest_neighbours(widths):
     file = check_plan(convert(products(widths), verify=False))
     assert file.plan_size == 16 * 4 * max(a + b for a, b in zip(widths, widths[1:]))
@@ -185,8 +193,8 @@ def test_a_chain_needs_its_two_largest_neighbours(widths):
 
 def test_what_is_read_late_stays():
     """A value kept over a chain, and an input read once more at the end."""
-    nodes = [("MatMul", ["x", "c"], ["a"]), ("MatMul", ["a", "c"], ["b"]), ("MatMul", ["b", "c"], ["d"]), ("MatMul", ["d", "c"], ["e"]),
-             ("Concat", ["a", "e", "x"], ["y"], {"axis": 1})]
+    nodes = [("MatMul", ["x", "c"], ["a"]), ("MatMul", ["a", "c"], ["b"]), ("MatMul", ["b", "c"], ["d"]),
+             ("MatMul", ["d", "c"], ["e"]), ("Concat", ["a", "e", "x"], ["y"], {"axis": 1})]
     constants = {"c": np.random.default_rng(1).standard_normal((16, 16)).astype(np.float32) / 4}
     model = make_model(nodes, {"x": [16, 16]}, ["y"], constants)
     file = check_plan(convert(model, verify=False))
@@ -197,29 +205,34 @@ def test_what_is_read_late_stays():
 
 
 def test_joined_parts_and_views_cost_nothing():
-    nodes = [("Sin", ["x"], ["a"]), ("Cos", ["x"], ["b"]), ("Reshape", ["b", "s"], ["r"]), ("Concat", ["a", "r"], ["c"], {"axis": 0}),
-             ("Reshape", ["c", "t"], ["d"]), ("Neg", ["d"], ["y"])]
+    nodes = [("Sin", ["x"], ["a"]), ("Cos", ["x"], ["b"]), ("Reshape", ["b", "s"], ["r"]),
+             ("Concat", ["a", "r"], ["c"], {"axis": 0}), ("Reshape", ["c", "t"], ["d"]), ("Neg", ["d"], ["y"])]
     model = make_model(nodes, {"x": [16, 4]}, ["y"], {"s": np.int64([16, 4]), "t": np.int64([4, 32])})
-    assert check_plan(convert(model, verify=False)).plan_size == 2 * 256  # y, with all that becomes it and x in its second half
+    # y, with all that becomes it and x in its second half
+    assert check_plan(convert(model, verify=False)).plan_size == 2 * 256
 
 
 def test_parts_that_would_not_be_aligned_are_copied():
-    nodes = [("Sin", ["x"], ["a"]), ("Cos", ["x"], ["b"]), ("Concat", ["a", "b"], ["c"], {"axis": 0}), ("MatMul", ["c", "w"], ["y"])]
+    nodes = [("Sin", ["x"], ["a"]), ("Cos", ["x"], ["b"]), ("Concat", ["a", "b"], ["c"], {"axis": 0}),
+             ("MatMul", ["c", "w"], ["y"])]
     model = make_model(nodes, {"x": [3, 7]}, ["y"], {"w": np.ones((7, 2), np.float32)})
     check_plan(convert(model, verify=False))
     check_values(wisp.load(convert(model, verify=False)).run(X), reference(model, X))
 
 
 def test_a_computed_scale_is_not_overwritten():
-    """LayerNormalization may take the place of its first input only: it reads the others in another order than it writes."""
-    nodes = [("Sin", ["x"], ["s"]), ("LayerNormalization", ["x", "s"], ["n"], {"axis": 0}), ("Concat", ["n", "x"], ["y"], {"axis": 1})]
+    """LayerNormalization may take the place of its first input only:
+    it reads the others in another order than it writes."""
+    nodes = [("Sin", ["x"], ["s"]), ("LayerNormalization", ["x", "s"], ["n"], {"axis": 0}),
+             ("Concat", ["n", "x"], ["y"], {"axis": 1})]
     model = make_model(nodes, {"x": [3, 7]}, ["y"])
     check_plan(convert(model, verify=False))
     check_values(wisp.load(convert(model, verify=False)).run(X), reference(model, X))
 
 
 def test_a_value_joined_with_itself():
-    nodes = [("Sin", ["x"], ["a"]), ("Concat", ["a", "a", "a"], ["c"], {"axis": 0}), ("Neg", ["c"], ["y"]), ("Abs", ["a"], ["z"])]
+    nodes = [("Sin", ["x"], ["a"]), ("Concat", ["a", "a", "a"], ["c"], {"axis": 0}), ("Neg", ["c"], ["y"]),
+             ("Abs", ["a"], ["z"])]
     model = make_model(nodes, {"x": [16, 4]}, ["y", "z"])
     check_plan(convert(model, verify=False))
     x = {"x": np.random.default_rng(2).standard_normal((16, 4)).astype(np.float32)}

@@ -20,12 +20,14 @@ def commands(part: str) -> list[str]:
     """The shell lines of the README between this heading and the next."""
     text = README[README.index(part) + len(part) :]
     text = text[: text.index("\n## ")]
-    return [line for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL) for line in block.splitlines()]
+    return [line for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+            for line in block.splitlines()]
 
 
 def shell(command: str, folder: Path, seconds: int = 300) -> str:
     environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-    result = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, timeout=seconds, env=environment)
+    result = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, timeout=seconds,
+                            env=environment)
     assert result.returncode == 0, f"$ {command}\n{result.stdout[-3000:]}{result.stderr[-3000:]}"
     return result.stdout
 
@@ -89,7 +91,8 @@ def test_raspberry_pi_install(home):
     if subprocess.run([sys.executable, "-c", "import ensurepip"], capture_output=True).returncode:
         pytest.skip("this Python cannot make environments (no ensurepip)")
     shell(lines[0].replace("python3", sys.executable), home)
-    probe = subprocess.run(["pi/bin/pip", "download", "-q", "--no-deps", "-d", "probe", "cffi"], cwd=home, capture_output=True, text=True)
+    probe = subprocess.run(["pi/bin/pip", "download", "-q", "--no-deps", "-d", "probe", "cffi"], cwd=home,
+                           capture_output=True, text=True)
     if probe.returncode:
         pytest.skip(f"pip cannot download here: {probe.stderr.strip().splitlines()[-1]}")
     for line in lines[1:]:
@@ -109,7 +112,8 @@ def test_raspberry_pi_cross_build(aarch64_build, small_files, native_build, tmp_
 
 def test_c_example(small_files, native_build, tmp_path, x8):
     code = next(code for kind, code in BLOCKS if kind == "c")
-    assert code == (CBACKEND / "examples" / "classify.c").read_text(), "README shows another program than examples/classify.c"
+    example = (CBACKEND / "examples" / "classify.c").read_text()
+    assert code == example, "README shows another program than examples/classify.c"
     assert len(code.splitlines()) <= 25
     import wisp
 
@@ -119,7 +123,8 @@ def test_c_example(small_files, native_build, tmp_path, x8):
     program = native_build / "examples" / "classify"
     assert shell(f"{program} m.wisp < x.f32", tmp_path).startswith(f"class {best}, ")
     for arguments, text in (("missing.wisp", "shorter"), ("x.f32", "not a .wisp file")):
-        result = subprocess.run(f"{program} {arguments} < x.f32", shell=True, cwd=tmp_path, capture_output=True, text=True)
+        result = subprocess.run(f"{program} {arguments} < x.f32", shell=True, cwd=tmp_path,
+                                capture_output=True, text=True)
         assert result.returncode == 1 and text in result.stderr
 
 

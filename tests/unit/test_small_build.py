@@ -1,4 +1,4 @@
-"""Builds that leave kernels out: WISP_SLOTS as a session tells it is enough, less is refused by name of the node, nothing else is linked."""
+"""Builds that leave kernels out: WISP_SLOTS as a session tells it is enough; less is refused; no other is linked."""
 # SPDX-License-Identifier: Apache-2.0
 import json
 import os
@@ -24,7 +24,8 @@ except wisp.UnsupportedError as error:
 
 
 def run_with(library, path) -> str:
-    result = subprocess.run([sys.executable, "-c", RUN, path], capture_output=True, text=True, env={**os.environ, "WISP_LIBRARY": str(library)})
+    result = subprocess.run([sys.executable, "-c", RUN, path], capture_output=True, text=True,
+                            env={**os.environ, "WISP_LIBRARY": str(library)})
     assert result.returncode == 0, result.stderr
     return result.stdout
 
@@ -33,7 +34,8 @@ def run_with(library, path) -> str:
 def test_slots_of_a_model(tmp_path):
     weights = np.random.default_rng(1).standard_normal((5, 7)).astype(np.float32)
     product, double = (convert(make_model(nodes, {"x": [3, 5]}, ["y"], {"w": weights}), verify=False)
-                       for nodes in ([("MatMul", ["x", "w"], ["y"])], [("MatMul", ["x", "w"], ["p"]), ("Add", ["p", "p"], ["y"])]))
+                       for nodes in ([("MatMul", ["x", "w"], ["y"])],
+                                     [("MatMul", ["x", "w"], ["p"]), ("Add", ["p", "p"], ["y"])]))
     paths = [tmp_path / "product.wisp", tmp_path / "sum.wisp"]
     for path, data in zip(paths, (product, double)):
         path.write_bytes(data)

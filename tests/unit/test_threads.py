@@ -1,4 +1,4 @@
-"""The thread pool by itself, in a C program that runs many jobs: plain, with workers that spin for ever, and under TSan."""
+"""The thread pool by itself, in a C program of many jobs: plain, with workers that spin for ever, and under TSan."""
 # SPDX-License-Identifier: Apache-2.0
 import shutil
 import subprocess
@@ -12,8 +12,9 @@ IDLE = 200  # milliseconds without a run
 
 def build(folder: Path, compiler: str, *options: str) -> Path:
     program = folder / "threads"
-    command = [compiler, "-std=c11", "-Wall", "-Wextra", "-Werror", *options, "-pthread", "-DWISP_HAVE_THREADS=1", f"-I{CBACKEND}/include",
-               f"-I{CBACKEND}/src", CBACKEND / "src" / "threads.c", Path(__file__).with_name("threads.c"), "-o", program]
+    command = [compiler, "-std=c11", "-Wall", "-Wextra", "-Werror", *options, "-pthread", "-DWISP_HAVE_THREADS=1",
+               f"-I{CBACKEND}/include", f"-I{CBACKEND}/src", CBACKEND / "src" / "threads.c",
+               Path(__file__).with_name("threads.c"), "-o", program]
     result = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     return program
@@ -38,6 +39,7 @@ def test_leaving_puts_spinners_to_sleep(tmp_path):
 
 @pytest.mark.parametrize("threads", [2, 5])
 def test_no_data_race(tmp_path, threads):
-    """The ticket, the chunk counter and the hand-over between callers in the C11 memory model, as ThreadSanitizer sees it."""
+    """The ticket, the chunk counter and the hand-over between callers in the C11 memory model,
+    as ThreadSanitizer sees it."""
     compiler = shutil.which("clang-19") or "gcc"
     run(build(tmp_path, compiler, "-O1", "-g", "-fsanitize=thread"), threads, 400)

@@ -1,4 +1,4 @@
-"""The proof of a conversion: what it tolerates, where infinities and NaN must stand, and that a wrong result is an error."""
+"""The proof of a conversion: what it tolerates, where infinities and NaN must stand; a wrong result is an error."""
 # SPDX-License-Identifier: Apache-2.0
 import numpy as np
 import pytest

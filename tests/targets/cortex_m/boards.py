@@ -2,7 +2,8 @@
 
 usage: boards.py [--boards m4,m7,m33,m55] [--build DIR] [--gain G] [MODEL.wisp ...]
 
-Needs clang-19, lld-19, picolibc-arm-none-eabi, cmake, ninja, qemu-system-arm 7.2 or later and this Python to have wisp. Exit status 1 when anything fails."""
+Needs clang-19, lld-19, picolibc-arm-none-eabi, cmake, ninja, qemu-system-arm 7.2 or later and this Python to have wisp.
+Exit status 1 when anything fails."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 EXAMPLE = ROOT / "cbackend" / "examples" / "microcontroller"
 MACHINES = {"m4": "mps2-an386", "m7": "mps2-an500", "m33": "mps2-an505", "m55": "mps3-an547"}
-TOOLS = ("clang-19", "ld.lld-19", "arm-none-eabi-gcc", "/usr/lib/picolibc", "cmake", "ninja", "make", "qemu-system-arm", "llvm-size-19")
+TOOLS = ("clang-19", "ld.lld-19", "arm-none-eabi-gcc", "/usr/lib/picolibc", "cmake", "ninja", "make", "qemu-system-arm",
+         "llvm-size-19")
 MACS = 64 * 64 * 256  # of one product in count.c
 
 
@@ -31,7 +33,8 @@ def call(*command: str | Path, **options) -> subprocess.CompletedProcess:
 def machine_options(board: str) -> list[str]:
     """For any image; the words after `arg=` are what main() finds from argv[1] on."""
     semihosting = "enable=on,target=native,arg=--seed,arg=1"
-    return ["-M", MACHINES[board], "-nographic", "-monitor", "none", "-serial", "none", "-semihosting-config", semihosting]
+    return ["-M", MACHINES[board], "-nographic", "-monitor", "none", "-serial", "none",
+            "-semihosting-config", semihosting]
 
 
 def emulate(board: str, image: Path) -> str:
@@ -41,18 +44,20 @@ def emulate(board: str, image: Path) -> str:
 
 
 def build_tests(board: str, build: Path) -> None:
-    call("cmake", "-S", HERE, "-B", build, "-G", "Ninja", f"-DCMAKE_TOOLCHAIN_FILE={ROOT}/cbackend/cmake/cortex-{board}.cmake",
-         "-DWISP_WERROR=ON")
+    call("cmake", "-S", HERE, "-B", build, "-G", "Ninja",
+         f"-DCMAKE_TOOLCHAIN_FILE={ROOT}/cbackend/cmake/cortex-{board}.cmake", "-DWISP_WERROR=ON")
     call("cmake", "--build", build)
 
 
 def fingerprint(board: str, build: Path, model: Path, gain: str) -> tuple[str, int, int]:
     """SHA-256 of the outputs, bytes of session and arena, bytes of flash without the model."""
     folder = build / f"digest-{model.stem}"
-    call("make", "-s", "-C", EXAMPLE, "image", f"MODEL={model}", f"BOARD={board}", f"BUILD={folder}", f"PYTHON={sys.executable}",
-         f"PROGRAM={HERE / 'digest_main.c'}", f"EXTRA={HERE.parent / 'digest.c'}", f"EXTRA_CFLAGS=-I{HERE.parent} -DGAIN={gain}")
+    call("make", "-s", "-C", EXAMPLE, "image", f"MODEL={model}", f"BOARD={board}", f"BUILD={folder}",
+         f"PYTHON={sys.executable}", f"PROGRAM={HERE / 'digest_main.c'}", f"EXTRA={HERE.parent / 'digest.c'}",
+         f"EXTRA_CFLAGS=-I{HERE.parent} -DGAIN={gain}")
     digest, used = emulate(board, folder / "image.elf").split()
-    sections = dict(re.findall(r"^(\.\S+)\s+(\d+)", call("llvm-size-19", "-A", folder / "image.elf").stdout, re.MULTILINE))
+    sections = dict(re.findall(r"^(\.\S+)\s+(\d+)", call("llvm-size-19", "-A", folder / "image.elf").stdout,
+                               re.MULTILINE))
     return digest, int(used), sum(int(sections.get(s, 0)) for s in (".text", ".ARM.exidx", ".data"))
 
 
