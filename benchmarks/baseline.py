@@ -3,11 +3,12 @@
     python benchmarks/baseline.py [--against FOLDER] [--network NAME]... [--threads N]... [--rounds N] [--seconds S]
                                   [--no-counts] [--no-times] [--json FILE]
 
-FOLDER is another working copy of Wisp; both need their environment (`make .venv/test.done`). Each converts MobileNet-v2, YuNet and a ResNet-50
-with its own converter, once, and runs them with its own library in a process of its own, so their file formats may differ. Printed for each:
-SHA-256 of the outputs; arena and session bytes; medians of wisp_prepare + wisp_bind and of wisp_run, the builds in turn; millions of
-instructions of one inference on one thread, emulated. A ratio of times is the median of the rounds' ratios, FOLDER's time being 1.
-Exit status 1 if int8 outputs depend on the threads or differ between the builds, or if an emulator or compiler is missing. Without --against:
+FOLDER is another working copy of Wisp; both need their environment (`make .venv/test.done`). Each converts
+MobileNet-v2, YuNet and a ResNet-50 with its own converter, once, and runs them with its own library in a process of its
+own, so their file formats may differ. Printed for each: SHA-256 of the outputs; arena and session bytes; medians of
+wisp_prepare + wisp_bind and of wisp_run, the builds in turn; millions of instructions of one inference on one thread,
+emulated. A ratio of times is the median of the rounds' ratios, FOLDER's time being 1. Exit status 1 if int8 outputs
+depend on the threads or differ between the builds, or if an emulator or compiler is missing. Without --against:
 this build alone.
 """
 # SPDX-License-Identifier: Apache-2.0
@@ -34,7 +35,8 @@ class Build:
     def __init__(self, name: str, folder: Path):
         self.name, self.folder, self.cache = name, folder, folder / "build" / "baseline"
         self.cache.mkdir(parents=True, exist_ok=True)
-        sources = sorted(p for part in ("converter", "cbackend") for p in (folder / part).rglob("*") if p.suffix in (".py", ".c", ".h", ".def"))
+        sources = sorted(p for part in ("converter", "cbackend")
+                         for p in (folder / part).rglob("*") if p.suffix in (".py", ".c", ".h", ".def"))
         self.version = hashlib.sha256(b"".join(p.read_bytes() for p in sources)).hexdigest()[:12]
         python, worker = folder / ".venv" / "bin" / "python", Path(__file__).with_name("baseline_worker.py")
         self.process = subprocess.Popen([python, worker], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -71,7 +73,8 @@ def source_of(network: str, cache: Path) -> Path:
 class Counter:
     """Counts instructions of the digest program of each build with tests/targets/counts."""
 
-    CORES = {"int8": ("cortex-a53", "cortex-a72", "cortex-a76"), "float": ("cortex-a53",)}  # float kernels are the same for all three
+    # float kernels are the same for all three
+    CORES = {"int8": ("cortex-a53", "cortex-a72", "cortex-a76"), "float": ("cortex-a53",)}
 
     def __init__(self, builds: list[Build]):
         sys.path[:0] = [str(ROOT / "tests" / "targets"), str(ROOT / "tests")]
@@ -82,12 +85,15 @@ class Counter:
         counts.BUILD.mkdir(parents=True, exist_ok=True)
         command("gcc", "-O2", "-shared", "-fPIC", "-o", counts.PLUGIN, counts.HERE / "counts" / "icount.c")
         self.count = counts.count
-        arm = ["-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64", "-DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc"]
+        arm = ["-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
+               "-DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc"]
         for build in builds:
-            cmake(build.cache / "aarch64", "-DWISP_BUILD_TESTS=ON", STATIC, *arm, source=build.folder / "cbackend", targets=("digest",))
+            cmake(build.cache / "aarch64", "-DWISP_BUILD_TESTS=ON", STATIC, *arm, source=build.folder / "cbackend",
+                  targets=("digest",))
 
     def cores(self, network: str, kind: str) -> tuple[str, ...]:
-        return () if (network, kind) == ("resnet50", "float") else self.CORES[kind]  # 4 billion emulated float products take minutes
+        # 4 billion emulated float products take minutes
+        return () if (network, kind) == ("resnet50", "float") else self.CORES[kind]
 
     def millions(self, build: Build, path: str, core: str) -> float:
         return self.count(["qemu-aarch64", "-cpu", core], build.cache / "aarch64" / "digest", path, 1, 1, "all")[0]
@@ -95,7 +101,8 @@ class Counter:
 
 def measure_times(builds: list[Build], row: dict, paths: list[str], arguments) -> None:
     """Medians and the ratio of the two builds, asked in turn; who is first changes every round."""
-    for what, question in (("run", {"do": "time_runs", "seconds": arguments.seconds}), ("prepare", {"do": "time_prepares", "count": PREPARES})):
+    for what, question in (("run", {"do": "time_runs", "seconds": arguments.seconds}),
+                           ("prepare", {"do": "time_prepares", "count": PREPARES})):
         rounds = np.zeros((arguments.rounds, len(builds)))
         for i in range(arguments.rounds):
             for b in list(range(len(builds)))[:: 1 if i % 2 else -1]:
@@ -110,7 +117,8 @@ def measure_times(builds: list[Build], row: dict, paths: list[str], arguments) -
 def measure(builds: list[Build], arguments) -> list[dict]:
     rows = []
     counter = None if arguments.no_counts else Counter(builds)
-    print(f"{'network':13} {'dtype':6} threads {'build':8} {'sha256':13} {'arena':>9} {'session':>8} {'prepare ms':>10} {'run ms':>9}   ratio")
+    print(f"{'network':13} {'dtype':6} threads {'build':8} {'sha256':13} {'arena':>9} {'session':>8} "
+          f"{'prepare ms':>10} {'run ms':>9}   ratio")
     for network in arguments.network or NETWORKS:
         source = source_of(network, builds[0].cache)
         for kind in KINDS:
@@ -138,7 +146,8 @@ def print_row(row: dict, builds: list[Build]) -> None:
         r = row[build.name]
         times = f"{r['prepare_ms']:10.3f} {r['run_ms']:9.3f}" if "run_ms" in r else ""
         ratio = f"   {row['run_ratio']:.3f}" if build is builds[0] and "run_ratio" in row else ""
-        print(f"{row['network']:13} {row['kind']:6} {row['threads']:7} {build.name:8} {r['sha256'][:12]:13} {r['arena']:9} {r['session']:8} {times}{ratio}",
+        print(f"{row['network']:13} {row['kind']:6} {row['threads']:7} {build.name:8} {r['sha256'][:12]:13} "
+              f"{r['arena']:9} {r['session']:8} {times}{ratio}",
               flush=True)
 
 
@@ -153,7 +162,8 @@ def summary(rows: list[dict], builds: list[Build]) -> int:
         if row["kind"] == "int8":
             digests.setdefault(row["network"], set()).update(row[b.name]["sha256"] for b in builds)
     different = [name for name, found in digests.items() if len(found) > 1]
-    print(f"int8 outputs differ: {', '.join(different)}" if different else f"int8 outputs are the same bits everywhere: {', '.join(digests)}")
+    print(f"int8 outputs differ: {', '.join(different)}" if different
+          else f"int8 outputs are the same bits everywhere: {', '.join(digests)}")
     return 1 if different else 0
 
 

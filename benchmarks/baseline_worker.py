@@ -1,4 +1,4 @@
-"""One build's side of baseline.py: converts with its converter and runs with its library. Questions come in as JSON lines on stdin."""
+"""One build's side of baseline.py: its converter and its library; questions come in as JSON lines on stdin."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ class Bound:
     """A file opened, prepared and bound through the C API, with its input drawn."""
 
     def __init__(self, network: str, path: str, threads: int):
-        self.error, self.model, self.handle = ffi.new("wisp_error *"), ffi.new("wisp_model *"), ffi.new("wisp_session **")
+        self.error, self.model = ffi.new("wisp_error *"), ffi.new("wisp_model *")
+        self.handle = ffi.new("wisp_session **")
         data = np.fromfile(path, np.uint8)
         self.file = aligned(data.size)
         self.file[:] = data
@@ -54,8 +55,10 @@ class Bound:
         self.arena_bytes = lib.wisp_arena_size(self.handle[0])
         self.arena = aligned(self.arena_bytes)
         self.bind()
-        self.inputs = [self.view(lib.wisp_session_input_info, lib.wisp_input_data, i) for i in range(lib.wisp_input_count(self.model))]
-        self.outputs = [self.view(lib.wisp_session_output_info, lib.wisp_output_data, i) for i in range(lib.wisp_output_count(self.model))]
+        self.inputs = [self.view(lib.wisp_session_input_info, lib.wisp_input_data, i)
+                       for i in range(lib.wisp_input_count(self.model))]
+        self.outputs = [self.view(lib.wisp_session_output_info, lib.wisp_output_data, i)
+                        for i in range(lib.wisp_output_count(self.model))]
         self.drawn = [draw(network, x.shape, 9) for x in self.inputs]
 
     def view(self, info_of, data_of, index: int) -> np.ndarray:
@@ -69,7 +72,8 @@ class Bound:
             raise RuntimeError(text(self.error.message))
 
     def prepare(self) -> None:
-        self.check(lib.wisp_prepare(self.model, self.options, pointer(self.memory), self.session_bytes, self.handle, self.error))
+        self.check(lib.wisp_prepare(self.model, self.options, pointer(self.memory), self.session_bytes,
+                                    self.handle, self.error))
 
     def bind(self) -> None:
         self.check(lib.wisp_bind(self.handle[0], pointer(self.arena), self.arena_bytes, self.error))

@@ -42,7 +42,8 @@ def latency_ms(model: wisp.Model, x: np.ndarray, label: str) -> float:
     for _ in range(3):
         model.run(x)
     times, start = [], time.perf_counter()
-    with tqdm(total=round(SECONDS, 1), desc=f"Timing {label}", unit="s", leave=False, disable=None, bar_format="{l_bar}{bar}|") as bar:
+    with tqdm(total=round(SECONDS, 1), desc=f"Timing {label}", unit="s", leave=False, disable=None,
+              bar_format="{l_bar}{bar}|") as bar:
         while (now := time.perf_counter()) - start < SECONDS:
             model.run(x)
             times.append(time.perf_counter() - now)
@@ -87,16 +88,18 @@ def main(folder: Path) -> int:
         save(convert(source, metadata={"preprocessing": yunet.PREPROCESSING}, **options), path)
         with wisp.load(path) as model:
             outputs = model.run(x)
-            results[kind] = (path.stat().st_size, model.session_bytes + model.arena_bytes, latency_ms(model, x, kind), outputs)
+            results[kind] = (path.stat().st_size, model.session_bytes + model.arena_bytes,
+                             latency_ms(model, x, kind), outputs)
     faces = {kind: yunet.decode(result[3]) for kind, result in results.items()}
     picture = folder / "faces.png"
     draw(photo, faces["int8"], picture)
 
     print(f"\n{'':8}{'file':>12}{'memory':>14}{'latency':>12}   faces")
     for kind, (size, memory, latency, _) in results.items():
-        found = ", ".join(f"score {f.score:.3f} at {', '.join(f'{v:.0f}' for v in f.box)}" for f in faces[kind]) or "none"
-        print(f"{kind:8}{size:>10,} B{memory:>12,} B{latency:>9.2f} ms   {found}")
-    print(f"\nfloat - int8: signal-to-noise ratio {signal_to_noise_db(results['float'][3], results['int8'][3]):.1f} dB over all outputs"
+        found = ", ".join(f"score {f.score:.3f} at {', '.join(f'{v:.0f}' for v in f.box)}" for f in faces[kind])
+        print(f"{kind:8}{size:>10,} B{memory:>12,} B{latency:>9.2f} ms   {found or 'none'}")
+    print(f"\nfloat - int8: signal-to-noise ratio {signal_to_noise_db(results['float'][3], results['int8'][3]):.1f} dB "
+          "over all outputs"
           + (f", boxes overlap by {yunet.intersection_over_union(faces['float'][0].box, faces['int8'][0].box):.3f}"
              if faces["float"] and faces["int8"] else ""))
     print(f"memory = session + arena, 1 thread; picture: {picture}")

@@ -1,7 +1,7 @@
 """MobileNet-v2 as ONNX, from the published weights. usage: mobilenet.py [OUTPUT.onnx]
 
-Reads the weight file without PyTorch, folds batch normalization, and writes the graph of the paper (Sandler et al. 2018,
-table 2). Input: x, float32 [1,3,224,224], RGB, (pixel/255 - mean) / std; output: y, 1000 scores.
+Reads the weight file without PyTorch, folds batch normalization, and writes the graph of the paper (Sandler et al.
+2018, table 2). Input: x, float32 [1,3,224,224], RGB, (pixel/255 - mean) / std; output: y, 1000 scores.
 """
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -71,8 +71,9 @@ class _Builder:
         bias = w[f"{norm}.bias"] - w[f"{norm}.running_mean"] * scale
         size = weight.shape[2]
         inputs = [x, self.constant(f"{conv}.weight", weight), self.constant(f"{conv}.bias", bias)]
-        self.nodes.append(helper.make_node("Conv", inputs, [f"{conv}.out"], conv, kernel_shape=[size, size], group=group,
-                                           strides=[stride, stride], pads=[size // 2] * 4))
+        self.nodes.append(helper.make_node("Conv", inputs, [f"{conv}.out"], conv,
+                                           kernel_shape=[size, size], group=group, strides=[stride, stride],
+                                           pads=[size // 2] * 4))
         if not relu:
             return f"{conv}.out"
         self.nodes.append(helper.make_node("Clip", [f"{conv}.out", "zero", "six"], [f"{conv}.clip"], f"{conv}.clip"))
@@ -108,7 +109,8 @@ def build(weights: dict[str, np.ndarray]):
     inputs = ["mean", b.constant("classifier.weight", weights["classifier.1.weight"]),
               b.constant("classifier.bias", weights["classifier.1.bias"])]
     b.nodes.append(helper.make_node("Gemm", inputs, ["y"], "classifier", transB=1))
-    graph = helper.make_graph(b.nodes, "mobilenet_v2", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 224, 224])],
+    graph = helper.make_graph(b.nodes, "mobilenet_v2",
+                              [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 224, 224])],
                               [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1000])], b.constants)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 

@@ -1,7 +1,9 @@
-"""MobileNet-v1 and v2 as int8 TFLite files with seeded weights, for LiteRT's side of a comparison. usage: mobilenet_tflite.py FOLDER
+"""MobileNet-v1 and v2 as int8 TFLite files with seeded weights, for LiteRT's side of a comparison.
 
-Needs a Python with tensorflow, which nothing else of Wisp does. The operators are those of mobilenet_v1.py and mobilenet.py at
-224x224; the weights recognise nothing.
+usage: mobilenet_tflite.py FOLDER
+
+Needs a Python with tensorflow, which nothing else of Wisp does. The operators are those of mobilenet_v1.py and
+mobilenet.py at 224x224; the weights recognise nothing.
 """
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -31,7 +33,8 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, network in NETWORKS.items():
         tf.keras.utils.set_random_seed(1)
-        (folder / f"{name}_int8.tflite").write_bytes(int8(network(weights=None, input_shape=SHAPE), np.random.default_rng(0)))
+        model = int8(network(weights=None, input_shape=SHAPE), np.random.default_rng(0))
+        (folder / f"{name}_int8.tflite").write_bytes(model)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
-"""MobileNet-v1 as ONNX with seeded weights: for counting and timing, it recognises nothing. usage: mobilenet_v1.py OUTPUT.onnx
+"""MobileNet-v1 as ONNX with seeded weights: for counting and timing, it recognises nothing.
 
-The graph of the paper (Howard et al. 2017, table 1) at width 1.0 and 224x224. Input: x, float32 [1,3,224,224]; output: y, 1000 values.
+usage: mobilenet_v1.py OUTPUT.onnx
+
+The graph of the paper (Howard et al. 2017, table 1) at width 1.0 and 224x224. Input: x, float32 [1,3,224,224]; output:
+y, 1000 values.
 """
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -18,7 +21,8 @@ LAYERS = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)]
 def build():
     """The onnx.ModelProto."""
     rng = np.random.default_rng(3)
-    nodes, constants = [], [numpy_helper.from_array(np.float32(0), "zero"), numpy_helper.from_array(np.float32(6), "six")]
+    nodes = []
+    constants = [numpy_helper.from_array(np.float32(value), name) for name, value in (("zero", 0), ("six", 6))]
 
     def constant(name: str, value: np.ndarray) -> str:
         constants.append(numpy_helper.from_array(value.astype(np.float32), name))
@@ -42,7 +46,8 @@ def build():
               constant("classifier.bias", rng.normal(0, 0.1, 1000))]
     nodes.append(helper.make_node("Gemm", inputs, ["score"], "classifier"))
     nodes.append(helper.make_node("Softmax", ["score"], ["y"], "softmax"))
-    graph = helper.make_graph(nodes, "mobilenet_v1", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 224, 224])],
+    graph = helper.make_graph(nodes, "mobilenet_v1",
+                              [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 224, 224])],
                               [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1000])], constants)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 

@@ -2,9 +2,9 @@
 
     python benchmarks/peers.py [MODEL.onnx] [--tflite FLOAT.tflite INT8.tflite] [--threads N] [--seconds S] [--json]
 
-MODEL defaults to MobileNet-v2. ONNX Runtime and LiteRT (ai-edge-litert; only with --tflite, which must be the same network)
-are timed where they are installed, ONNX Runtime in float only. int8 is compared with int8, float with float. Times are ms of one inference:
-the median of the rounds' medians, and the least of all. Only ratios from one run count.
+MODEL defaults to MobileNet-v2. ONNX Runtime and LiteRT (ai-edge-litert; only with --tflite, which must be the same
+network) are timed where they are installed, ONNX Runtime in float only. int8 is compared with int8, float with float.
+Times are ms of one inference: the median of the rounds' medians, and the least of all. Only ratios from one run count.
 """
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -46,7 +46,8 @@ def runner(engine: str, model: str, threads: int):
     interpreter.allocate_tensors()
     for detail in interpreter.get_input_details():
         x = rng.uniform(-1, 1, detail["shape"]).astype(np.float32)
-        interpreter.set_tensor(detail["index"], x if detail["dtype"] == np.float32 else (x * 127).astype(detail["dtype"]))
+        interpreter.set_tensor(detail["index"],
+                               x if detail["dtype"] == np.float32 else (x * 127).astype(detail["dtype"]))
     return interpreter.invoke
 
 
@@ -72,7 +73,8 @@ def convert_both(source: str, folder: Path) -> tuple[str, str]:
 
     data = convert(source, verify=False)
     rng = np.random.default_rng(1)
-    samples = [{i.name: rng.uniform(-1, 1, i.shape).astype(np.float32) for i in wisp.load(data).inputs} for _ in range(4)]
+    samples = [{i.name: rng.uniform(-1, 1, i.shape).astype(np.float32) for i in wisp.load(data).inputs}
+               for _ in range(4)]
     (folder / "float.wisp").write_bytes(data)
     (folder / "int8.wisp").write_bytes(convert(source, quantize="int8", calibration=samples, verify=False))
     return str(folder / "float.wisp"), str(folder / "int8.wisp")
@@ -93,11 +95,14 @@ def compare(entries: list[tuple[str, str, str]], threads: int, seconds: float) -
     rounds: dict[tuple, list[dict]] = {entry: [] for entry in entries}
     for _ in range(ROUNDS):
         for kind, engine, model in entries:
-            command = [sys.executable, __file__, "--one", engine, model, "--threads", str(threads), "--seconds", str(seconds)]
+            command = [sys.executable, __file__, "--one", engine, model, "--threads", str(threads),
+                       "--seconds", str(seconds)]
             result = subprocess.run(command, capture_output=True, text=True, check=True)
             rounds[kind, engine, model].append(json.loads(result.stdout.splitlines()[-1]))
-    return [{"kind": kind, "engine": engine, "median": float(np.median([r["median"] for r in rounds[kind, engine, model]])),
-             "min": min(r["min"] for r in rounds[kind, engine, model]), "load": min(r["load"] for r in rounds[kind, engine, model])}
+    return [{"kind": kind, "engine": engine,
+             "median": float(np.median([r["median"] for r in rounds[kind, engine, model]])),
+             "min": min(r["min"] for r in rounds[kind, engine, model]),
+             "load": min(r["load"] for r in rounds[kind, engine, model])}
             for kind, engine, model in entries]
 
 
@@ -118,14 +123,16 @@ def main() -> None:
 
         arguments.model = str(mobilenet.onnx_path())
     with tempfile.TemporaryDirectory() as folder:
-        rows = compare(contenders(arguments.model, arguments.tflite, Path(folder)), arguments.threads, arguments.seconds)
+        rows = compare(contenders(arguments.model, arguments.tflite, Path(folder)), arguments.threads,
+                       arguments.seconds)
     if arguments.json:
         print(json.dumps(rows))
         return
     print(f"{'kind':6} {'engine':12} {'median ms':>10} {'min ms':>8} {'load ms':>8}  of wisp's median")
     for row in sorted(rows, key=lambda r: (r["kind"], r["engine"] != "wisp", r["median"])):
         own = next(r["median"] for r in rows if r["kind"] == row["kind"] and r["engine"] == "wisp")
-        print(f"{row['kind']:6} {row['engine']:12} {row['median']:10.2f} {row['min']:8.2f} {row['load']:8.2f}  {row['median'] / own:.2f}x")
+        print(f"{row['kind']:6} {row['engine']:12} {row['median']:10.2f} {row['min']:8.2f} {row['load']:8.2f}  "
+              f"{row['median'] / own:.2f}x")
 
 
 if __name__ == "__main__":

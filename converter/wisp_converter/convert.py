@@ -49,7 +49,7 @@ def convert(model, *, quantize: str | None = None, calibration=None, shapes: dic
         from .quantize.int8 import quantize_int8
         from .quantize.observe import calibrate
         means, sample = calibrate(graph, calibration, method=method, percentile=percentile, preprocess=preprocess,
-                                 progress=progress)
+                                  progress=progress)
         details["quantization"] = {"method": method, **quantize_int8(graph, means, say)}
     pack(graph)
     plan = plan_memory(graph)

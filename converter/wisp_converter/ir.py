@@ -109,7 +109,8 @@ class Graph:
         return _with_values(self, twin), twin
 
     def may_replace(self, old: Value, new: Value) -> bool:
-        """Whether reading `new` for `old` keeps each graph output a value of its own: computed here, no other output."""
+        """Whether reading `new` for `old` keeps each graph output a value of its own:
+        computed here, no other output."""
         if not any(v is old for v in self.outputs):
             return True
         return any(v is new for n in self.nodes for v in n.outputs) and not any(v is new for v in self.outputs)

@@ -1,4 +1,4 @@
-"""Prints what a build for some .wisp models needs: operators, kernels, float or not, bytes of session and arena. For make and CMake."""
+"""Prints, for make and CMake, what a build for some .wisp models needs: operators, kernels, float, session, arena."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
