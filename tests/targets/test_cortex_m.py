@@ -47,6 +47,6 @@ def test_example(model, board, tmp_path):
 
     symbols = subprocess.run(["llvm-nm-19", tmp_path / "image.elf"], capture_output=True, text=True, check=True).stdout
     used = {OPERATORS[op.code] for op in file.read(model).operators}
-    assert set(re.findall(r"wisp_prepare_(\w+)", symbols)) == used
+    assert set(re.findall(r"wisp_op_(\w+)", symbols)) == used
     assert not re.findall(r"\b(malloc|free|printf|expf|logf|powf|__aeabi_[fd]\w+|wisp_gemm_f32_\w+)$",
                           symbols, re.MULTILINE)
