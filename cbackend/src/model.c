@@ -98,7 +98,7 @@ uint64_t wisp_tensor_bytes(int dtype, int layout, int rank, const int32_t *dims)
     for (int i = 0; i < rank; i++) {
         const int32_t step = layout == WISP_LAYOUT_PLAIN ? 1 : layouts[layout].round[i];
         if (dims[i] < 0 || dims[i] > INT32_MAX - (step - 1)) return UINT64_MAX;
-        padded[i] = (dims[i] + step - 1) / step * step;
+        padded[i] = (dims[i] + (step - 1)) / step * step;
     }
     const uint64_t count = bounded_product(padded, rank);
     return count >= WISP_MAX_TOTAL_SIZE / 16 ? UINT64_MAX : count * unit;
