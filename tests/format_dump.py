@@ -28,7 +28,7 @@ def tiny_file() -> bytes:
 
 def dump(data: bytes) -> str:
     """Offset, bytes, field and value, line by line."""
-    from wisp_converter import format as fmt
+    from wisp_converter.target import format as fmt
 
     lines = ["-- header"]
     header = np.frombuffer(data, fmt.HEADER, 1)[0]

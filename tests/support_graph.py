@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 import wisp
-from wisp_converter import format as fmt
+from wisp_converter.target import format as fmt
 from wisp_converter.ir import Graph, Node, Value, constant
-from wisp_converter.pack import pack
-from wisp_converter.plan import plan_memory
+from wisp_converter.target.pack import pack
+from wisp_converter.target.plan import plan_memory
 
 
 def run_node(op: str, operands: list, shape: tuple[int, ...], *, scale: float = 0.0, zero_point: int = 0,

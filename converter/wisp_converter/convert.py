@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from . import format as fmt
+from .target import format as fmt
 from .errors import ModelError, UnsupportedError
-from .pack import pack
+from .target.pack import pack
 from .passes import run_passes
-from .plan import plan_memory, settle_scratch
+from .target.plan import plan_memory, settle_scratch
 from .save import save
 from .sources.onnx.importer import import_graph
 from .sources.onnx.load import load

@@ -43,7 +43,7 @@ class Value:
     data: np.ndarray | None = None
     scale: float = 0.0
     zero_point: int = 0
-    layout: int = 0  # a LAYOUT_* of format.py; other than plain only after the pack pass
+    layout: int = 0  # a LAYOUT_* of target/format.py; other than plain only after the pack pass
     dims: tuple[int, ...] | None = None  # logical dims of a packed constant; None: shape
     range: tuple[float, float] | None = None  # (low, high) that was observed; see quantize/
     quant: Quant | None = None  # annotated by quantize/assign.py, gone after quantize/lower.py

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 
 from .errors import VerifyError
-from .format import DTYPES
+from .target.format import DTYPES
 from .ir import Graph, Value
 from .runner import Runner
 

@@ -91,7 +91,7 @@ def convert_test(folder: Path) -> list[bytes]:
 
 
 def written(inputs, outputs, nodes, states=()) -> bytes:
-    from wisp_converter import format as fmt
+    from wisp_converter.target import format as fmt
     from wisp_converter.ir import Graph
 
     plan = fmt.Plan(states=list(states))
@@ -139,7 +139,7 @@ def loop() -> bytes:
 
 def state() -> bytes:
     """A sum over runs."""
-    from wisp_converter import format as fmt
+    from wisp_converter.target import format as fmt
     from wisp_converter.ir import Node, constant
 
     x, total, y = value("x"), value("s"), value("y")

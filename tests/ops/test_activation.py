@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import wisp
 from wisp.file import read
-from wisp_converter import UnsupportedError, convert, format as wisp_format
+from wisp_converter import UnsupportedError, convert
+from wisp_converter.target import format as wisp_format
 from wisp_converter.ir import Graph, Node
 from wisp_converter.opcodes import opcodes
 from wisp_converter.ops import activation
-from wisp_converter.plan import plan_memory
+from wisp_converter.target.plan import plan_memory
 
 from ops.test_eltwise import Quantizer, all_bytes, f32_value
 from support import check_model, make_model, reference

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import wisp
-from wisp_converter import UnsupportedError, convert, format as wisp_format
+from wisp_converter import UnsupportedError, convert
+from wisp_converter.target import format as wisp_format
 from wisp_converter.ir import Graph, Node, Value, constant
 from wisp_converter.ops import eltwise, rules
-from wisp_converter.pack import pack
-from wisp_converter.plan import plan_memory
+from wisp_converter.target.pack import pack
+from wisp_converter.target.plan import plan_memory
 
 from support import check_model, make_model, reference
 

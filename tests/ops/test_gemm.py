@@ -8,7 +8,7 @@ from support_graph import run_node
 from wisp_converter import convert
 from wisp_converter.quantize import arithmetic
 from wisp_converter.ir import Value
-from wisp_converter.layouts import packed_channels
+from wisp_converter.target.layouts import packed_channels
 
 rng = np.random.default_rng(2)
 

@@ -6,10 +6,11 @@ import pytest
 import wisp
 from support import check_model, count, make_model, optimized
 from support_graph import run_node
-from wisp_converter import UnsupportedError, convert, format as fmt
+from wisp_converter import UnsupportedError, convert
+from wisp_converter.target import format as fmt
 from wisp_converter.ir import Graph, Node, Value, constant
 from wisp_converter.ops.norm import softmax_table
-from wisp_converter.plan import plan_memory
+from wisp_converter.target.plan import plan_memory
 
 F32 = np.dtype(np.float32)
 rng = np.random.default_rng(13)

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import wisp
-from wisp_converter import UnsupportedError, convert, format as wisp_format
+from wisp_converter import UnsupportedError, convert
+from wisp_converter.target import format as wisp_format
 from wisp_converter.ir import Graph, Node, Value, constant
 from wisp_converter.ops import reduce
-from wisp_converter.plan import plan_memory
+from wisp_converter.target.plan import plan_memory
 
 from ops.test_eltwise import all_bytes, f32_value, quantized_file
 from support import check_model, make_model, reference

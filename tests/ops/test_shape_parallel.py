@@ -5,9 +5,10 @@ import pytest
 
 import wisp
 from support import make_model, reference
-from wisp_converter import UnsupportedError, convert, format as fmt
+from wisp_converter import UnsupportedError, convert
+from wisp_converter.target import format as fmt
 from wisp_converter.ir import Graph, Node, Value
-from wisp_converter.plan import plan_memory
+from wisp_converter.target.plan import plan_memory
 
 rng = np.random.default_rng(29)
 

@@ -5,9 +5,9 @@ import pytest
 import wisp
 from support import count
 from support_drawn import Drawn
-from wisp_converter import format as fmt
+from wisp_converter.target import format as fmt
 from wisp_converter.ir import Graph, Node, Value, all_graphs, captured, constant, reads
-from wisp_converter.pack import pack
+from wisp_converter.target.pack import pack
 from wisp_converter.passes import run_passes
 from wisp_converter.passes.cancel_transposes import cancel_transposes
 from wisp_converter.passes.fold_batch_norm import fold_batch_norm
@@ -18,7 +18,7 @@ from wisp_converter.passes.merge_common import merge_common
 from wisp_converter.passes.remove_copies import remove_copies
 from wisp_converter.passes.remove_dead import remove_dead
 from wisp_converter.passes.settle_shapes import settle_shapes
-from wisp_converter.plan import plan_memory, settle_scratch
+from wisp_converter.target.plan import plan_memory, settle_scratch
 from wisp_converter.verify_graph import GraphError, verify_graph
 
 F32, S64, BOOL = np.dtype(np.float32), np.dtype(np.int64), np.dtype(bool)

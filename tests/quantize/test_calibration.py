@@ -9,13 +9,13 @@ from onnx.reference import ReferenceEvaluator
 from support import make_model
 from wisp_converter import convert
 from wisp_converter.quantize import equalize
-from wisp_converter import format as fmt
+from wisp_converter.target import format as fmt
 from wisp_converter.quantize.observe import BINS, Histogram
 from wisp_converter.sources.onnx.importer import import_graph
 from wisp_converter.sources.onnx.load import load
-from wisp_converter.pack import pack
+from wisp_converter.target.pack import pack
 from wisp_converter.passes import run_passes
-from wisp_converter.plan import plan_memory
+from wisp_converter.target.plan import plan_memory
 from wisp_converter.quantize.readers import Reader, best_range, find_readers
 
 SPREAD = np.geomspace(0.01, 1, 16).astype(np.float32)  # of the narrow channels' ranges

@@ -9,10 +9,11 @@ import pytest
 import wisp
 from support import make_model, reference
 from wisp.file import read
-from wisp_converter import convert, format as fmt
+from wisp_converter import convert
+from wisp_converter.target import format as fmt
 from wisp_converter.ir import Graph, Node, Value, constant
-from wisp_converter.pack import pack
-from wisp_converter.plan import plan_memory
+from wisp_converter.target.pack import pack
+from wisp_converter.target.plan import plan_memory
 from wisp_converter.quantize.int8 import quantize_int8
 from wisp_converter.quantize.observe import calibrate
 

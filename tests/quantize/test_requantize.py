@@ -8,8 +8,8 @@ import wisp
 from support_graph import run_node
 from wisp import _library
 from wisp._library import lib
-from wisp_converter.format import CHANNELS
-from wisp_converter.layouts import packed_channels
+from wisp_converter.target.format import CHANNELS
+from wisp_converter.target.layouts import packed_channels
 
 SHIFTS = range(-15, 32)
 MULTIPLIERS = (0, 1, 16383, 16384, 16385, 24763, 32766, 32767)

@@ -236,10 +236,10 @@ def test_a_slot_is_four_files(tree, tmp_path):
 LAYOUT_TEST = """
 import numpy as np
 from wisp import _library, file
-from wisp_converter import format as fmt
+from wisp_converter.target import format as fmt
 from wisp_converter.ir import Graph, Node, Value, constant
 from wisp_converter.opcodes import layouts
-from wisp_converter.plan import plan_memory
+from wisp_converter.target.plan import plan_memory
 
 def open_file(stored):
     x, y = (Value(n, np.dtype(np.int8), (3, 5)) for n in "xy")

@@ -11,10 +11,11 @@ from fuzz import seeds
 from test_malformed import graphs_and_states, repair
 
 import wisp
-from wisp_converter import convert, format as fmt
+from wisp_converter import convert
+from wisp_converter.target import format as fmt
 from wisp_converter.ir import Graph, Node, Value, constant
 from wisp_converter.opcodes import opcodes
-from wisp_converter.plan import plan_memory
+from wisp_converter.target.plan import plan_memory
 
 BAD, SHAPE, UNSUPPORTED = wisp.BadFileError, wisp.ShapeError, wisp.UnsupportedError
 F32, S64 = np.dtype("float32"), np.dtype("int64")

@@ -14,9 +14,9 @@ from onnx import helper
 
 from support import check_model, imported, make_model, optimized
 from wisp_converter import CalibrationError, ConvertError, ModelError, UnsupportedError, VerifyError, convert, save
-from wisp_converter.plan import lifetimes, plan_memory
-from wisp_converter.format import tensor_size
-from wisp_converter.pack import pack
+from wisp_converter.target.plan import lifetimes, plan_memory
+from wisp_converter.target.format import tensor_size
+from wisp_converter.target.pack import pack
 
 rng = np.random.default_rng(0)
 

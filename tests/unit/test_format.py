@@ -9,7 +9,8 @@ from conftest import small_cnn
 
 from support import make_model
 from wisp import file as reader
-from wisp_converter import convert, format as fmt, opcodes
+from wisp_converter import convert, opcodes
+from wisp_converter.target import format as fmt
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 HEADER = (ROOT / "cbackend" / "src" / "format.h").read_text()

@@ -9,10 +9,10 @@ from support_drawn import Drawn
 from wisp.commands.inspect import describe
 from wisp.expose import expose
 from wisp.file import read
-from wisp_converter import format as fmt
-from wisp_converter.format import State, tensor_size
+from wisp_converter.target import format as fmt
+from wisp_converter.target.format import State, tensor_size
 from wisp_converter.ir import Graph, Node, Value, constant
-from wisp_converter.plan import Life, plan_memory, settle_scratch
+from wisp_converter.target.plan import Life, plan_memory, settle_scratch
 
 F32, S64, BOOL = np.dtype(np.float32), np.dtype(np.int64), np.dtype(bool)
 rng = np.random.default_rng(3)

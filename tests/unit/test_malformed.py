@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from wisp import file as reader
-from wisp_converter import format as fmt
-from wisp_converter.format import State
+from wisp_converter.target import format as fmt
+from wisp_converter.target.format import State
 from wisp_converter.ir import Graph, Node, Value, constant
-from wisp_converter.plan import plan_memory
+from wisp_converter.target.plan import plan_memory
 
 FLIPS = 4_000  # for each of four files and three mutations: 48,000 in all
 SECONDS = 280

@@ -80,8 +80,8 @@ UNARY_TABLE = {
 def unary_by_runtime(op: str):
     """The function(x, attrs) of a UNARY operator without an entry above: the runtime's, in single precision."""
     def function(x: np.ndarray, attrs: dict) -> np.ndarray:
-        from .. import format as wisp_format
-        from ..plan import plan_memory
+        from ..target import format as wisp_format
+        from ..target.plan import plan_memory
         from ..runner import Runner
 
         given, result = (Value(name, np.dtype(np.float32), x.shape) for name in ("x", "y"))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..quantize import arithmetic
-from ..format import round_up
+from ..target.format import round_up
 from ..ir import Graph, Node, constant
-from ..layouts import PANEL, packed_bias, packed_channels, packed_depthwise, packed_gemm
+from ..target.layouts import PANEL, packed_bias, packed_channels, packed_depthwise, packed_gemm
 from .rules import lower, pack
 
 MAX_MR = 8

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..quantize import arithmetic
 from ..ir import Graph, Node, constant
-from ..layouts import packed_bias, packed_channels, packed_gemm
+from ..target.layouts import packed_bias, packed_channels, packed_gemm
 from .rules import lower, pack
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..ir import Graph, Node
-from ..layouts import packed_gemm
+from ..target.layouts import packed_gemm
 from .rules import pack
 
 

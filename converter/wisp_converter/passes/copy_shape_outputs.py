@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..ir import Graph, Value
-from ..plan import shape_values
+from ..target.plan import shape_values
 from .edit import copy_node
 
 

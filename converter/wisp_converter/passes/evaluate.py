@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import format as fmt
+from ..target import format as fmt
 from ..ir import Dim, Graph, Node, Value, all_graphs
-from ..pack import pack
-from ..plan import plan_memory
+from ..target.pack import pack
+from ..target.plan import plan_memory
 from ..runner import Runner
 from .copy_shape_outputs import copy_shape_outputs
 from .edit import copy_node

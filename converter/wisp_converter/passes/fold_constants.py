@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ..format import tensor_size
+from ..target.format import tensor_size
 from ..ir import Graph, Node, Value, constant, reads
 from .evaluate import evaluate
 

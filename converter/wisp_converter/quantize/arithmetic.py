@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..format import CHANNELS
+from ..target.format import CHANNELS
 
 FRACTION = 7  # the multiplier's result is in 1/128 of an output step
 

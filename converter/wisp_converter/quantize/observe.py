@@ -8,11 +8,11 @@ from itertools import islice
 
 import numpy as np
 
-from .. import format as fmt
+from ..target import format as fmt
 from ..errors import CalibrationError
 from ..ir import Graph, Value
-from ..pack import pack
-from ..plan import plan_memory
+from ..target.pack import pack
+from ..target.plan import plan_memory
 from ..runner import Runner
 from ..samples import count_samples, samples
 from .equalize import SAMPLES, equalize

@@ -11,7 +11,7 @@ import onnx
 from onnx import AttributeProto, helper, numpy_helper
 
 from ...errors import ModelError, UnsupportedError
-from ...format import DTYPES
+from ...target.format import DTYPES
 from ...ir import Graph, Node, Value, constant
 from ...opcodes import opcodes
 from ...passes.edit import copy_node

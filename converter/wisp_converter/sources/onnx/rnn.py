@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...format import round_up
+from ...target.format import round_up
 from ...ir import Value
-from ...layouts import PANEL
+from ...target.layouts import PANEL
 from .emit import Emit
 from .registry import importer
 

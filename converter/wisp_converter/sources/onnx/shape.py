@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ...format import DTYPES
+from ...target.format import DTYPES
 from ...ir import Dim, Value, constant
 from .emit import Emit
 from .registry import importer

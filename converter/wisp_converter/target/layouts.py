@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from .format import round_up
-from .ir import Value
-from .opcodes import layouts
+from ..ir import Value
+from ..opcodes import layouts
 
 PANEL = 16
 

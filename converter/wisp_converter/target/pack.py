@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-from . import ops
-from .ir import Graph, all_graphs
-from .verify_graph import verify_graph
+from .. import ops
+from ..ir import Graph, all_graphs
+from ..verify_graph import verify_graph
 
 
 def pack(graph: Graph) -> None:

@@ -23,9 +23,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from .format import ALIGNMENT, Plan, State, round_up, tensor_size, tensor_table, write
-from .ir import Graph, Node, Value, bodies
-from .opcodes import has_trait
-from .runner import scratch_needs
+from ..ir import Graph, Node, Value, bodies
+from ..opcodes import has_trait
+from ..runner import scratch_needs
 
 MAX_SHAPE_VALUE = 4096  # bytes of a value computed while shapes are planned
 AMPLE = 1 << 40  # bytes of scratch in a file that only asks how many it can use

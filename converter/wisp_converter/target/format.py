@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .ir import Graph, Value, all_graphs
-from .opcodes import opcodes, pack_parameters
+from ..ir import Graph, Value, all_graphs
+from ..opcodes import opcodes, pack_parameters
 
 MAGIC, MAJOR, MINOR = 0x50534957, 1, 0  # minor: the lowest that can read what this writer writes
 SECTIONS = ("symbols", "tensors", "graphs", "states", "operators", "operands", "parameters", "strings", "metadata",
