@@ -37,6 +37,20 @@ class Runner:
         except self.wisp_error as error:
             raise UnsupportedError(f"the runtime refuses to run the converted model: {error}") from error
 
+    def from_source(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The source's inputs in the dtypes and layouts of the file's."""
+        from wisp.interface import from_source
+        return from_source(self.model.inputs, self.model.metadata, inputs)
+
+    def inputs_to_source(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The file's inputs as the source has them: real numbers, its layouts."""
+        from wisp.interface import to_source
+        return to_source(self.model.inputs, self.model.metadata, inputs)
+
+    def outputs_to_source(self, outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The file's outputs as the source has them."""
+        from wisp.interface import to_source
+        return to_source(self.model.outputs, self.model.metadata, outputs)
 
     def output_shapes(self) -> dict[str, tuple[int | None, ...]]:
         """The outputs' shapes before a run; None for an extent that only a run can tell."""

@@ -42,9 +42,12 @@ class Difference:
 
 
 def verify(source: onnx.ModelProto, data: bytes, inputs: dict[str, np.ndarray], *, exact: bool) -> list[Difference]:
-    """Run both on `inputs` and compare every output. With `exact` (a float model) a difference above TOLERANCE of the
-    output's largest value is a VerifyError."""
-    expected, got = run_source(source, inputs), Runner(data).run(inputs)
+    """Run both on `inputs`, which are the source's, and compare every output as the source has it. With `exact` (a
+    float model) a difference above TOLERANCE of the output's largest value is a VerifyError."""
+    runner = Runner(data)
+    stored = runner.from_source(inputs)
+    expected = run_source(source, runner.inputs_to_source(stored))
+    got = runner.outputs_to_source(runner.run(stored))
     differences = [compare(name, expected[name], got[name]) for name in expected]
     worst = max(differences, key=lambda d: d.relative if d.max_abs > FLOOR else 0.0, default=None)
     if exact and worst is not None and worst.relative > TOLERANCE and worst.max_abs > FLOOR:

@@ -13,6 +13,7 @@ import os
 import numpy as np
 
 from .errors import ArgumentError, UnsupportedError
+from .interface import pixels_to_real
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif")
 DEFAULTS = {"crop": 1.0, "channel_order": "RGB", "mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0], "layout": "NCHW"}
@@ -45,7 +46,7 @@ def normalize(pixels: np.ndarray, preprocessing: dict) -> np.ndarray:
     options = {**DEFAULTS, **preprocessing}
     if options["channel_order"] == "BGR":
         pixels = pixels[..., ::-1]
-    values = (pixels.astype(np.float32) - np.float32(options["mean"])) / np.float32(options["std"])
+    values = pixels_to_real(pixels, options["mean"], options["std"])
     if options["layout"] == "NCHW":
         values = values.transpose(2, 0, 1)
     return np.ascontiguousarray(values[None])
