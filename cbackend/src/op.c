@@ -119,6 +119,14 @@ const void *wisp_call_kernel(const wisp_call *call, int slot) {
     return wisp_find_kernel(s->cpu_mask, slot);
 }
 
+int wisp_wait_for(wisp_call *call, uint32_t first, uint32_t last) {
+    for (uint32_t i = first; i <= last; i++) {
+        const wisp_tensor *t = wisp_input(call, i);
+        if (t && !(t->flags & WISP_TENSOR_VALUED)) return WISP_LATER;
+    }
+    return WISP_OK;
+}
+
 void wisp_size_later(wisp_call *call) {
     call->node->flags |= WISP_NODE_SIZED_IN_RUN;
 }

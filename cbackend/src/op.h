@@ -131,6 +131,11 @@ static inline const int32_t *wisp_ints_of(const wisp_call *call, wisp_ints v) {
     return (const int32_t *)call->params + v.first;
 }
 
+/* In plan, before anything is stated: WISP_OK if inputs first..last have values or are left out. Otherwise plan returns the status,
+ * and is called again in the run, when they are computed. A file with a static plan has no such nodes. */
+enum { WISP_LATER = -1 }; /* a status between an operator and its session */
+int wisp_wait_for(wisp_call *call, uint32_t first, uint32_t last);
+
 /* In plan: the value of a tensor that is known by then, else null. t may be null. */
 static inline const void *wisp_value(const wisp_tensor *t) {
     return t && t->flags & WISP_TENSOR_VALUED ? t->data : NULL;

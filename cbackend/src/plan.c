@@ -229,6 +229,15 @@ static int check_budget(wisp_session *s, wisp_call *call) {
     return WISP_OK;
 }
 
+/* The node stays as it was: not planned. */
+static int wait_for_values(wisp_session *s, wisp_call *call) {
+    if (!s->lives) return wisp_call_fail(call, WISP_BAD_FILE, "needs values that only a run finds out, in a file with a plan");
+    if (call->node->flags & WISP_NODE_AT_RESIZE)
+        return wisp_call_fail(call, WISP_BAD_FILE, "runs while shapes are planned, but its inputs are not known by then");
+    s->late = true;
+    return WISP_OK;
+}
+
 static int plan_node(wisp_session *s, uint32_t i, wisp_error *error) {
     wisp_node *node = &s->nodes[i];
     wisp_call call = wisp_make_call(s, i, error);
@@ -244,6 +253,7 @@ static int plan_node(wisp_session *s, uint32_t i, wisp_error *error) {
     s->planning = true;
     status = node->op->plan(&call);
     s->planning = planning;
+    if (status == WISP_LATER) return wait_for_values(s, &call);
     if (!status && s->lacks_kernel) status = wisp_call_fail(&call, WISP_UNSUPPORTED, "needs a kernel that this build leaves out");
     if (status || (status = check_budget(s, &call))) return status;
     const wisp_tensor *y = node->output_count ? operand(s, node, node->input_count) : NULL;
@@ -276,6 +286,22 @@ int wisp_plan_known(wisp_session *s, uint32_t g, wisp_error *error) {
         if (status) return status;
     }
     return s->running ? wisp_place(s, error) : WISP_OK;
+}
+
+int wisp_plan_waiting(wisp_session *s, uint32_t g, uint32_t i, wisp_error *error) {
+    const wisp_node *node = &s->nodes[i];
+    uint64_t marked = 0;
+    if (node->flags & WISP_NODE_PLANNED || !inputs_known(s, node)) return WISP_OK; /* which its run complains about */
+    for (uint32_t k = 0; k < node->input_count && k < 64; k++) {
+        wisp_tensor *t = operand(s, node, k);
+        if (!t || t->flags & WISP_TENSOR_VALUED) continue;
+        t->flags |= WISP_TENSOR_VALUED;
+        marked |= UINT64_C(1) << k;
+    }
+    int status = plan_node(s, i, error);
+    for (uint32_t k = 0; k < 64; k++) /* the next run has other values */
+        if (marked >> k & 1) operand(s, node, k)->flags &= ~(uint32_t)WISP_TENSOR_VALUED;
+    return status ? status : wisp_plan_known(s, g, error);
 }
 
 static int forget_body(wisp_session *s, uint32_t g, void *unused) {

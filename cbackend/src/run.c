@@ -55,6 +55,7 @@ int wisp_run_nodes(wisp_session *s, uint32_t g, wisp_error *error) {
     }
     for (uint32_t i = graph->first_operator; i < graph->first_operator + graph->operator_count; i++) {
         if (s->nodes[i].flags & WISP_NODE_AT_RESIZE) continue;
+        if (!(s->nodes[i].flags & WISP_NODE_PLANNED) && (status = wisp_plan_waiting(s, g, i, error))) return status;
         wisp_call call = wisp_make_call(s, i, error);
         const uint64_t start = s->clock ? s->clock() : 0;
         status = wisp_run_node(&call);

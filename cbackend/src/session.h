@@ -74,6 +74,8 @@ typedef int wisp_graph_fn(wisp_session *s, uint32_t g, void *state);
 int wisp_each_graph(wisp_session *s, uint32_t i, wisp_graph_fn *fn, void *state);
 /* Plans every node of graph g whose inputs are known, in order, and gives what is known now its place. */
 int wisp_plan_known(wisp_session *s, uint32_t g, wisp_error *error);
+/* In a run: plans node i of g, which waited for the values of its inputs, and what can be planned then. */
+int wisp_plan_waiting(wisp_session *s, uint32_t g, uint32_t i, wisp_error *error);
 /* Times, and who views whom: once, from the order of nodes alone. */
 void wisp_find_lives(wisp_session *s);
 /* Places every activation whose dims are known. */

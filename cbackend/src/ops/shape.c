@@ -25,8 +25,8 @@ int wisp_set_output_wide(wisp_call *call, uint32_t i, int dtype, int rank, const
     return wisp_set_output(call, i, dtype, rank, narrow);
 }
 
-bool wisp_is_known_vector(const wisp_tensor *t) {
-    return wisp_value(t) && t->rank <= 1 && t->layout == WISP_LAYOUT_PLAIN && (t->dtype == WISP_S32 || t->dtype == WISP_S64);
+bool wisp_is_integers(const wisp_tensor *t) {
+    return t->rank <= 1 && t->layout == WISP_LAYOUT_PLAIN && (t->dtype == WISP_S32 || t->dtype == WISP_S64);
 }
 
 bool wisp_axis_mask(const wisp_tensor *axes, int rank, bool *mask) {
@@ -106,9 +106,9 @@ static int plan_reshape(wisp_call *call) {
     int64_t dims[WISP_MAX_RANK];
     int status = wisp_check_operands(call, 1, 2, 1);
     if (status) return status;
+    if ((status = wisp_wait_for(call, 1, 1))) return status;
     const wisp_tensor *x = wisp_input(call, 0), *shape = wisp_input(call, 1);
-    if (shape && !wisp_is_known_vector(shape))
-        return wisp_call_fail(call, WISP_UNSUPPORTED, "the shape must be integers known when it is planned");
+    if (shape && !wisp_is_integers(shape)) return wisp_call_fail(call, WISP_UNSUPPORTED, "the shape must be integers");
     const uint64_t rank = shape ? shape->count : p->shape.count;
     if (rank > WISP_MAX_RANK) return wisp_call_fail(call, WISP_UNSUPPORTED, "more than 8 axes in the new shape");
     for (int i = 0; i < (int)rank; i++) {
@@ -135,8 +135,9 @@ static int plan_identity(wisp_call *call) {
 const wisp_operator wisp_op_Identity = {.plan = plan_identity, .range = copy_all};
 
 static int check_axes(wisp_call *call, const wisp_tensor *axes, int rank, bool *mask) {
-    if (axes && !wisp_is_known_vector(axes))
-        return wisp_call_fail(call, WISP_UNSUPPORTED, "axes must be integers known when it is planned");
+    int status = wisp_wait_for(call, 1, 1);
+    if (status) return status;
+    if (axes && !wisp_is_integers(axes)) return wisp_call_fail(call, WISP_UNSUPPORTED, "axes must be integers");
     if (!wisp_axis_mask(axes, rank, mask)) return wisp_call_fail(call, WISP_BAD_SHAPE, "axes are out of range or repeat");
     return WISP_OK;
 }

@@ -55,8 +55,8 @@ void wisp_strides(const int32_t *dims, int rank, size_t size, int64_t *strides);
 /* wisp_set_output with extents that may be out of range. */
 int wisp_set_output_wide(wisp_call *call, uint32_t i, int dtype, int rank, const int64_t *dims);
 
-/* Whether t is a vector (or scalar) of s32 or s64 whose values are known now. */
-bool wisp_is_known_vector(const wisp_tensor *t);
+/* Whether t, a value that plan waited for, is a vector (or scalar) of s32 or s64. */
+bool wisp_is_integers(const wisp_tensor *t);
 
 /* Fills mask[rank] from a known vector of axes (null: every axis). False if one is out of range or named twice. */
 bool wisp_axis_mask(const wisp_tensor *axes, int rank, bool *mask);

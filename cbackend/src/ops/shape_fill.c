@@ -16,7 +16,8 @@ static int plan_constant_of_shape(wisp_call *call) {
     const wisp_tensor *shape = wisp_input(call, 0), *value = wisp_input(call, 1);
     if (!wisp_movable_size(call, value)) return WISP_UNSUPPORTED;
     if (value->count != 1) return wisp_call_fail(call, WISP_BAD_SHAPE, "the value must be one element");
-    if (!wisp_is_known_vector(shape)) return wisp_call_fail(call, WISP_UNSUPPORTED, "the shape must be integers known when it is planned");
+    if ((status = wisp_wait_for(call, 0, 0))) return status;
+    if (!wisp_is_integers(shape)) return wisp_call_fail(call, WISP_UNSUPPORTED, "the shape must be integers");
     if (shape->count > WISP_MAX_RANK) return wisp_call_fail(call, WISP_UNSUPPORTED, "more than 8 axes in the shape");
     for (uint64_t i = 0; i < shape->count; i++) dims[i] = wisp_integer_at(shape, i);
     if ((status = wisp_set_output_wide(call, 0, value->dtype, (int)shape->count, dims))) return status;
@@ -33,7 +34,7 @@ static void range_constant_of_shape(const wisp_call *call, uint32_t thread, int6
 
 const wisp_operator wisp_op_ConstantOfShape = {.plan = plan_constant_of_shape, .range = range_constant_of_shape};
 
-/* ---- Range: start, limit, delta known when it is planned */
+/* ---- Range: start, limit, delta */
 
 typedef struct range_plan {
     float start_f32, delta_f32;
@@ -66,8 +67,8 @@ static int plan_range(wisp_call *call) {
         const wisp_tensor *t = wisp_input(call, i);
         if (t->dtype != start->dtype || t->count != 1 || t->layout != WISP_LAYOUT_PLAIN)
             return wisp_call_fail(call, WISP_BAD_SHAPE, "start, limit and delta must be scalars of one dtype");
-        if (!wisp_value(t)) return wisp_call_fail(call, WISP_UNSUPPORTED, "start, limit and delta must be known when it is planned");
     }
+    if ((status = wisp_wait_for(call, 0, 2))) return status;
     int64_t count = count_range(start, limit, delta);
     if (count < 0) return wisp_call_fail(call, WISP_BAD_SHAPE, "start, limit and delta give no range");
     if (start->dtype == WISP_F32) {
@@ -96,7 +97,7 @@ static void range_range(const wisp_call *call, uint32_t thread, int64_t begin, i
 
 const wisp_operator wisp_op_Range = {.plan = plan_range, .range = range_range, .plan_size = sizeof(range_plan)};
 
-/* ---- OneHot: indices, depth (known when it is planned), values {off, on} */
+/* ---- OneHot: indices, depth, values {off, on} */
 
 typedef struct one_hot_plan {
     int64_t depth, inner; /* extents of the new axis, and of those after it together */
@@ -138,8 +139,8 @@ static int plan_one_hot(wisp_call *call) {
     if (values->count != 2) return wisp_call_fail(call, WISP_BAD_SHAPE, "values must be {off, on}");
     if ((indices->dtype != WISP_F32 && indices->dtype != WISP_S32 && indices->dtype != WISP_S64) || indices->layout != WISP_LAYOUT_PLAIN)
         return wisp_call_fail_value(call, WISP_UNSUPPORTED, "indices cannot have dtype", indices->dtype);
-    if (!wisp_is_known_vector(depth) || depth->count != 1)
-        return wisp_call_fail(call, WISP_UNSUPPORTED, "depth must be an integer known when it is planned");
+    if ((status = wisp_wait_for(call, 1, 1))) return status;
+    if (!wisp_is_integers(depth) || depth->count != 1) return wisp_call_fail(call, WISP_UNSUPPORTED, "depth must be an integer");
     if (axis < 0) return wisp_call_fail_value(call, WISP_BAD_FILE, "no such axis:", WISP_PARAMS(call, OneHot)->axis);
     for (int i = 0; i < rank; i++) dims[i] = i == axis ? wisp_integer_at(depth, 0) : indices->dims[i > axis ? i - 1 : i];
     if ((status = wisp_set_output_wide(call, 0, values->dtype, rank, dims))) return status;

@@ -91,8 +91,8 @@ static int plan_split(wisp_call *call) {
     const int axis = wisp_axis(WISP_PARAMS(call, Split)->axis, x->rank);
     if (!size) return WISP_UNSUPPORTED;
     if (axis < 0) return wisp_call_fail_value(call, WISP_BAD_FILE, "no such axis:", WISP_PARAMS(call, Split)->axis);
-    if (sizes && !wisp_is_known_vector(sizes))
-        return wisp_call_fail(call, WISP_UNSUPPORTED, "split sizes must be integers known when it is planned");
+    if ((status = wisp_wait_for(call, 1, 1))) return status;
+    if (sizes && !wisp_is_integers(sizes)) return wisp_call_fail(call, WISP_UNSUPPORTED, "split sizes must be integers");
     if (count == 0 || (sizes && sizes->count != count))
         return wisp_call_fail(call, WISP_BAD_SHAPE, "as many split sizes as outputs are needed");
     for (int i = 0; i < x->rank; i++) dims[i] = x->dims[i];

@@ -103,8 +103,9 @@ static int plan_pad(wisp_call *call) {
     if (mode < CONSTANT || mode > WRAP) return wisp_call_fail_value(call, WISP_BAD_FILE, "no such mode:", mode);
     if (value && (value->count > 1 || value->dtype != x->dtype || value->layout != WISP_LAYOUT_PLAIN))
         return wisp_call_fail(call, WISP_BAD_SHAPE, "the pad value must be one element of the input's dtype");
-    if (!wisp_is_known_vector(wisp_input(call, 1)) || (axes && !wisp_is_known_vector(axes)))
-        return wisp_call_fail(call, WISP_UNSUPPORTED, "pads and axes must be integers known when it is planned");
+    if ((status = wisp_wait_for(call, 1, 1)) || (status = wisp_wait_for(call, 3, 3))) return status;
+    if (!wisp_is_integers(wisp_input(call, 1)) || (axes && !wisp_is_integers(axes)))
+        return wisp_call_fail(call, WISP_UNSUPPORTED, "pads and axes must be integers");
     plan->mode = mode;
     if (!read_pads(call, plan, dims)) return wisp_call_fail(call, WISP_BAD_SHAPE, "pads do not fit the input");
     for (int i = 0; i < x->rank; i++)

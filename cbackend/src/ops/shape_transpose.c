@@ -62,7 +62,7 @@ static int plan_transpose(wisp_call *call) {
 
 const wisp_operator wisp_op_Transpose = {.plan = plan_transpose, .range = copy_steps, .plan_size = PLAN_SIZE};
 
-/* ---- Slice: starts, ends, axes, steps are inputs known when it is planned */
+/* ---- Slice: starts, ends, axes, steps are inputs */
 
 typedef struct cut {
     int64_t start, step, extent;
@@ -109,11 +109,11 @@ static int plan_slice(wisp_call *call) {
     strides s;
     int status = wisp_check_operands(call, 3, 5, 1);
     if (status) return status;
+    if ((status = wisp_wait_for(call, 1, 4))) return status;
     const wisp_tensor *x = wisp_input(call, 0);
     for (uint32_t i = 1; i < 5; i++) {
         const wisp_tensor *t = wisp_input(call, i);
-        if (t && !wisp_is_known_vector(t))
-            return wisp_call_fail(call, WISP_UNSUPPORTED, "starts, ends, axes and steps must be integers known when it is planned");
+        if (t && !wisp_is_integers(t)) return wisp_call_fail(call, WISP_UNSUPPORTED, "starts, ends, axes and steps must be integers");
         if (t && (t->count != wisp_input(call, 1)->count || t->count > x->rank))
             return wisp_call_fail(call, WISP_BAD_SHAPE, "starts, ends, axes and steps must have one value for each axis cut");
     }
@@ -138,7 +138,8 @@ static int plan_expand(wisp_call *call) {
     int status = wisp_check_operands(call, 2, 2, 1);
     if (status) return status;
     const wisp_tensor *x = wisp_input(call, 0), *shape = wisp_input(call, 1);
-    if (!wisp_is_known_vector(shape)) return wisp_call_fail(call, WISP_UNSUPPORTED, "the shape must be integers known when it is planned");
+    if ((status = wisp_wait_for(call, 1, 1))) return status;
+    if (!wisp_is_integers(shape)) return wisp_call_fail(call, WISP_UNSUPPORTED, "the shape must be integers");
     if (shape->count > WISP_MAX_RANK) return wisp_call_fail(call, WISP_UNSUPPORTED, "more than 8 axes in the new shape");
     int count = (int)shape->count, rank = count > x->rank ? count : x->rank;
     for (int i = 0; i < rank; i++) {
@@ -162,8 +163,9 @@ static int plan_tile(wisp_call *call) {
     int status = wisp_check_operands(call, 2, 2, 1);
     if (status) return status;
     const wisp_tensor *x = wisp_input(call, 0), *repeats = wisp_input(call, 1);
-    if (!wisp_is_known_vector(repeats) || repeats->count != x->rank)
-        return wisp_call_fail(call, WISP_UNSUPPORTED, "repeats must be integers known when it is planned, one for each axis");
+    if ((status = wisp_wait_for(call, 1, 1))) return status;
+    if (!wisp_is_integers(repeats) || repeats->count != x->rank)
+        return wisp_call_fail(call, WISP_UNSUPPORTED, "repeats must be integers, one for each axis");
     for (int i = 0; i < x->rank; i++) {
         int64_t times = wisp_integer_at(repeats, (uint64_t)i);
         if (times < 0 || times > INT32_MAX) return wisp_call_fail_value(call, WISP_BAD_SHAPE, "cannot repeat this often:", times);

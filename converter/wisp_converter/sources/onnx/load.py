@@ -157,7 +157,7 @@ def _inline(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Replace calls of functions by their bodies: model-local ones, and composite operators we have no importer for."""
     if proto.functions:
         proto = inline_local_functions(proto)
-    _forget_shapes(proto)
+    declared = _forget_shapes(proto)
     versions = {o.domain: o.version for o in proto.opset_import}
     for _ in range(MAX_ROUNDS):
         calls = [n for n in proto.graph.node
@@ -172,6 +172,7 @@ def _inline(proto: onnx.ModelProto) -> onnx.ModelProto:
         if len(inlined.graph.node) <= len(proto.graph.node):
             break
         proto = inlined
+    _state_ranks(proto, declared)
     return proto
 
 
@@ -192,13 +193,27 @@ def _is_function(node: onnx.NodeProto, versions: dict[str, int]) -> bool:
     return schema.has_function or schema.has_context_dependent_function
 
 
-def _forget_shapes(proto: onnx.ModelProto) -> None:
-    """Drop stored shapes, which may contradict the bound inputs; inference finds them again."""
+def _forget_shapes(proto: onnx.ModelProto) -> dict[str, int]:
+    """Drop stored shapes: exporters declare wrong ones, and bound inputs may contradict them; inference finds them
+    again. Returns the ranks that were declared for outputs."""
     del proto.graph.value_info[:]
+    ranks = {}
     for output in proto.graph.output:
         tensor = output.type.tensor_type
-        if any(d.dim_param or not d.HasField("dim_value") for d in tensor.shape.dim):
+        if tensor.HasField("shape"):
+            ranks[output.name] = len(tensor.shape.dim)
             tensor.ClearField("shape")
+    return ranks
+
+
+def _state_ranks(proto: onnx.ModelProto, declared: dict[str, int]) -> None:
+    """An output of which inference knows nothing has as many axes as declared."""
+    known = {o.name for o in infer(proto).graph.output if o.type.tensor_type.HasField("shape")}
+    for output in proto.graph.output:
+        if output.name in declared and output.name not in known:
+            shape = output.type.tensor_type.shape
+            shape.SetInParent()
+            shape.dim.extend(onnx.TensorShapeProto.Dimension() for _ in range(declared[output.name]))
 
 
 def infer(proto: onnx.ModelProto) -> onnx.ModelProto:
