@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+from onnx import GraphProto
 
 from ...errors import UnsupportedError
-from ...ir import Dim, Node, Value, constant
+from ...ir import Dim, Graph, Node, Value, constant
 
 TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
 
@@ -19,7 +20,8 @@ class Emit:
 
     `inputs`: its values, None where optional ones are left out. `outputs`: its values, with the dtypes and shapes of
     ONNX's shape inference; an optional output left out is None. `opset`: of the node's domain.
-    `compute`: the data of a value that depends on constants only, or None. Each importer must
+    `compute`: the data of a value that depends on constants only, or None. `body`: the Graph of a graph attribute,
+    given dtype and shape of each of its inputs. Each importer must
     produce every output that is not None, by passing it in `outputs=` of a call (or through `alias`).
     """
 
@@ -29,6 +31,7 @@ class Emit:
     inputs: list[Value | None]
     outputs: list[Value | None]
     compute: Callable[[Value], np.ndarray | None] = lambda value: value.data
+    body: Callable[[GraphProto, list[tuple[np.dtype, tuple[Dim, ...]]]], Graph] | None = None
     nodes: list[Node] = field(default_factory=list)
     aliases: dict[Value, Value] = field(default_factory=dict)
 

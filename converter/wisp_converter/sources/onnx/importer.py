@@ -12,7 +12,7 @@ from onnx import AttributeProto, helper, numpy_helper
 
 from ...errors import ModelError, UnsupportedError
 from ...target.format import DTYPES
-from ...ir import Graph, Node, Value, constant
+from ...ir import Dim, Graph, Node, Value, constant
 from ...opcodes import opcodes
 from ...passes.edit import copy_node
 from ...passes.fold_constants import compute, fold_constants
@@ -29,22 +29,31 @@ def import_graph(model: onnx.ModelProto) -> Graph:
     What is found to be constant can settle shapes that ONNX's inference left open: then it is told, and the import
     begins anew. UnsupportedError names every operator that cannot be imported, with its nodes and the reason.
     """
-    while True:
-        model = infer(model)
-        importer = _Importer(model)
-        graph = importer.run()
-        fold_constants(graph, also=importer.wanted)
-        found = importer.found()
-        if not found or importer.is_settled():
-            break
-        _state_constants(model.graph, found)
+    graph, importer = _import(model)
     importer.raise_problems()
-    _own_outputs(graph, [o.name for o in model.graph.output])
     return graph
 
 
+def _import(model: onnx.ModelProto, outer: _Importer | None = None) -> tuple[Graph, _Importer]:
+    """The graph, and the importer that knows what was refused. `outer`: of the graph around a body."""
+    while True:
+        model = infer(model)
+        importer = _Importer(model, outer)
+        graph = importer.run()
+        fold_constants(graph, also=importer.wanted)
+        found, shapes = importer.found(), importer.found_shapes()
+        if not (found or shapes) or importer.is_settled():
+            break
+        _state_constants(model.graph, found)
+        _state_shapes(model.graph, shapes)
+    if not importer.has_problems():
+        _own_outputs(graph, [o.name for o in model.graph.output])
+    return graph, importer
+
+
 class _Importer:
-    def __init__(self, model: onnx.ModelProto) -> None:
+    def __init__(self, model: onnx.ModelProto, outer: _Importer | None = None) -> None:
+        self.model, self.outer = model, outer
         self.graph = model.graph
         self.opsets = {o.domain or "ai.onnx": o.version for o in model.opset_import}
         infos = (*self.graph.input, *self.graph.value_info, *self.graph.output)
@@ -58,7 +67,10 @@ class _Importer:
 
     def run(self) -> Graph:
         """The graph; without what was refused, if anything was."""
-        inputs = [self.new_value(v.name) for v in self.graph.input]
+        names = [v.name for v in self.graph.input]
+        if self.outer is not None:  # what the body captures was an input for inference only
+            names = [n for n in names if not self.outer.knows(n)]
+        inputs = [self.new_value(n) for n in names]
         for tensor in self.graph.initializer:
             self.values[tensor.name] = constant(tensor.name, _array(tensor))
         for index, node in enumerate(self.graph.node):
@@ -71,9 +83,12 @@ class _Importer:
         if self.refused:
             raise UnsupportedError(self.describe_refused())
 
+    def has_problems(self) -> bool:
+        return bool(self.errors or self.refused)
+
     def is_settled(self) -> bool:
         """Whether no more constants could change the outcome."""
-        return (not self.errors and not self.refused
+        return (not self.has_problems()
                 and all(v.is_static for n in self.nodes for v in n.outputs if v is not None))
 
     def found(self) -> dict[str, np.ndarray]:
@@ -86,6 +101,11 @@ class _Importer:
                                                   for name, v in results.items()):
                 arrays.update((name, v.data) for name, v in results.items())
         return arrays
+
+    def found_shapes(self) -> dict[str, tuple[Dim, ...]]:
+        """Shapes, by name, of which ONNX's inference does not even know the number of axes."""
+        return {name: v.shape for name, v in self.values.items() if v.shape is not None and v.data is None
+                and self.has_own_type(name, v) and not self.infos[name].HasField("shape")}
 
     def has_own_type(self, name: str, value: Value) -> bool:
         info = self.infos.get(name)
@@ -101,6 +121,8 @@ class _Importer:
                         wanted.add(self.makers[v])
                         todo.append(v)
             compute([self.nodes[i] for i in sorted(wanted)], [value])
+        elif value.data is None and self.outer is not None:
+            return self.outer.compute(value)
         return value.data
 
     def new_value(self, name: str) -> Value:
@@ -122,9 +144,12 @@ class _Importer:
             emit = Emit(name, node.op_type, self.opsets.get(node.domain or "ai.onnx", 1),
                         [self.read(i) for i in node.input],
                         [self.new_value(o) if o else None for o in node.output],
-                        self.compute)
+                        self.compute, self.import_body)
             _complete_ranks(emit)
             function(emit, **_attributes(node, function, emit))
+        except _BodyError:  # said already
+            self.give_up(node)
+            return
         except UnsupportedError as error:
             self.refuse(node, name, str(error).removeprefix(f"{node.op_type} {name!r}: "))
             return
@@ -137,10 +162,51 @@ class _Importer:
             return
         self.take(node, emit)
 
+    def import_body(self, body: onnx.GraphProto, types: list[tuple[np.dtype, tuple[Dim, ...]]]) -> Graph:
+        """A graph that a node owns, given dtypes and shapes of its inputs. It may read all that was imported before.
+
+        UnsupportedError where something in it was refused; this importer then knows what.
+        """
+        graph, inner = _import(self.body_model(body, types), self)
+        self.errors += inner.errors
+        for key, names in inner.refused.items():
+            self.refused.setdefault(key, []).extend(names)
+        if inner.has_problems():
+            self.wanted += [v for v in inner.wanted if v not in inner.values.values()]
+            raise _BodyError()
+        return graph
+
+    def body_model(self, body: onnx.GraphProto, types: list[tuple[np.dtype, tuple[Dim, ...]]]) -> onnx.ModelProto:
+        """The body as a model, so that it can be inferred alone: what it captures is an input."""
+        if len(body.input) != len(types):
+            raise ModelError(f"its body has {len(body.input)} inputs, expected {len(types)}")
+        model = onnx.ModelProto(ir_version=self.model.ir_version, opset_import=self.model.opset_import, graph=body)
+        graph = model.graph
+        del graph.value_info[:]
+        for output in graph.output:
+            output.type.tensor_type.ClearField("shape")
+        for value, (dtype, shape) in zip(graph.input, types):
+            value.CopyFrom(_info(value.name, dtype, shape))
+        for name in sorted(_free_names(body)):
+            value = self.find(name)
+            if value is not None and value.data is not None and value.data.size <= MAX_TOLD:
+                graph.initializer.append(numpy_helper.from_array(value.data, name))
+            elif value is not None:
+                graph.input.append(_info(name, value.dtype, value.shape))
+        return model
+
+    def find(self, name: str) -> Value | None:
+        """The value of that name here or in a graph around this one."""
+        return self.values.get(name) or (self.outer.find(name) if self.outer is not None else None)
+
+    def knows(self, name: str) -> bool:
+        return self.find(name) is not None
+
     def read(self, name: str) -> Value | None:
-        if name and name not in self.values:
+        value = self.find(name)
+        if name and value is None:
             raise UnsupportedError(f"its input {name!r} comes from an unsupported node")
-        return self.values[name] if name else None
+        return value
 
     def take(self, node: onnx.NodeProto, emit: Emit) -> None:
         """Add what an importer emitted, and check that it made all outputs by operators that exist."""
@@ -172,7 +238,7 @@ class _Importer:
     def give_up(self, node: onnx.NodeProto) -> None:
         """What follows may read the node's outputs: they are values of their types.
         What it read may help to import it."""
-        self.wanted += [self.values[i] for i in node.input if i in self.values]
+        self.wanted += [v for v in map(self.find, node.input) if v is not None]
         for output in node.output:
             info = self.infos.get(output)
             if output and output not in self.values and info is not None and info.elem_type:
@@ -190,6 +256,31 @@ class _Importer:
             listed = ", ".join(repr(n) for n in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
             parts.append(f"{operator} ({reason}; {'node' if len(names) == 1 else 'nodes'} {listed})")
         return f"not supported: {'; '.join(parts)}: {WHAT_TO_DO}"
+
+
+class _BodyError(Exception):
+    """Something inside a body was refused, and is listed."""
+
+
+MAX_TOLD = 1024
+"""Elements of constants from around a body that inference inside it is told."""
+
+
+def _info(name: str, dtype: np.dtype, shape: tuple[Dim, ...] | None) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, DTYPES[dtype], shape)
+
+
+def _free_names(graph: onnx.GraphProto) -> set[str]:
+    """What a graph, and those inside it, read but do not define."""
+    read = {o.name for o in graph.output}
+    defined = {v.name for v in (*graph.input, *graph.initializer)} | {s.values.name for s in graph.sparse_initializer}
+    for node in graph.node:
+        read.update(node.input)
+        defined.update(node.output)
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                read |= _free_names(inner)
+    return read - defined - {""}
 
 
 WIDER = {"bfloat16": np.float32, "float8": np.float32, "float4": np.float32, "int4": np.int8, "uint4": np.uint8,
@@ -215,6 +306,13 @@ def _state_constants(graph: onnx.GraphProto, found: dict[str, np.ndarray]) -> No
     graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in found.items())
 
 
+def _state_shapes(graph: onnx.GraphProto, shapes: dict[str, tuple[Dim, ...]]) -> None:
+    for value in (*graph.value_info, *graph.output):
+        if value.name in shapes:
+            value.CopyFrom(_info(value.name, helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type),
+                                 shapes[value.name]))
+
+
 def _dtype(code: int, name: str) -> np.dtype:
     if code in DTYPES.values():
         return helper.tensor_dtype_to_np_dtype(code)
@@ -235,8 +333,6 @@ def _attributes(node: onnx.NodeProto, function: Callable, emit: Emit) -> dict:
     accepted = {p.name for p in parameters.values() if p.kind is p.KEYWORD_ONLY}
     attributes = {}
     for attribute in node.attribute:
-        if attribute.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS):
-            raise emit.unsupported("operators with subgraphs are not supported")
         if attribute.name in accepted:
             attributes[attribute.name] = _python(helper.get_attribute_value(attribute))
         elif not _is_default(node, attribute, emit.opset):
@@ -271,12 +367,12 @@ def _python(value):
 
 
 def _own_outputs(graph: Graph, names: list[str]) -> None:
-    """Give every graph output a value of its own: not an input, a constant, or another output."""
-    taken = {id(v) for v in graph.inputs}
+    """Give every graph output a value of its own: computed here, and no other output."""
+    own = {v for n in graph.nodes for v in n.outputs}
     for i, value in enumerate(graph.outputs):
-        if id(value) in taken or value.data is not None:
+        if value not in own:
             copy = Value(names[i], value.dtype, value.shape)
             graph.nodes.append(copy_node(value, copy))
             graph.outputs[i] = copy
+        own.discard(value)
         graph.outputs[i].name = names[i]
-        taken.add(id(graph.outputs[i]))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
-from onnx import TensorProto, shape_inference
+from onnx import TensorProto, helper, shape_inference
 from onnx.external_data_helper import load_external_data_for_model, uses_external_data
 from onnx.inliner import inline_local_functions, inline_selected_functions
 
@@ -160,20 +161,42 @@ def _inline(proto: onnx.ModelProto) -> onnx.ModelProto:
     declared = _forget_shapes(proto)
     versions = {o.domain: o.version for o in proto.opset_import}
     for _ in range(MAX_ROUNDS):
-        calls = [n for n in proto.graph.node
-                 if find(n.domain, n.op_type) is None and _is_function(n, versions)]
+        calls = [n for n in _all_nodes(proto.graph) if find(n.domain, n.op_type) is None and _is_function(n, versions)]
+        if not calls:
+            break
         for node in calls:
             _state_defaults(node, versions)
-        try:  # bodies of some functions depend on their inputs' types
-            inlined = inline_selected_functions(infer(proto), sorted({(n.domain, n.op_type) for n in calls}),
+        typed = infer(proto)  # bodies of some functions depend on their inputs' types, also of one left out
+        typed.graph.value_info.append(helper.make_tensor_value_info("", TensorProto.FLOAT, None))
+        try:
+            inlined = inline_selected_functions(typed, sorted({(n.domain, n.op_type) for n in calls}),
                                                 inline_schema_functions=True)
         except (RuntimeError, TypeError):  # it cannot, or is too old to: the import names these operators
             break
-        if len(inlined.graph.node) <= len(proto.graph.node):
+        _drop_unnamed(inlined.graph)
+        if _operators(inlined) == _operators(proto):
             break
         proto = inlined
     _state_ranks(proto, declared)
     return proto
+
+
+def _operators(proto: onnx.ModelProto) -> list[tuple[str, str]]:
+    return [(n.domain, n.op_type) for n in _all_nodes(proto.graph)]
+
+
+def _drop_unnamed(graph: onnx.GraphProto) -> None:
+    for i in [i for i, v in enumerate(graph.value_info) if not v.name][::-1]:
+        del graph.value_info[i]
+
+
+def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """The nodes of a graph and of all graphs inside it."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _all_nodes(inner)
 
 
 def _state_defaults(node: onnx.NodeProto, versions: dict[str, int]) -> None:
