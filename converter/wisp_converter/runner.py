@@ -75,3 +75,20 @@ def load_image(path, preprocessing: dict) -> np.ndarray:
     except ImportError as error:
         raise ConvertError(f"{MISSING} ({error})") from error
     return load(path, preprocessing)
+
+
+def write_output(data, path, inputs, error_class: type[ConvertError]) -> None:
+    """The engine's way to write a file; what it refuses becomes an `error_class`."""
+    try:
+        from wisp.errors import OutputError
+        from wisp.output import write_output as write
+    except ImportError as error:
+        raise ConvertError(f"{MISSING} ({error})") from error
+    try:
+        write(path, data, inputs)
+    except OutputError as error:
+        raise error_class(str(error)) from error
+    except BrokenPipeError:  # whoever reads it has seen enough
+        raise
+    except OSError as error:
+        raise error_class(f"{error.filename}: cannot be written: {error.strerror or error}") from error

@@ -2,41 +2,22 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
-from pathlib import Path
+from collections.abc import Iterable
 
 from .errors import ConvertError
+from .runner import write_output
 
 
 class SaveError(ConvertError, OSError):
     """The file could not be written; nothing was left behind."""
 
 
-def save(data: bytes, path: str | os.PathLike) -> None:
-    """Write `data` to `path`: into a temporary file in the same folder, then renamed over it. SaveError when the
-    folder is missing or the disk full; the old file, if any, then stays as it was."""
-    path = Path(path)
-    temporary = None
-    try:
-        mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with open(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, mode)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise SaveError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
+def save(data: bytes | Iterable[bytes], path: str | os.PathLike, inputs: Iterable[str | os.PathLike] = ()) -> None:
+    """Write `data`, or the pieces it consists of, to `path`, which is the old file or the whole new one at every
+    moment. A link keeps leading to the file, a file keeps its mode, a pipe or character device is written to.
 
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    SaveError when the folder is missing or the disk full, when `path` is a folder, or one of `inputs`: files, and
+    folders of files, that must stay as they are.
+    """
+    write_output(data, path, inputs, SaveError)

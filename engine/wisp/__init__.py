@@ -1,12 +1,12 @@
 """Runs .wisp models: `wisp.load(path).run({name: array})`."""
 # SPDX-License-Identifier: Apache-2.0
 from ._library import version as _version
-from .errors import (ArgumentError, BadFileError, DtypeError, InputIndexError, OutOfMemoryError, ShapeError,
-                     UnsupportedError, WispError)
+from .errors import (ArgumentError, BadFileError, DtypeError, InputIndexError, OutOfMemoryError, OutputError,
+                     ShapeError, UnsupportedError, WispError)
 from .model import Model, load
 from .session import NodeInfo, TensorInfo
 
 __version__ = _version()
 
 __all__ = ["ArgumentError", "BadFileError", "DtypeError", "InputIndexError", "Model", "NodeInfo", "OutOfMemoryError",
-           "ShapeError", "TensorInfo", "UnsupportedError", "WispError", "load"]
+           "OutputError", "ShapeError", "TensorInfo", "UnsupportedError", "WispError", "load"]

@@ -9,7 +9,7 @@ import traceback
 from importlib import import_module
 
 from . import __version__
-from .errors import WispError
+from .errors import OutputError, WispError
 
 COMMANDS = ("convert", "run", "bench", "inspect", "compare", "ops")
 
@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
         arguments.run(arguments)
         sys.stdout.flush()
         return 0
-    except UsageError as error:
+    except (UsageError, OutputError) as error:
         return _fail(arguments, error, 2)
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

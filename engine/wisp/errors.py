@@ -27,6 +27,10 @@ class ArgumentError(WispError, ValueError):
     """Unknown or missing names, or a value out of its range."""
 
 
+class OutputError(WispError, ValueError):
+    """An output that cannot be written without destroying something: an input, a folder, a disk."""
+
+
 class InputIndexError(WispError, IndexError):
     """During a run: an index taken from the data is out of range."""
 

@@ -87,9 +87,9 @@ def test_convert_int8(calibration, data, method):
 
 
 def test_same_input_same_bytes(calibration):
-    for name in ("a", "b"):
+    for name in ("a.wisp", "b.wisp"):
         ok(calibration, "convert", "m.onnx", "-o", name, "--quantize", "int8", "--calibrate", "samples", "--quiet")
-    assert (calibration / "a").read_bytes() == (calibration / "b").read_bytes()
+    assert (calibration / "a.wisp").read_bytes() == (calibration / "b.wisp").read_bytes()
 
 
 def test_pictures(folder):

@@ -1,17 +1,16 @@
-"""What several subcommands need: options, arrays from files, output files, tables."""
+"""What several subcommands need: options, arrays from files, tables."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import io
 import os
 import zipfile
-from pathlib import Path
 
 import numpy as np
 
 from ..cli import UsageError
 from ..errors import ArgumentError
 from ..model import Model, load
+from ..output import check_output
 
 
 def parse_shapes(options: list[str] | None) -> dict[str, tuple[int, ...]]:
@@ -75,30 +74,13 @@ def random_inputs(model: Model, seed: int = 0) -> dict[str, np.ndarray]:
     return inputs
 
 
-def write_file(path: str | os.PathLike, data: bytes) -> None:
-    """Write all of `data` or nothing: a failure leaves neither a part of the new file nor a damaged old one."""
-    path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(part, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror, str(path)) from None
-
-
-def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
-    """The arrays as an .npz file under their own names, whatever characters these contain."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, array in arrays.items():
-            member = io.BytesIO()
-            np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), member.getvalue())
-    return buffer.getvalue()
+def check_target(option: str, path: str, endings: tuple[str, ...], inputs: list[str]) -> None:
+    """Whether `path`, the value of `option`, can be written once there is something to write; see check_output."""
+    check_output(path, inputs)
+    is_file = path != "-" and (os.path.isfile(path) or not os.path.exists(path))
+    if is_file and not any(name.lower().endswith(endings) for name in (path, os.path.realpath(path))):
+        raise UsageError(f"{option} {path}: expected a name that ends in {' or '.join(endings)}, "
+                         "or - for standard output")
 
 
 def table(rows: list[list[str]], right: set[int] = frozenset()) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from ..cli import UsageError
@@ -50,23 +51,32 @@ def run(arguments) -> None:
         raise UsageError("--quantize int8 and --calibrate DIR|NPZ go together")
     if not 50 < arguments.percentile <= 100:
         raise UsageError(f"--percentile {arguments.percentile:g}: expected more than 50 and at most 100")
+    output = _output(arguments)
+    inputs = [path for path in (arguments.model, arguments.calibrate, arguments.labels) if path is not None]
+    _shared.check_target("-o", output, (".wisp",), inputs)
     converter = import_converter()
+    say = partial(print, file=sys.stderr if output == "-" else sys.stdout) if not arguments.quiet else lambda line: None
     metadata = {}
-    if arguments.labels:
+    if arguments.labels is not None:
         metadata["labels"] = _labels(arguments.labels)
     preprocessing = _preprocessing(arguments)
     if preprocessing:
         metadata["preprocessing"] = preprocessing
-    output = arguments.output or os.path.splitext(arguments.model)[0] + ".wisp"
-    if os.path.isdir(output):
-        raise UsageError(f"-o {output}: is a folder")
     data = converter.convert(
         arguments.model, quantize=arguments.quantize, calibration=arguments.calibrate, preprocess=preprocessing,
         shapes=_shared.parse_shapes(arguments.shape) or None, metadata=metadata, method=arguments.method,
-        percentile=arguments.percentile, verify=not arguments.no_verify, report=None if arguments.quiet else print)
-    converter.save(data, output)
-    if not arguments.quiet:
-        print(f"{output}: {_shared.size_text(len(data))}")
+        percentile=arguments.percentile, verify=not arguments.no_verify, report=say)
+    converter.save(data, output, inputs)
+    say(f"{output}: {_shared.size_text(len(data))}")
+
+
+def _output(arguments) -> str:
+    """Where the result goes; without -o beside the model, under its name."""
+    if arguments.output is not None:
+        return arguments.output
+    if os.path.exists(arguments.model) and not os.path.isfile(arguments.model) and not os.path.isdir(arguments.model):
+        raise UsageError(f"-o is needed: {arguments.model} is no file that the result could be named after")
+    return os.path.splitext(arguments.model)[0] + ".wisp"
 
 
 def import_converter():

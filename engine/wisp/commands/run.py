@@ -2,12 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import contextlib
+import io
+import sys
+import zipfile
+
 import numpy as np
 
 from .. import image
 from ..cli import UsageError
 from ..errors import ArgumentError
 from ..model import Model
+from ..output import write_output
 from . import _shared
 
 HELP = """Run a model once.
@@ -20,18 +26,46 @@ def add_arguments(parser) -> None:
     _shared.add_model_arguments(parser)
     parser.add_argument("--input", action="append", default=[], metavar="NAME=FILE",
                         help=".npy file or picture; NAME= may be left out if the model has one input")
-    parser.add_argument("--output", metavar="OUT.npz", help="write all outputs to this file")
+    parser.add_argument("--output", metavar="OUT.npz",
+                        help="write all outputs to this file, or the only one to OUT.npy")
 
 
 def run(arguments) -> None:
     model = _shared.load_model(arguments)
-    inputs = {name: _read(model, path) for name, path in _named(model, arguments.input).items()}
+    files = _named(model, arguments.input)
+    sources = [arguments.model, *files.values()]
+    if arguments.output is not None:
+        _shared.check_target("--output", arguments.output, (".npz", ".npy"), sources)
+        if _is_npy(arguments.output) and len(model.outputs) != 1:
+            raise UsageError(f"--output {arguments.output}: the model has {len(model.outputs)} outputs; give an .npz")
+    inputs = {name: _read(model, path) for name, path in files.items()}
     outputs = model.run(inputs)
-    for name, array in outputs.items():
-        print(f"{name}: {array.dtype} {_shared.shape_text(array.shape)} {_summary(array)}")
-    _print_classes(model, outputs)
-    if arguments.output:
-        _shared.write_file(arguments.output, _shared.npz_bytes(outputs))
+    with contextlib.redirect_stdout(sys.stderr if arguments.output == "-" else sys.stdout):
+        for name, array in outputs.items():
+            print(f"{name}: {array.dtype} {_shared.shape_text(array.shape)} {_summary(array)}")
+        _print_classes(model, outputs)
+    if arguments.output is not None:
+        data = _npy_bytes(*outputs.values()) if _is_npy(arguments.output) else _npz_bytes(outputs)
+        write_output(arguments.output, data, sources)
+
+
+def _is_npy(path: str) -> bool:
+    return path.lower().endswith(".npy")
+
+
+def _npy_bytes(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
+    """The arrays as an .npz file under their own names, whatever characters these contain."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, array in arrays.items():
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), _npy_bytes(array))
+    return buffer.getvalue()
 
 
 def _named(model: Model, options: list[str]) -> dict[str, str]:
