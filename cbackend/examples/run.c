@@ -1,5 +1,6 @@
 /* Runs a model on raw bytes. usage: run MODEL.wisp THREADS INSTRUCTION_SET|all < INPUTS > OUTPUTS
- * Inputs and outputs follow each other in the model's order, each as the bytes of its tensor. */
+ * Inputs and outputs follow each other in the model's order, each as the bytes of its tensor. Beside cbackend, after README's build:
+ * cc -O2 -I cbackend/include cbackend/examples/run.c build/c/libwisp.a -lm -pthread -o run */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,14 +15,11 @@ static int fail(const char *message) {
     return 1;
 }
 
-/* All instruction sets up to the named one. */
+/* All instruction sets up to the named one; 0, which means all, for other names. */
 static uint32_t cpu_mask(const char *name) {
-    uint32_t mask = 0;
-    for (uint32_t bit = 0; wisp_cpu_name(bit); bit++) {
-        mask |= UINT32_C(1) << bit;
-        if (!strcmp(name, wisp_cpu_name(bit))) return wisp_cpu_flags() & mask;
-    }
-    return strcmp(name, "all") ? 0 : wisp_cpu_flags();
+    for (uint32_t bit = 0; wisp_cpu_name(bit); bit++)
+        if (!strcmp(name, wisp_cpu_name(bit))) return (UINT32_C(2) << bit) - 1;
+    return 0;
 }
 
 static int run(const wisp_model *model, const wisp_options *options) {
@@ -49,6 +47,7 @@ static int run(const wisp_model *model, const wisp_options *options) {
 int main(int argc, char **argv) {
     if (argc != 4) return fail("usage: run MODEL.wisp THREADS INSTRUCTION_SET|all < INPUTS > OUTPUTS"), 2;
     wisp_options options = {.threads = (uint32_t)atoi(argv[2]), .cpu_mask = cpu_mask(argv[3])};
+    if (!options.cpu_mask && strcmp(argv[3], "all")) return fail("unknown instruction set; known: all, scalar and what wisp ops prints");
     wisp_model model;
     wisp_error error = {0, "the model cannot be mapped"};
     struct stat status;

@@ -115,7 +115,7 @@ AEEResult wisp_remote_load(remote_handle64 handle, const unsigned char *file, in
     remote_model *r = model_of(handle);
     if (!r || !status || file_size < 0 || symbol_count < 0 || size_count < 0) return AEE_EBADPARM;
     wisp_error error = {0};
-    const wisp_options options = {.symbols = symbols, .symbol_count = (uint32_t)symbol_count, .threads = 1, .cpu_mask = wisp_cpu_flags()};
+    const wisp_options options = {.symbols = symbols, .symbol_count = (uint32_t)symbol_count};
     if (r->session) {
         report(&error, fail(&error, WISP_BAD_ARGUMENT, "this handle has loaded a file already"), status, message, message_size);
         return AEE_SUCCESS;

@@ -3,6 +3,11 @@
 #ifndef WISP_H
 #define WISP_H
 
+/* Stated here and nowhere else; wisp_version() is that of the library. */
+#define WISP_VERSION_MAJOR 0
+#define WISP_VERSION_MINOR 1
+#define WISP_VERSION_PATCH 0
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -89,7 +94,7 @@ typedef struct wisp_options {
     const int32_t *symbols; /* one extent for each symbolic axis, in the file's order; may be null if there are none */
     uint32_t symbol_count;
     uint32_t threads;  /* 1..64; 0 means 1. Results do not depend on it. */
-    uint32_t cpu_mask; /* which instruction sets may be used, see wisp_cpu_flags; 0 means scalar C only */
+    uint32_t cpu_mask; /* which instruction sets may be used, see wisp_cpu_flags; 0 means all that the CPU has */
     uint32_t reserved;
     wisp_pool *pool; /* needed when threads > 1; null runs on the calling thread */
 } wisp_options;
@@ -110,7 +115,9 @@ const char *wisp_version(void);
 const char *wisp_status_name(int32_t status);
 
 /* Instruction sets the running CPU (and operating system) can execute, and their names in bit order (null past
- * the last). Masking bits away is always allowed. */
+ * the last). Portable C, bit 0, is always among them and does what the others leave out: a mask of WISP_CPU_SCALAR alone
+ * asks for nothing else. Bits the CPU lacks are ignored. Microcontrollers have what they were built for. */
+enum { WISP_CPU_SCALAR = 1 };
 uint32_t wisp_cpu_flags(void);
 const char *wisp_cpu_name(uint32_t bit);
 
@@ -130,7 +137,8 @@ const char *wisp_metadata(const wisp_model *model, uint64_t *size);
 /* Bytes for wisp_prepare: depends on the file and the library; on 32-bit targets less than on 64-bit ones. 0 for a model
  * that was not opened. */
 uint64_t wisp_session_size(const wisp_model *model);
-/* `memory`: at least wisp_session_size bytes, aligned to WISP_ALIGNMENT, untouched by others while the session
+/* `options` may be null: zeroed ones, which mean one thread and the best kernels of the running CPU.
+ * `memory`: at least wisp_session_size bytes, aligned to WISP_ALIGNMENT, untouched by others while the session
  * lives. On success `*session` points into it. */
 int32_t wisp_prepare(const wisp_model *model, const wisp_options *options, void *memory, size_t size, wisp_session **session,
                      wisp_error *error);

@@ -176,11 +176,16 @@ static bool has_hvx(void) {
 #endif
 }
 
+static bool has_scalar(void) {
+    return true;
+}
+
 static const struct {
     const char *name;
     uint32_t bit;
     bool (*detect)(void);
 } instruction_sets[] = {
+    {"scalar", WISP_CPU_SCALAR, has_scalar},
     {"avx2", WISP_CPU_AVX2, has_avx2},
     {"avx512vnni", WISP_CPU_AVX512VNNI, has_avx512vnni},
     {"neon", WISP_CPU_NEON, has_neon},
@@ -201,6 +206,10 @@ uint32_t wisp_cpu_flags(void) {
     for (int i = 0; i < SET_COUNT; i++)
         if (instruction_sets[i].detect()) flags |= instruction_sets[i].bit;
     return flags;
+}
+
+uint32_t wisp_allowed_sets(uint32_t mask) {
+    return wisp_cpu_flags() & (mask ? mask : UINT32_MAX);
 }
 
 const char *wisp_cpu_name(uint32_t bit) {

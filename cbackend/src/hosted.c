@@ -10,6 +10,7 @@
 #include <time.h>
 #endif
 
+#include "cpu.h"
 #include "kernels.h"
 #include "matrix/matrix.h"
 #include "wisp.h"
@@ -46,7 +47,7 @@ uint64_t wisp_clock(void) {
 enum { ROOF_COLUMNS = 24576, ROOF_ROW = 25600, ROOF_SCRATCH = 26368 };
 
 uint64_t wisp_roof(uint32_t cpu_mask, int32_t dtype, void *memory, uint32_t repeats) {
-    const uint32_t mask = cpu_mask & wisp_cpu_flags();
+    const uint32_t mask = wisp_allowed_sets(cpu_mask);
     const bool s8 = dtype == WISP_S8;
     uint8_t *base = memory;
     float out[WISP_MAX_MR * 32];

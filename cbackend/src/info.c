@@ -4,12 +4,11 @@
 
 #include "session.h"
 
-#ifndef WISP_VERSION
-#define WISP_VERSION "unknown"
-#endif
+#define TEXT(number) #number
+#define VERSION(major, minor, patch) TEXT(major) "." TEXT(minor) "." TEXT(patch)
 
 const char *wisp_version(void) {
-    return WISP_VERSION;
+    return VERSION(WISP_VERSION_MAJOR, WISP_VERSION_MINOR, WISP_VERSION_PATCH);
 }
 
 static uint32_t section_count(const wisp_model *model, uint32_t id) {

@@ -11,7 +11,7 @@ extern const wisp_kernels wisp_kernels_avx2, wisp_kernels_avx512vnni, wisp_kerne
 extern const wisp_kernels wisp_kernels_rvv, wisp_kernels_rvv256, wisp_kernels_simd128, wisp_kernels_dsp, wisp_kernels_mve, wisp_kernels_hvx;
 
 static const struct {
-    uint32_t flag; /* 0: always there */
+    uint32_t flag;
     const wisp_kernels *kernels;
 } sets[] = {
 #ifdef WISP_HAVE_AVX512VNNI
@@ -47,7 +47,7 @@ static const struct {
 #ifdef WISP_HAVE_HVX
     {WISP_CPU_HVX, &wisp_kernels_hvx},
 #endif
-    {0, &wisp_kernels_scalar},
+    {WISP_CPU_SCALAR, &wisp_kernels_scalar}, /* the last resort, whatever the mask */
 };
 
 enum { SET_COUNT = sizeof sets / sizeof sets[0] };
@@ -64,12 +64,12 @@ bool wisp_is_filled(const wisp_kernels *kernels, int slot) {
 
 const void *wisp_find_kernel(uint32_t mask, int slot) {
     int i = 0;
-    while (sets[i].flag && !(sets[i].flag & mask && wisp_is_filled(sets[i].kernels, slot))) i++;
+    while (i < SET_COUNT - 1 && !(sets[i].flag & mask && wisp_is_filled(sets[i].kernels, slot))) i++;
     return (const char *)sets[i].kernels + (size_t)slot * sizeof(any_fn *);
 }
 
 const wisp_kernels *wisp_kernels_of(uint32_t bit) {
     for (int i = 0; i < SET_COUNT; i++)
-        if (sets[i].flag && sets[i].flag == UINT32_C(1) << bit) return sets[i].kernels;
+        if (sets[i].flag == UINT32_C(1) << bit) return sets[i].kernels;
     return NULL;
 }

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "cpu.h"
+
 /* ---- session memory */
 
 typedef struct parts {
@@ -196,7 +198,7 @@ int32_t wisp_prepare(const wisp_model *model, const wisp_options *options, void 
     s->threads = options->threads ? options->threads : 1;
     s->active_threads = 1;
     s->pool = options->pool;
-    s->cpu_mask = options->cpu_mask & wisp_cpu_flags();
+    s->cpu_mask = wisp_allowed_sets(options->cpu_mask);
     make_tensors(s);
     make_nodes(s, base + p.plans);
     if ((status = check_graph(s, 0, error)) || (status = check_next_states(s, error))) return status;

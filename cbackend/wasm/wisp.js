@@ -75,7 +75,7 @@ export class Wisp {
     this.#check(e.wisp_js_open(address, file.length));
     for (let i = 0; i < e.wisp_js_symbol_count(); i++) this.#symbols.push(this.#text(e.wisp_js_symbol_name(i)));
     /** Instruction sets in use, for reports. @type {number} */
-    this.cpuFlags = simd ? e.wisp_js_cpu_flags() : 0;
+    this.cpuFlags = simd ? e.wisp_js_cpu_flags() : 1 /* WISP_CPU_SCALAR */;
     /** @type {string} */
     this.version = this.#text(e.wisp_js_version());
     /** @type {TensorInfo[]} */

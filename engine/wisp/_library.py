@@ -80,11 +80,10 @@ def pointer(memory: np.ndarray):
 
 
 def instruction_sets() -> list[str]:
-    """Every instruction set this library knows, oldest first, after "scalar"."""
-    names, bit = ["scalar"], 0
-    while name := text(lib.wisp_cpu_name(bit)):
-        names += [name] if name != "scalar" else []
-        bit += 1
+    """Every instruction set this library knows, in bit order: "scalar" first, then oldest first."""
+    names: list[str] = []
+    while name := text(lib.wisp_cpu_name(len(names))):
+        names.append(name)
     return names
 
 
@@ -98,14 +97,11 @@ def cpu_flags(cap: str | None = None) -> int:
     cap = cap or os.environ.get("WISP_CPU")
     if not cap:
         return flags
-    bits: dict[str, int] = {}
-    while name := text(lib.wisp_cpu_name(len(bits))):
-        bits[name] = len(bits)
-    if cap == "scalar":
-        return flags & (2 << bits["scalar"]) - 1 if "scalar" in bits else 0
-    if cap not in bits:
-        raise ArgumentError(f"unknown instruction set {cap!r}; known: {', '.join(instruction_sets())}")
-    if not flags >> bits[cap] & 1:
-        has = ["scalar"] + [n for n, b in bits.items() if flags >> b & 1 and n != "scalar"]
+    names = instruction_sets()
+    if cap not in names:
+        raise ArgumentError(f"unknown instruction set {cap!r}; known: {', '.join(names)}")
+    bit = names.index(cap)
+    if not flags >> bit & 1:
+        has = [name for i, name in enumerate(names) if flags >> i & 1]
         raise UnsupportedError(f"this machine does not have {cap!r}; it has: {', '.join(has)}")
-    return flags & (2 << bits[cap]) - 1
+    return flags & (2 << bit) - 1

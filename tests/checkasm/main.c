@@ -340,7 +340,7 @@ static bool visit_set(const options *o, const char *isa, const wisp_kernels *tes
 
 static int walk(const options *o) {
     bool found = o->timing || o->list ? visit_set(o, "scalar", &wisp_kernels_scalar) : wanted(o->isa, "scalar");
-    for (uint32_t bit = 0; wisp_cpu_name(bit); bit++) {
+    for (uint32_t bit = 1; wisp_cpu_name(bit); bit++) {
         const wisp_kernels *tested = wisp_kernels_of(bit);
         if (!tested || !(wisp_cpu_flags() >> bit & 1)) continue; /* not in this build or not on this processor */
         found = visit_set(o, wisp_cpu_name(bit), tested) || found;

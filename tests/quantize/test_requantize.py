@@ -16,8 +16,7 @@ MULTIPLIERS = (0, 1, 16383, 16384, 16385, 24763, 32766, 32767)
 
 
 def machine_sets() -> list[str]:
-    names = [_library.text(lib.wisp_cpu_name(bit)) for bit in range(32) if lib.wisp_cpu_flags() >> bit & 1]
-    return ["scalar", *(name for name in names if name != "scalar")]
+    return [name for bit, name in enumerate(_library.instruction_sets()) if lib.wisp_cpu_flags() >> bit & 1]
 
 
 def requantize(acc, shift, multiplier, lo: int, hi: int) -> np.ndarray:

@@ -29,7 +29,6 @@ static void *aligned(size_t size) {
 static uint32_t cpu_mask(const char *name) {
     uint32_t mask = 0, found = wisp_cpu_flags();
     if (!strcmp(name, "all")) return found;
-    if (!strcmp(name, "scalar")) return 0;
     for (uint32_t bit = 0; wisp_cpu_name(bit); bit++) {
         mask |= 1u << bit;
         if (strcmp(wisp_cpu_name(bit), name)) continue;

@@ -88,7 +88,8 @@ def test_contents(wheels, platform):
             and sorted(wheel.get_all("Tag")) == sorted(f"py3-none-{t}" for t in tags.split(".")))
     metadata = Parser().parsestr(archive.read(f"{info}/METADATA").decode())
     assert (metadata["Name"], metadata["Version"], metadata["Requires-Python"]) == ("wisp", version, ">=3.9")
-    assert f"project(wisp VERSION {version} " in (CBACKEND / "CMakeLists.txt").read_text(encoding="utf-8")
+    header = (CBACKEND / "include" / "wisp.h").read_text(encoding="utf-8")
+    assert version == ".".join(re.findall(r"#define WISP_VERSION_\w+ (\d+)", header))
     entry_points = archive.read(f"{info}/entry_points.txt").decode()
     assert entry_points.split() == ["[console_scripts]", "wisp", "=", "wisp.cli:main"]
     for folder in (ROOT / "engine" / "wisp", ROOT / "converter" / "wisp_converter"):

@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -10,7 +11,7 @@ import threading
 import numpy as np
 import pytest
 import wisp
-from conftest import onnx_model, small_cnn
+from conftest import CBACKEND, ROOT, onnx_model, small_cnn
 from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
@@ -284,7 +285,7 @@ def test_opening_is_a_check_not_a_parse(asset):
 
 
 def test_version_is_stated_once():
-    from pathlib import Path
-
-    cmake = (Path(__file__).parent.parent.parent / "cbackend" / "CMakeLists.txt").read_text()
-    assert f"VERSION {wisp.__version__} " in cmake
+    header = (CBACKEND / "include" / "wisp.h").read_text()
+    assert ".".join(re.findall(r"#define WISP_VERSION_\w+ (\d+)", header)) == wisp.__version__
+    for path in ("pyproject.toml", "CMakeLists.txt", "cbackend/CMakeLists.txt", "engine/wisp/__init__.py"):
+        assert wisp.__version__ not in (ROOT / path).read_text(), path

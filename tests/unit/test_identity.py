@@ -16,8 +16,7 @@ RANGES = {"mnist_cnn": (0, 255), "mobilenet_v2": (-2, 2), "yunet": (0, 255)}  # 
 
 def machine_sets() -> list[str]:
     flags = lib.wisp_cpu_flags()
-    names = [_library.text(lib.wisp_cpu_name(bit)) for bit in range(32) if flags >> bit & 1]
-    return ["scalar", *names]
+    return [name for bit, name in enumerate(_library.instruction_sets()) if flags >> bit & 1]
 
 
 @pytest.fixture(scope="module")

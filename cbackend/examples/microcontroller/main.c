@@ -44,12 +44,11 @@ static uint32_t largest(const wisp_session *session) {
 }
 
 int main(void) {
-    const wisp_options options = {.threads = 1, .cpu_mask = wisp_cpu_flags()};
     wisp_model model;
     wisp_session *session;
     wisp_error error;
     if (wisp_open(&model, model_file, (size_t)(model_file_end - model_file), &error)) return stop(&error);
-    if (wisp_prepare(&model, &options, session_memory, sizeof session_memory, &session, &error)) return stop(&error);
+    if (wisp_prepare(&model, NULL, session_memory, sizeof session_memory, &session, &error)) return stop(&error);
     if (wisp_bind(session, arena, sizeof arena, &error)) return stop(&error);
     read_sensor(session);
     if (wisp_run(session, &error)) return stop(&error);

@@ -41,7 +41,7 @@ def run(arguments) -> None:
 
 def _kernels() -> dict[str, list[str]]:
     slots = _names(lib.wisp_slot_name)
-    kernels = {"scalar": slots}
+    kernels = {}
     for bit, name in enumerate(_names(lib.wisp_cpu_name)):
         if own := [slot for i, slot in enumerate(slots) if lib.wisp_has_kernel(bit, i)]:
             kernels[name] = own

@@ -90,7 +90,7 @@ int main(int argc, char **argv) {
     uint8_t *file = read_file(argv[1], &size);
     if (wisp_open(&model, file, size, &error)) return complain("open", &error);
     const uint32_t symbols = wisp_symbol_count(&model);
-    const wisp_options options = {.symbols = ones, .symbol_count = symbols, .cpu_mask = wisp_cpu_flags()};
+    const wisp_options options = {.symbols = ones, .symbol_count = symbols};
     void *memory = aligned((size_t)wisp_session_size(&model));
     if (wisp_prepare(&model, &options, memory, (size_t)wisp_session_size(&model), &session, &error)) return complain("prepare", &error);
     void *arena = aligned((size_t)wisp_arena_size(session));
