@@ -4,5 +4,7 @@ from __future__ import annotations
 
 from .convert import convert, save
 from .errors import CalibrationError, ConvertError, ModelError, UnsupportedError, VerifyError
+from .progress import Progress
 
-__all__ = ["CalibrationError", "ConvertError", "ModelError", "UnsupportedError", "VerifyError", "convert", "save"]
+__all__ = ["CalibrationError", "ConvertError", "ModelError", "Progress", "UnsupportedError", "VerifyError", "convert",
+           "save"]

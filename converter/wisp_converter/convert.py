@@ -10,6 +10,7 @@ from .errors import ModelError, UnsupportedError
 from .target.pack import pack
 from .passes import run_passes
 from .target.plan import plan_memory, settle_scratch
+from .progress import Progress, shows_progress
 from .save import save
 from .sources.onnx.importer import import_graph
 from .sources.onnx.load import load
@@ -20,9 +21,10 @@ __all__ = ["convert", "save"]
 QUANTIZE = ("int8",)
 
 
+@shows_progress
 def convert(model, *, quantize: str | None = None, calibration=None, shapes: dict | None = None,
             metadata: dict | None = None, method: str = "output", percentile: float = 99.999,
-            preprocess: dict | None = None, verify: bool = True, progress: bool | None = None,
+            preprocess: dict | None = None, verify: bool = True, progress: Progress | bool | None = None,
             report: Callable[[str], None] | None = None) -> bytes:
     """Convert an ONNX model to a .wisp file.
 
@@ -33,7 +35,7 @@ def convert(model, *, quantize: str | None = None, calibration=None, shapes: dic
     metadata: anything JSON can hold (labels, preprocessing); stored in the file.
     method, percentile: how int8 ranges are chosen: "output", "minmax", "percentile" or "mse", see calibrate.py.
     verify: run source and result on the same input and compare. A float model that differs raises VerifyError.
-    progress: show a progress bar; None: on a terminal.
+    progress: show what is done; None: on a terminal. A Progress goes on with what it shows.
     report: called with each line of what was done and found.
 
     Raises ModelError, UnsupportedError, CalibrationError, VerifyError, each in one line.
@@ -41,8 +43,12 @@ def convert(model, *, quantize: str | None = None, calibration=None, shapes: dic
     say = report or (lambda line: None)
     if quantize is not None and quantize not in QUANTIZE:
         raise UnsupportedError(f"quantize={quantize!r}: this version has {', '.join(QUANTIZE)}; leave it out for float")
+    assert isinstance(progress, Progress)
+    progress.step("loading")
     source = load(model, shapes)
+    progress.step("importing")
     graph = import_graph(source.model)
+    progress.step("folding")
     run_passes(graph)
     sample, details = None, {"preprocessing": preprocess} if preprocess else {}
     if quantize:
@@ -50,7 +56,9 @@ def convert(model, *, quantize: str | None = None, calibration=None, shapes: dic
         from .quantize.observe import calibrate
         means, sample = calibrate(graph, calibration, method=method, percentile=percentile, preprocess=preprocess,
                                   progress=progress)
+        progress.step("quantizing")
         details["quantization"] = {"method": method, **quantize_int8(graph, means, say)}
+    progress.step("planning")
     pack(graph)
     plan = plan_memory(graph)
     settle_scratch(graph, plan)
@@ -64,11 +72,14 @@ def convert(model, *, quantize: str | None = None, calibration=None, shapes: dic
             raise ModelError(f"metadata cannot be stored as JSON: {error}") from error
         return fmt.write(graph, plan, source_sha256=source.sha256, metadata=text.encode())
 
+    progress.step("writing")
     data = write()
     if verify:
+        progress.step("verifying")
         inputs = sample if sample is not None else sample_inputs(graph)
         differences = compare_with_source(source.original, data, inputs, exact=quantize is None)
         for difference in differences:
             say(difference.describe())
+        progress.step("writing")
         data = write(accuracy={d.name: d.as_json() for d in differences})
     return data

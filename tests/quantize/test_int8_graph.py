@@ -14,6 +14,7 @@ from wisp_converter.target import format as fmt
 from wisp_converter.ir import Graph, Node, Value, constant
 from wisp_converter.target.pack import pack
 from wisp_converter.target.plan import plan_memory
+from wisp_converter.progress import Progress
 from wisp_converter.quantize.int8 import quantize_int8
 from wisp_converter.quantize.observe import calibrate
 
@@ -100,7 +101,7 @@ def test_branches_stay_float():
                   [Node("Gemm", [x, constant("w", weights), None], [m], {"min": -np.inf, "max": np.inf}, "gemm"),
                    Node("If", [c], [y], {"then_branch": then, "else_branch": other}, "if")])
     given = [{"x": random(3, 4), "c": np.array(i % 2 == 0)} for i in range(8)]
-    means, _ = calibrate(graph, given, method="minmax", percentile=100, preprocess=None, progress=False)
+    means, _ = calibrate(graph, given, method="minmax", percentile=100, preprocess=None, progress=Progress(False))
     quantize_int8(graph, means, lambda line: None)
     assert [n.op for n in graph.nodes] == ["QuantizeLinear", "Gemm", "DequantizeLinear", "If"]
     pack(graph)

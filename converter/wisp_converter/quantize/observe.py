@@ -2,9 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable
-from itertools import islice
+from itertools import chain, islice
 
 import numpy as np
 
@@ -13,6 +11,7 @@ from ..errors import CalibrationError
 from ..ir import Graph, Value
 from ..target.pack import pack
 from ..target.plan import plan_memory
+from ..progress import Progress
 from ..runner import Runner
 from ..samples import count_samples, samples
 from .equalize import SAMPLES, equalize
@@ -24,7 +23,7 @@ THREADS = 2
 
 
 def calibrate(graph: Graph, calibration, *, method: str, percentile: float, preprocess: dict | None = None,
-              progress: bool | None = None) -> tuple[dict[Value, np.ndarray], dict[str, np.ndarray]]:
+              progress: Progress) -> tuple[dict[Value, np.ndarray], dict[str, np.ndarray]]:
     """Run the float graph on the calibration data; Value.range of each f32 activation becomes its (low, high), None
     where it is not finite. Returns the mean of each activation at each index of its last axis, over all others, where
     that axis is not dynamic; and the first sample. Channels of the graph are equalized first, see equalize.py.
@@ -40,13 +39,14 @@ def calibrate(graph: Graph, calibration, *, method: str, percentile: float, prep
         raise CalibrationError(f"percentile {percentile}: expected more than 50 and at most 100")
     stream = samples(calibration, graph.inputs, preprocess)
     first = next(stream)  # bad data should fail before the model is built
+    progress.step("observing channels")
     head = [first, *islice(stream, SAMPLES - 1)]
     equalize(graph, _channel_peaks(graph, head))
     runner, watched = _observer(graph)
     histograms = {value: Histogram() for value in watched.values()}
     readers = find_readers(graph, set(watched.values())) if method == "output" else {}
     count = count_samples(calibration)
-    for sample in _chain(head, stream, count, progress):
+    for sample in progress.over("calibrating", chain(head, stream), count, "sample"):
         outputs = runner.run(sample)
         for name, value in watched.items():
             array = sample[value.name] if value in graph.inputs else outputs[name]
@@ -81,21 +81,6 @@ def _observer(graph: Graph) -> tuple[Runner, dict[str, Value]]:
     pack(copy)
     runner = Runner(fmt.write(copy, plan_memory(copy)), threads=THREADS)
     return runner, {**watched, **{f"input {v.name}": v for v in graph.inputs if v.dtype == np.float32}}
-
-
-def _chain(head: list[dict], rest: Iterable[dict], count: int | None, progress: bool | None) -> Iterable[dict]:
-    def all_samples():
-        yield from head
-        yield from rest
-
-    shown = sys.stderr.isatty() if progress is None else progress
-    if not shown:
-        return all_samples()
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return all_samples()
-    return tqdm(all_samples(), total=count, desc="calibrating", unit="sample", leave=False)
 
 
 class Histogram:

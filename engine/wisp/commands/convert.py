@@ -54,20 +54,24 @@ def run(arguments) -> None:
     output = _output(arguments)
     inputs = [path for path in (arguments.model, arguments.calibrate, arguments.labels) if path is not None]
     _shared.check_target("-o", output, (".wisp",), inputs)
+    if not arguments.quiet and sys.stderr is not None and sys.stderr.isatty():
+        print("loading", end="\r", file=sys.stderr, flush=True)  # also the converter itself, which takes a second
     converter = import_converter()
-    say = partial(print, file=sys.stderr if output == "-" else sys.stdout) if not arguments.quiet else lambda line: None
     metadata = {}
     if arguments.labels is not None:
         metadata["labels"] = _labels(arguments.labels)
     preprocessing = _preprocessing(arguments)
     if preprocessing:
         metadata["preprocessing"] = preprocessing
-    data = converter.convert(
-        arguments.model, quantize=arguments.quantize, calibration=arguments.calibrate, preprocess=preprocessing,
-        shapes=_shared.parse_shapes(arguments.shape) or None, metadata=metadata, method=arguments.method,
-        percentile=arguments.percentile, verify=not arguments.no_verify, report=say)
-    converter.save(data, output, inputs)
-    say(f"{output}: {_shared.size_text(len(data))}")
+    with converter.Progress(False if arguments.quiet else None) as progress:
+        say = partial(progress.say, file=sys.stderr if output == "-" else sys.stdout)
+        report = (lambda line: None) if arguments.quiet else say
+        data = converter.convert(
+            arguments.model, quantize=arguments.quantize, calibration=arguments.calibrate, preprocess=preprocessing,
+            shapes=_shared.parse_shapes(arguments.shape) or None, metadata=metadata, method=arguments.method,
+            percentile=arguments.percentile, verify=not arguments.no_verify, progress=progress, report=report)
+        converter.save(data, output, inputs)
+        report(f"{output}: {_shared.size_text(len(data))}")
 
 
 def _output(arguments) -> str:
