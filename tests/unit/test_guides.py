@@ -1,4 +1,4 @@
-"""The guides of docs/guides: every block is run, in its order, as a reader would; what they quote is what is printed."""
+"""The guides of docs/guides: every block is run in its order, as a reader would; what they quote is what is printed."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
