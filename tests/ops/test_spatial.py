@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from support import check_int8_layer, check_model, make_model, onnxruntime_outputs
+import wisp
+from support import check_close, check_int8_layer, check_model, make_model, onnxruntime_outputs, reference
 from support_graph import run_node
 from wisp_converter import UnsupportedError, convert
 
@@ -126,9 +127,81 @@ def test_shrinking_too_much_at_once():
         convert(resize_model((1, 1, 1, 400_000), sizes=(1, 1, 1, 2), mode="linear", antialias=1), verify=False)
 
 
-def test_channels_cannot_be_resized():
-    with pytest.raises(UnsupportedError, match="last axes"):
-        convert(resize_model((1, 3, 4, 4), scales=(1, 2, 1, 1), mode="linear"))
+@pytest.mark.parametrize("seed", range(30))
+def test_any_axes_of_any_rank(seed):
+    """With fixed and open axes; scales, sizes and roi constant or known in the run only."""
+    draw = np.random.default_rng(seed)
+    rank = int(draw.integers(1, 6))
+    x = images(*draw.integers(1, 6, rank))
+    axes = [int(a) for a in draw.permutation(rank)[:draw.integers(1, rank + 1)]]
+    scales = draw.choice(np.float32([1, 0.6, 2, 1.5, 2.3, 3]), len(axes))
+    sizes = np.maximum(np.int64(scales * np.array(x.shape)[axes]), 1)
+    by_size = bool(draw.integers(2))
+    attrs = dict(mode=str(draw.choice(["nearest", "linear", "cubic"])), axes=axes,
+                 coordinate_transformation_mode=str(draw.choice(COORDINATES)),
+                 nearest_mode=str(draw.choice(["round_prefer_floor", "floor"])))
+    if attrs["mode"] != "nearest":
+        attrs.update(antialias=int(draw.integers(2)), exclude_outside=int(draw.integers(2)))
+    if by_size and draw.integers(2):
+        attrs["keep_aspect_ratio_policy"] = str(draw.choice(["not_larger", "not_smaller"]))
+    if attrs["coordinate_transformation_mode"] == "pytorch_half_pixel":
+        attrs["coordinate_transformation_mode"] = "half_pixel"  # of single pixels the reference has another idea
+    operand = {"s": sizes if by_size else np.maximum(scales, 1 / np.float32(x.shape)[axes] + 1e-6).astype(np.float32)}
+    node = ("Resize", ["x", "", "", "s"] if by_size else ["x", "", "s"], ["y"], attrs)
+    open_shape = [f"d{i}" for i in range(rank)]
+    for spec, constants in (({"x": x}, operand), ({"x": open_shape}, operand), ({"x": x, **operand}, {})):
+        model = make_model([node], spec, {"y": [None] * rank}, constants, opset=19)
+        feeds = {"x": x} if constants else {"x": x, **operand}
+        got = wisp.load(convert(model, verify=False)).run(feeds)["y"]
+        check_close(got, reference(model, feeds)["y"], str(attrs), rtol=1e-5, atol=1e-5)
+
+
+def test_roi_of_a_run():
+    x, roi = images(1, 2, 5, 6), np.float32([0, 0, 0.4, 0.6, 1, 1, 0.6, 1.7])
+    attrs = dict(mode="linear", coordinate_transformation_mode="tf_crop_and_resize", extrapolation_value=9.0)
+    sizes = np.array([1, 2, 4, 5])
+    model = make_model([("Resize", ["x", "roi", "", "s"], ["y"], attrs)], {"x": x, "roi": roi, "s": sizes},
+                       {"y": [None] * 4}, opset=19)
+    check_model(model, {"x": x, "roi": roi, "s": sizes})
+
+
+def test_align_corners_of_fractional_lengths():
+    """Positions span the output's extent, as ONNX Runtime and the text until opset 17 have it, or the length before it
+    is rounded down, as the reference has it."""
+    x = np.arange(5, dtype=np.float32).reshape(1, 1, 5)
+    for opset, length in ((11, 7), (17, 7), (18, 7.5), (19, 7.5)):
+        model = resize_model(x.shape, scales=(1, 1, 1.5), mode="linear",
+                             coordinate_transformation_mode="align_corners", opset=opset)
+        want = (np.arange(7) * 4 / (length - 1)).astype(np.float32)
+        assert np.allclose(wisp.load(convert(model, verify=False)).run({"x": x})["y"].ravel(), want, atol=1e-6)
+
+
+def test_scales_a_rounding_off_the_ratio():
+    """Extents are products in f32, as ONNX's inference and ONNX Runtime have them: 7 / 3 of 3 is 7."""
+    for extent, scale, want in ((3, 7 / 3, 7), (3, 4 / 3, 4), (10, 0.7, 7), (6, 1 / 3, 2)):
+        x = images(1, 1, extent)
+        for shape in (x.shape, [1, 1, "n"]):
+            model = make_model([("Resize", ["x", "", "s"], ["y"], {"mode": "nearest"})], {"x": list(shape)}, ["y"],
+                               {"s": np.float32([1, 1, scale])}, opset=17)
+            assert wisp.load(convert(model, verify=False)).run({"x": x})["y"].shape == (1, 1, want)
+            skip = images(1, 1, want)  # what follows is planned for that extent too
+            joined = make_model([("Resize", ["x", "", "s"], ["r"], {"mode": "nearest"}), ("Relu", ["r"], ["p"], {}),
+                                 ("Add", ["p", "skip"], ["y"], {})], {"x": list(shape), "skip": list(skip.shape)},
+                                {"y": [1, 1, None]}, {"s": np.float32([1, 1, scale])}, opset=17)
+            assert wisp.load(convert(joined, verify=False)).run({"x": x, "skip": skip})["y"].shape == (1, 1, want)
+            assert onnxruntime_outputs(model, {"x": x})["y"].shape == (1, 1, want)
+
+
+def test_hostile_resizing():
+    x = images(1, 3, 3, 1)
+    for attrs, message in ((dict(axes=(1, 1)), "axes"), (dict(axes=(1, 4)), "axes"), (dict(axes=(1,)), "length"),
+                           (dict(axes=(1, 2), mode=3), "no such mode"), (dict(axes=(1, 2), coordinate=7), "mode"),
+                           (dict(axes=tuple(range(9))), "axes")):
+        with pytest.raises(wisp.WispError, match=message):
+            run_node("Resize", [x, None, np.array([4, 4])], (1, 4, 4, 1), **attrs)
+    for sizes in ([2 ** 40, 4], [-1, 4], [16777216, 4]):
+        with pytest.raises(wisp.WispError, match="out of range|shape"):
+            run_node("Resize", [x, None, np.array(sizes)], (1, 4, 4, 1), axes=(1, 2))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int8])
@@ -167,8 +240,11 @@ def linear_s8(x, out_h, out_w):
 def test_linear_int8_is_exact(sizes):
     x = rng.integers(-128, 128, (2, 5, 6, 19)).astype(np.int8)
     x[0] = 127
-    y = run_node("Resize", [x, None, np.array(sizes)], (2, *sizes, 19), scale=0.5, zero_point=3, mode=1, cubic_a=-0.75)
+    y = run_node("Resize", [x, None, np.array(sizes)], (2, *sizes, 19), scale=0.5, zero_point=3, mode=1, cubic_a=-0.75,
+                 axes=(1, 2))
     assert np.array_equal(y, linear_s8(x, *sizes))
+    y = run_node("Resize", [x, None, np.array(sizes[1:])], (2, 5, sizes[1], 19), scale=0.5, mode=1, axes=(2,))
+    assert np.array_equal(y, linear_s8(x, 5, sizes[1]))
 
 
 @pytest.mark.parametrize("mode", ["nearest", "linear"])

@@ -1,12 +1,11 @@
-/* Resize on NHWC: nearest for any dtype, linear and cubic for f32, linear for s8 in integers. */
+/* Resize of any axes: nearest for any dtype, linear and cubic for f32, linear for s8 in integers. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <string.h>
 
 #include "shape.h"
-#include "window.h"
 
-/* Both axes are separable. For every output position an axis has `taps` source positions and weights:
+/* Axes are separable. For every output position an axis that changes has `taps` source positions and weights:
  *
  *   x = coordinate(o)              in f32, by the coordinate mode
  *   first = floor(x) + start       taps positions from there, clamped to the image
@@ -15,24 +14,28 @@
  * kernel: linear 1 - |t|, or the cubic of Keys. shrink: min(scale, 1) with antialias, else 1; start = floor(-r / shrink) + 1,
  * taps = 2 - 2 * start, r = 1 (linear), 2 (cubic): 2 taps and 4. Nearest has one tap of weight 1.
  *
- * s8, linear: weights are whole 1/2048, w1 = floor(frac(x) * 2048 + 0.5), w0 = 2048 - w1, and
+ * s8, linear, at most two axes: weights are whole 1/2048, w1 = floor(frac(x) * 2048 + 0.5), w0 = 2048 - w1, and
  *   y = (w0v * (w0h * a + w1h * b) + w1v * (w0h * c + w1h * d) + 2^21) >> 22
- * which cannot leave -128..127; input and output share scale and zero point. */
+ * which cannot leave -128..127; input and output share scale and zero point. One axis: w0v = 2048, w1v = 0. */
 enum { NEAREST, LINEAR, CUBIC };
-enum { HALF_PIXEL, ASYMMETRIC, ALIGN_CORNERS, PYTORCH_HALF_PIXEL, HALF_PIXEL_SYMMETRIC, TF_CROP_AND_RESIZE };
+enum { HALF_PIXEL, ASYMMETRIC, ALIGN_CORNERS, PYTORCH_HALF_PIXEL, HALF_PIXEL_SYMMETRIC, TF_CROP_AND_RESIZE, ALIGN_WHOLE };
 enum { ROUND_PREFER_FLOOR, ROUND_PREFER_CEIL, FLOOR, CEIL };
 enum { STRETCH, NOT_LARGER, NOT_SMALLER };
-enum { WEIGHT_ONE = 2048, MAX_TAPS = 65536, GRAIN_SIZE = 16384 /* output bytes worth a thread */ };
+enum { WEIGHT_ONE = 2048, MAX_TAPS = 65536, MAX_LINES = 1 << 24, GRAIN_SIZE = 16384 /* output bytes worth a thread */ };
 
 typedef struct axis {
-    int32_t in, out, taps, start;
+    int32_t in, out, taps, start; /* taps 0: the axis stays as it is */
     float scale, shrink;
     float roi_start, roi_end;
 } axis;
 
+/* An output line runs along the last axis that changes; a pixel is what lies behind it. A line is made of `lines` lines of the input:
+ * one for each choice of taps of the axes before. Items are output lines. */
 typedef struct resize_plan {
-    axis rows, columns;
-    int64_t pixel; /* bytes */
+    axis axes[WISP_MAX_RANK]; /* up to and including `last` */
+    int64_t pixel;            /* bytes */
+    int64_t taps;             /* entries of all tables */
+    int32_t last, lines;
     bool linear_s8;
 } resize_plan;
 
@@ -42,19 +45,11 @@ typedef struct taps {
     void *weight;
 } taps;
 
-/* In shared scratch, written by begin: rows, then columns; all indices before the weights. */
-static taps row_taps(const wisp_call *call) {
+/* Entry `at` of shared scratch, written by begin: the tables of the axes in turn, all indices before the weights. */
+static taps taps_at(const wisp_call *call, int64_t at) {
     const resize_plan *p = call->plan;
-    const int64_t rows = (int64_t)p->rows.out * p->rows.taps, columns = (int64_t)p->columns.out * p->columns.taps;
     int32_t *index = (int32_t *)(void *)call->shared;
-    return (taps){index, index + rows + columns};
-}
-
-static taps column_taps(const wisp_call *call) {
-    const resize_plan *p = call->plan;
-    const int64_t rows = (int64_t)p->rows.out * p->rows.taps;
-    const taps t = row_taps(call);
-    return (taps){t.index + rows, (int32_t *)t.weight + rows};
+    return (taps){index + at, index + p->taps + at};
 }
 
 /* ---- geometry */
@@ -65,32 +60,44 @@ static float size_at(const wisp_tensor *sizes, uint64_t i) {
     return (float)(int32_t)(size < -1 ? -1 : size > INT32_MAX ? INT32_MAX : size);
 }
 
-static float axis_scale(const wisp_call *call, int i) {
+/* The axis of x that entry k of scales, sizes and roi is about. */
+static int axis_of(const wisp_call *call, uint32_t k) {
+    const wisp_ints axes = WISP_PARAMS(call, Resize)->axes;
+    return axes.count ? wisp_axis(wisp_ints_of(call, axes)[k], wisp_input(call, 0)->rank) : (int)k;
+}
+
+static uint32_t entry_count(const wisp_call *call) {
+    const wisp_ints axes = WISP_PARAMS(call, Resize)->axes;
+    return axes.count ? axes.count : wisp_input(call, 0)->rank;
+}
+
+static float axis_scale(const wisp_call *call, uint32_t k) {
     const wisp_tensor *x = wisp_input(call, 0), *scales = wisp_input(call, 1), *sizes = wisp_input(call, 2);
-    if (scales) return ((const float *)scales->data)[i];
-    float h = size_at(sizes, 0) / (float)x->dims[1], w = size_at(sizes, 1) / (float)x->dims[2];
-    switch (WISP_PARAMS(call, Resize)->policy) {
-        case NOT_LARGER: return h < w ? h : w;
-        case NOT_SMALLER: return h > w ? h : w;
-        default: return i == 0 ? h : w;
+    const int32_t policy = WISP_PARAMS(call, Resize)->policy;
+    if (scales) return ((const float *)scales->data)[k];
+    float scale = size_at(sizes, k) / (float)x->dims[axis_of(call, k)];
+    for (uint32_t i = 0; i < entry_count(call) && policy != STRETCH; i++) {
+        const float other = size_at(sizes, i) / (float)x->dims[axis_of(call, i)];
+        scale = (policy == NOT_LARGER ? other < scale : other > scale) ? other : scale;
     }
+    return scale;
 }
 
-static float output_extent(const wisp_call *call, int i) {
+static float output_extent(const wisp_call *call, uint32_t k) {
     const wisp_tensor *x = wisp_input(call, 0), *sizes = wisp_input(call, 2);
-    float scaled = (float)x->dims[1 + i] * axis_scale(call, i);
+    float scaled = (float)x->dims[axis_of(call, k)] * axis_scale(call, k);
     if (!sizes) return floorf(scaled);
-    return WISP_PARAMS(call, Resize)->policy == STRETCH ? size_at(sizes, (uint64_t)i) : floorf(scaled + 0.5f);
+    return WISP_PARAMS(call, Resize)->policy == STRETCH ? size_at(sizes, k) : floorf(scaled + 0.5f);
 }
 
-/* i: 0 rows, 1 columns. */
-static axis make_axis(const wisp_call *call, int i, int32_t out) {
+static axis make_axis(const wisp_call *call, uint32_t k, int32_t out) {
     const wisp_Resize_params *p = WISP_PARAMS(call, Resize);
     const wisp_tensor *roi = wisp_input(call, 3);
-    axis a = {.in = wisp_input(call, 0)->dims[1 + i], .out = out, .taps = 1, .start = 0, .scale = axis_scale(call, i), .shrink = 1};
-    a.roi_start = roi ? ((const float *)roi->data)[i] : 0;
-    a.roi_end = roi ? ((const float *)roi->data)[2 + i] : 1;
-    if (p->mode == NEAREST) return a;
+    axis a = {.in = wisp_input(call, 0)->dims[axis_of(call, k)], .out = out, .taps = 1, .scale = axis_scale(call, k), .shrink = 1};
+    a.roi_start = roi ? ((const float *)roi->data)[k] : 0;
+    a.roi_end = roi ? ((const float *)roi->data)[entry_count(call) + k] : 1;
+    if (a.scale == 1 && a.out == a.in && p->coordinate != TF_CROP_AND_RESIZE) a.taps = 0;
+    if (p->mode == NEAREST || !a.taps) return a;
     if (p->antialias && a.scale < 1) a.shrink = a.scale;
     float reach = floorf((p->mode == LINEAR ? -1.0f : -2.0f) / a.shrink);
     a.start = (reach > -MAX_TAPS ? (int32_t)reach : -MAX_TAPS) + 1; /* plan refuses more than MAX_TAPS */
@@ -103,6 +110,7 @@ static float coordinate(const axis *a, int32_t o, int32_t mode) {
     switch (mode) {
         case ASYMMETRIC: return x / a->scale;
         case ALIGN_CORNERS: return length == 1 || a->out == 1 ? 0 : x * (in - 1) / (length - 1);
+        case ALIGN_WHOLE: return a->out == 1 ? 0 : x * (in - 1) / (float)(a->out - 1);
         case PYTORCH_HALF_PIXEL: return a->out == 1 ? 0 : (x + 0.5f) / a->scale - 0.5f;
         case HALF_PIXEL_SYMMETRIC: return in / 2 * (1 - (float)a->out / length) + (x + 0.5f) / a->scale - 0.5f;
         case TF_CROP_AND_RESIZE:
@@ -156,7 +164,7 @@ static void fill_taps(const wisp_Resize_params *p, const axis *a, int32_t o, int
     for (int32_t t = 0; t < a->taps && (p->exclude_outside || p->antialias) && sum != 0; t++) weight[t] /= sum;
 }
 
-/* ---- begin: the taps of all rows and columns */
+/* ---- begin: the taps of all axes */
 
 static void fill_axis(const wisp_call *call, const axis *a, taps t) {
     const resize_plan *plan = call->plan;
@@ -173,13 +181,60 @@ static void fill_axis(const wisp_call *call, const axis *a, taps t) {
 
 static int begin_resize(wisp_call *call) {
     const resize_plan *plan = call->plan;
-    if (!wisp_output(call, 0)->count) return WISP_OK;
-    fill_axis(call, &plan->rows, row_taps(call));
-    fill_axis(call, &plan->columns, column_taps(call));
+    int64_t at = 0;
+    for (int i = 0; i <= plan->last && plan->taps; at += (int64_t)plan->axes[i].out * plan->axes[i].taps, i++)
+        if (plan->axes[i].taps) fill_axis(call, &plan->axes[i], taps_at(call, at));
     return WISP_OK;
 }
 
-/* ---- one output row */
+/* ---- one output line */
+
+/* What an output line is made of: each axis before the last that changes adds its tap's position times its stride, and multiplies by
+ * its weight. */
+typedef struct sources {
+    const uint8_t *base; /* of the axes that stay; null: outside */
+    int32_t count;       /* of axes; the innermost comes first */
+    int32_t taps[WISP_MAX_RANK];
+    int64_t stride[WISP_MAX_RANK]; /* bytes */
+    taps at[WISP_MAX_RANK];
+    taps columns;
+} sources;
+
+static void find_sources(const wisp_call *call, int64_t line, sources *s) {
+    const resize_plan *plan = call->plan;
+    const axis *last = &plan->axes[plan->last];
+    int64_t stride = last->in * plan->pixel, table = plan->taps - (int64_t)last->out * last->taps, offset = 0;
+    bool outside = false;
+    s->count = 0;
+    s->columns = taps_at(call, table);
+    for (int i = plan->last - 1; i >= 0; i--) {
+        const axis *a = &plan->axes[i];
+        const int64_t o = line % a->out;
+        line /= a->out;
+        if (a->taps) {
+            const taps t = taps_at(call, (table -= (int64_t)a->out * a->taps) + o * a->taps);
+            outside |= t.index[0] < 0;
+            s->taps[s->count] = a->taps, s->stride[s->count] = stride, s->at[s->count++] = t;
+        } else {
+            offset += o * stride;
+        }
+        stride *= a->in;
+    }
+    s->base = outside ? NULL : (const uint8_t *)wisp_input(call, 0)->data + offset;
+}
+
+/* Line n of plan->lines, the taps of the innermost axis fastest. *weight: the product of its weights, where there are any. */
+static const uint8_t *source_line(const sources *s, int32_t n, float *weight) {
+    const uint8_t *line = s->base;
+    float product = 1;
+    for (int32_t i = 0; i < s->count; n /= s->taps[i], i++) {
+        const int32_t t = n % s->taps[i];
+        line += s->at[i].index[t] * s->stride[i];
+        if (weight) product *= ((const float *)s->at[i].weight)[t];
+    }
+    if (weight) *weight = product;
+    return line;
+}
 
 static void copy_pixels(uint8_t *y, const uint8_t *row, const int32_t *index, int32_t n, int64_t size) {
     switch (size) {
@@ -203,13 +258,17 @@ static void fill_pixels(const wisp_call *call, float *y, int64_t n) {
 }
 
 /* As copy_pixels for f32 with positions outside. */
-static void copy_or_fill(const wisp_call *call, float *y, const float *row, const int32_t *index, int32_t n, int32_t c) {
+static void copy_or_fill(const wisp_call *call, float *y, const float *row, const int32_t *index, int32_t n, int64_t c) {
     for (int32_t i = 0; i < n; i++) {
         if (index[i] < 0)
-            fill_pixels(call, y + (int64_t)i * c, c);
+            fill_pixels(call, y + i * c, c);
         else
-            memcpy(y + (int64_t)i * c, row + (int64_t)index[i] * c, (size_t)c * 4);
+            memcpy(y + i * c, row + index[i] * c, (size_t)c * 4);
     }
+}
+
+static const float *float_line(const sources *s, int32_t n, float *weight) {
+    return (const float *)(const void *)source_line(s, n, weight);
 }
 
 static inline void blend_2x2(float *y, const float *const *rows, const int32_t *index, const float *row_weight, const float *weight,
@@ -219,45 +278,47 @@ static inline void blend_2x2(float *y, const float *const *rows, const int32_t *
     for (int64_t k = 0; k < c; k++) y[k] = (a * p[k] + b * q[k]) + (d * r[k] + e * s[k]);
 }
 
-static const float *float_row(const wisp_image *image, int64_t n, int32_t row) {
-    return (const float *)(const void *)row_at(image, n, row);
+/* Two lines of two taps: an image made larger. */
+static void blend_two(const wisp_call *call, const sources *s, float *y) {
+    const resize_plan *plan = call->plan;
+    const int64_t c = plan->pixel / 4;
+    float row_weight[2];
+    const float *const rows[2] = {float_line(s, 0, &row_weight[0]), float_line(s, 1, &row_weight[1])};
+    const float *weight = s->columns.weight;
+    for (int64_t o = 0; o < plan->axes[plan->last].out; o++, y += c) {
+        if (s->columns.index[2 * o] < 0)
+            fill_pixels(call, y, c);
+        else
+            blend_2x2(y, rows, s->columns.index + 2 * o, row_weight, weight + 2 * o, c);
+    }
 }
 
-/* An output row of image `n`, whose row taps are at `row`. */
-static void blend_row(const wisp_call *call, const wisp_image *image, int64_t n, float *y, taps row, taps all) {
+static void blend_all(const wisp_call *call, const sources *s, float *y) {
     const resize_plan *plan = call->plan;
-    const axis *rows = &plan->rows, *columns = &plan->columns;
-    const float *row_weight = row.weight;
-    const float *two[2] = {float_row(image, n, row.index[0]), float_row(image, n, row.index[rows->taps - 1])};
-    const int64_t c = wisp_input(call, 0)->dims[3];
-    for (int32_t o = 0; o < columns->out; o++, y += c) {
-        const int32_t *index = all.index + (int64_t)o * columns->taps;
-        const float *weight = (const float *)all.weight + (int64_t)o * columns->taps;
-        if (index[0] < 0) {
-            fill_pixels(call, y, c);
-            continue;
-        }
-        if (rows->taps == 2 && columns->taps == 2) {
-            blend_2x2(y, two, index, row_weight, weight, c);
-            continue;
-        }
-        for (int64_t k = 0; k < c; k++) y[k] = 0;
-        for (int32_t i = 0; i < rows->taps; i++) {
-            const float *from = float_row(image, n, row.index[i]);
-            for (int32_t j = 0; j < columns->taps; j++) {
-                const float w = row_weight[i] * weight[j];
-                for (int64_t k = 0; k < c; k++) y[k] += w * from[index[j] * c + k];
+    const axis *columns = &plan->axes[plan->last];
+    const int64_t c = plan->pixel / 4;
+    memset(y, 0, (size_t)(columns->out * plan->pixel));
+    for (int32_t n = 0; n < plan->lines; n++) {
+        float line_weight;
+        const float *from = float_line(s, n, &line_weight), *weight = s->columns.weight;
+        const int32_t *index = s->columns.index;
+        for (int64_t o = 0; o < columns->out; o++, index += columns->taps, weight += columns->taps) {
+            if (index[0] < 0) fill_pixels(call, y + o * c, c);
+            for (int32_t j = 0; j < columns->taps && index[0] >= 0; j++) {
+                const float w = line_weight * weight[j];
+                for (int64_t k = 0; k < c; k++) y[o * c + k] += w * from[index[j] * c + k];
             }
         }
     }
 }
 
-static void blend_row_s8(const wisp_call *call, const wisp_image *image, int64_t n, int8_t *y, taps row, taps all) {
+static void blend_s8(const wisp_call *call, const sources *s, int8_t *y) {
+    static const int32_t whole[2] = {WEIGHT_ONE, 0};
     const resize_plan *plan = call->plan;
-    const int64_t c = wisp_input(call, 0)->dims[3];
-    const int8_t *top = (const int8_t *)row_at(image, n, row.index[0]), *bottom = (const int8_t *)row_at(image, n, row.index[1]);
-    const int32_t *row_weight = row.weight, *weight = all.weight, *index = all.index;
-    for (int32_t o = 0; o < plan->columns.out; o++, y += c, index += 2, weight += 2) {
+    const int64_t c = plan->pixel;
+    const int8_t *top = (const int8_t *)source_line(s, 0, NULL), *bottom = (const int8_t *)source_line(s, s->count, NULL);
+    const int32_t *row_weight = s->count ? s->at[0].weight : whole, *weight = s->columns.weight, *index = s->columns.index;
+    for (int32_t o = 0; o < plan->axes[plan->last].out; o++, y += c, index += 2, weight += 2) {
         const int64_t a = index[0] * c, b = index[1] * c;
         const int32_t w00 = row_weight[0] * weight[0], w01 = row_weight[0] * weight[1];
         const int32_t w10 = row_weight[1] * weight[0], w11 = row_weight[1] * weight[1];
@@ -266,96 +327,124 @@ static void blend_row_s8(const wisp_call *call, const wisp_image *image, int64_t
     }
 }
 
-/* Items are rows of the output. */
 static void range_resize(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
     const wisp_Resize_params *p = WISP_PARAMS(call, Resize);
     const resize_plan *plan = call->plan;
-    const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
-    const wisp_image image = image_of(x), result = image_of(y);
-    const taps rows = row_taps(call), columns = column_taps(call);
-    const int32_t out_h = plan->rows.out, out_w = plan->columns.out;
-    const uint8_t *copied = NULL, *last = NULL; /* the input row that the output row before was made of, and that row */
+    const int32_t n = plan->axes[plan->last].out;
+    const int64_t size = n * plan->pixel;
+    const uint8_t *copied = NULL; /* the input line that the output line before was made of */
+    uint8_t *out = (uint8_t *)wisp_output(call, 0)->data + begin * size;
+    sources s;
     (void)thread;
-    for (int64_t r = begin; r < end; r++) {
-        const int64_t n = r / out_h, o = r % out_h * plan->rows.taps;
-        const taps row = {rows.index + o, (int32_t *)rows.weight + o};
-        uint8_t *out = row_at(&result, n, r % out_h);
-        const uint8_t *from = row.index[0] < 0 ? NULL : row_at(&image, n, row.index[0]);
-        if (!from)
-            fill_pixels(call, (float *)(void *)out, (int64_t)out_w * x->dims[3]);
+    for (int64_t line = begin; line < end; line++, out += size) {
+        float *const floats = (float *)(void *)out;
+        find_sources(call, line, &s);
+        const uint8_t *from = s.base && p->mode == NEAREST ? source_line(&s, 0, NULL) : NULL;
+        if (!plan->taps)
+            memcpy(out, from ? from : s.base, (size_t)size);
+        else if (!s.base)
+            fill_pixels(call, floats, size / 4);
         else if (plan->linear_s8)
-            blend_row_s8(call, &image, n, (int8_t *)out, row, columns);
+            blend_s8(call, &s, (int8_t *)out);
+        else if (p->mode != NEAREST && plan->lines == 2 && plan->axes[plan->last].taps == 2)
+            blend_two(call, &s, floats);
         else if (p->mode != NEAREST)
-            blend_row(call, &image, n, (float *)(void *)out, row, columns);
+            blend_all(call, &s, floats);
         else if (from == copied)
-            memcpy(out, last, (size_t)result.row_size);
+            memcpy(out, out - size, (size_t)size);
         else if (p->coordinate == TF_CROP_AND_RESIZE)
-            copy_or_fill(call, (float *)(void *)out, (const float *)(const void *)from, columns.index, out_w, x->dims[3]);
+            copy_or_fill(call, floats, (const float *)(const void *)from, s.columns.index, n, plan->pixel / 4);
         else
-            copy_pixels(out, from, columns.index, out_w, plan->pixel);
-        copied = from, last = out;
+            copy_pixels(out, from, s.columns.index, n, plan->pixel);
+        copied = from;
     }
 }
 
 /* ---- plan */
 
-static int check_known(wisp_call *call, uint32_t i, bool is_float, uint64_t count) {
+static int check_entries(wisp_call *call, uint32_t i, bool floats, uint64_t count) {
     const wisp_tensor *t = wisp_input(call, i);
     if (!t) return WISP_OK;
-    bool fits = is_float ? t->dtype == WISP_F32 : t->dtype == WISP_S64 || t->dtype == WISP_S32;
+    bool fits = floats ? t->dtype == WISP_F32 : t->dtype == WISP_S32 || t->dtype == WISP_S64;
     if (!fits || t->count != count || t->layout != WISP_LAYOUT_PLAIN)
         return wisp_call_fail_value(call, WISP_BAD_FILE, "wrong dtype or length: input", i);
-    if (!wisp_value(t)) return wisp_call_fail_value(call, WISP_UNSUPPORTED, "must be known when it is planned: input", i);
     return WISP_OK;
 }
 
-static int check_resize(wisp_call *call) {
-    const wisp_Resize_params *p = WISP_PARAMS(call, Resize);
-    const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
-    size_t size = wisp_dtype_size(x->dtype);
-    if (x->rank != 4 || x->layout != WISP_LAYOUT_PLAIN)
-        return wisp_call_fail_value(call, WISP_BAD_SHAPE, "an image of 4 axes is needed, not", x->rank);
-    if (p->mode < NEAREST || p->mode > CUBIC || p->coordinate < HALF_PIXEL || p->coordinate > TF_CROP_AND_RESIZE ||
-        p->nearest < ROUND_PREFER_FLOOR || p->nearest > CEIL || p->policy < STRETCH || p->policy > NOT_SMALLER)
-        return wisp_call_fail(call, WISP_BAD_FILE, "no such mode");
-    bool blends = p->mode != NEAREST, crops = p->coordinate == TF_CROP_AND_RESIZE;
-    bool linear_s8 = x->dtype == WISP_S8 && p->mode == LINEAR && !p->antialias && !p->exclude_outside && !crops;
-    if (size == 0 || ((blends || crops) && x->dtype != WISP_F32 && !linear_s8))
-        return wisp_call_fail_value(call, WISP_UNSUPPORTED, "this mode does not work on dtype", x->dtype);
-    if (x->scale != y->scale || x->zero_point != y->zero_point)
-        return wisp_call_fail(call, WISP_BAD_FILE, "input and output must share scale and zero point");
-    int status = check_known(call, 1, true, 2);
-    if (!status) status = check_known(call, 2, false, 2);
-    if (!status) status = check_known(call, 3, true, 4);
+static int check_operands(wisp_call *call) {
+    const uint32_t count = entry_count(call);
+    unsigned seen = 0;
+    for (uint32_t k = 0; k < count; k++) {
+        const int i = axis_of(call, k);
+        if (i < 0 || seen >> i & 1) return wisp_call_fail(call, WISP_BAD_FILE, "axes are out of range or repeat");
+        seen |= 1u << i;
+    }
+    int status = check_entries(call, 1, true, count);
+    if (!status) status = check_entries(call, 2, false, count);
+    if (!status) status = check_entries(call, 3, true, 2 * (uint64_t)count);
     if (!status && !wisp_input(call, 1) == !wisp_input(call, 2))
         return wisp_call_fail(call, WISP_BAD_FILE, "either scales or sizes are needed");
     return status;
 }
 
+static int check_modes(wisp_call *call) {
+    const wisp_Resize_params *p = WISP_PARAMS(call, Resize);
+    const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
+    size_t size = wisp_dtype_size(x->dtype);
+    if (p->mode < NEAREST || p->mode > CUBIC || p->coordinate < HALF_PIXEL || p->coordinate > ALIGN_WHOLE ||
+        p->nearest < ROUND_PREFER_FLOOR || p->nearest > CEIL || p->policy < STRETCH || p->policy > NOT_SMALLER)
+        return wisp_call_fail(call, WISP_BAD_FILE, "no such mode");
+    bool blends = p->mode != NEAREST, crops = p->coordinate == TF_CROP_AND_RESIZE;
+    bool linear_s8 = x->dtype == WISP_S8 && p->mode == LINEAR && !p->antialias && !p->exclude_outside && !crops;
+    if (size == 0 || x->layout != WISP_LAYOUT_PLAIN || ((blends || crops) && x->dtype != WISP_F32 && !linear_s8))
+        return wisp_call_fail_value(call, WISP_UNSUPPORTED, "this mode does not work on dtype", x->dtype);
+    if (x->scale != y->scale || x->zero_point != y->zero_point)
+        return wisp_call_fail(call, WISP_BAD_FILE, "input and output must share scale and zero point");
+    return WISP_OK;
+}
+
+/* The axes, and the extents they give. */
+static int plan_axes(wisp_call *call, int32_t *dims) {
+    resize_plan *plan = call->plan;
+    const wisp_tensor *x = wisp_input(call, 0);
+    for (int i = 0; i < x->rank; i++) dims[i] = x->dims[i], plan->axes[i] = (axis){.in = dims[i], .out = dims[i]};
+    for (uint32_t k = 0; k < entry_count(call); k++) {
+        const int i = axis_of(call, k);
+        const float scale = axis_scale(call, k), extent = output_extent(call, k);
+        if (!(extent >= 0 && extent < 16777216.0f)) return wisp_call_fail(call, WISP_BAD_SHAPE, "scales or sizes are out of range");
+        dims[i] = (int32_t)extent;
+        if (dims[i] == 0) continue; /* an empty output needs no taps, and its scale may be 0 */
+        if (x->dims[i] == 0 || !(scale > 0) || !(scale * (float)x->dims[i] < 3.4e38f))
+            return wisp_call_fail(call, WISP_BAD_SHAPE, "scales or sizes are out of range");
+        plan->axes[i] = make_axis(call, k, dims[i]);
+        if (plan->axes[i].taps > MAX_TAPS) return wisp_call_fail(call, WISP_UNSUPPORTED, "shrinks too much at once");
+    }
+    return WISP_OK;
+}
+
 static int plan_resize(wisp_call *call) {
     resize_plan *plan = call->plan;
-    int32_t dims[4];
+    int32_t dims[WISP_MAX_RANK], changing = 0;
+    int64_t lines = 1;
     int status = wisp_check_operands(call, 1, 4, 1);
-    if (status || (status = check_resize(call))) return status;
+    if (status || (status = wisp_wait_for(call, 1, 3)) || (status = check_modes(call)) || (status = check_operands(call))) return status;
     const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
-    axis *axes[2] = {&plan->rows, &plan->columns};
-    memcpy(dims, x->dims, sizeof dims);
-    for (int i = 0; i < 2; i++) {
-        float scale = axis_scale(call, i), extent = output_extent(call, i);
-        if (!(extent >= 0 && extent < 16777216.0f)) return wisp_call_fail(call, WISP_BAD_SHAPE, "scales or sizes are out of range");
-        dims[1 + i] = (int32_t)extent;
-        if (dims[1 + i] == 0) continue; /* an empty output needs no taps, and its scale may be 0 */
-        if (x->dims[1 + i] == 0 || !(scale > 0) || !(scale * (float)x->dims[1 + i] < 3.4e38f))
-            return wisp_call_fail(call, WISP_BAD_SHAPE, "scales or sizes are out of range");
-        *axes[i] = make_axis(call, i, dims[1 + i]);
-        if (axes[i]->taps > MAX_TAPS) return wisp_call_fail(call, WISP_UNSUPPORTED, "shrinks too much at once");
+    if ((status = plan_axes(call, dims)) || (status = wisp_set_output(call, 0, x->dtype, x->rank, dims)) || !y->count) return status;
+    for (int i = 0; i < x->rank; i++) {
+        if (!plan->axes[i].taps) continue;
+        plan->taps += (int64_t)plan->axes[i].out * plan->axes[i].taps;
+        if (changing++) lines *= plan->axes[plan->last].taps;
+        if (lines > MAX_LINES) return wisp_call_fail(call, WISP_UNSUPPORTED, "shrinks too much at once");
+        plan->last = i;
     }
-    if ((status = wisp_set_output(call, 0, x->dtype, 4, dims)) || !y->count) return status;
-    plan->pixel = x->dims[3] * (int64_t)wisp_dtype_size(x->dtype);
+    if (!x->rank) plan->axes[0] = (axis){.in = 1, .out = 1};
+    plan->lines = (int32_t)lines;
     plan->linear_s8 = x->dtype == WISP_S8 && WISP_PARAMS(call, Resize)->mode == LINEAR;
-    const int64_t row = dims[2] * plan->pixel;
-    wisp_need_scratch(call, 8 * ((uint64_t)dims[1] * (uint64_t)plan->rows.taps + (uint64_t)dims[2] * (uint64_t)plan->columns.taps), 0);
-    wisp_set_work(call, (int64_t)dims[0] * dims[1], row >= GRAIN_SIZE ? 1 : GRAIN_SIZE / row, 1);
+    if (plan->linear_s8 && changing > 2) return wisp_call_fail(call, WISP_UNSUPPORTED, "in s8 at most two axes may change");
+    plan->pixel = (int64_t)(wisp_extent(dims, plan->last + 1, x->rank) * wisp_dtype_size(x->dtype));
+    const int64_t line = plan->axes[plan->last].out * plan->pixel;
+    wisp_need_scratch(call, 8 * (uint64_t)plan->taps, 0);
+    wisp_set_work(call, (int64_t)y->size / line, line >= GRAIN_SIZE ? 1 : GRAIN_SIZE / line, 1);
     return WISP_OK;
 }
 

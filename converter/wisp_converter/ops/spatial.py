@@ -14,6 +14,10 @@ def accepts_Resize(node: Node) -> str | None:
     a = node.attrs
     if a["mode"] == CUBIC or a.get("antialias") or a.get("exclude_outside") or a["coordinate"] == TF_CROP_AND_RESIZE:
         return "only nearest and plain linear resizing have an int8 form"
+    x, y = node.inputs[0], node.outputs[0]
+    if a["mode"] == LINEAR and (len(x.shape) > 4 or x.is_static and y.is_static
+                                and sum(p != q for p, q in zip(x.shape, y.shape)) > 2):
+        return "linear resizing of more than two axes has no int8 form"
     return None
 
 

@@ -34,6 +34,7 @@ class Emit:
     body: Callable[[GraphProto, list[tuple[np.dtype, tuple[Dim, ...]]]], Graph] | None = None
     nodes: list[Node] = field(default_factory=list)
     aliases: dict[Value, Value] = field(default_factory=dict)
+    shapes_wrong: bool = False  # set by an importer that finds ONNX's inference wrong: what follows is not believed
 
     @property
     def out(self) -> Value:

@@ -64,6 +64,7 @@ class _Importer:
         self.refused: dict[tuple[str, str], list[str]] = {}  # (operator, reason): nodes
         self.wanted: list[Value] = []  # what nodes read that could not be imported
         self.errors: list[ModelError] = []
+        self.shapes_wrong = False  # since a node whose extents inference got wrong
 
     def run(self) -> Graph:
         """The graph; without what was refused, if anything was."""
@@ -132,6 +133,8 @@ class _Importer:
         shape = None
         if info.HasField("shape"):
             shape = tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or None for d in info.shape.dim)
+            if self.shapes_wrong:
+                shape = (None,) * len(shape)
         self.values[name] = Value(name, _dtype(info.elem_type, name), shape)
         return self.values[name]
 
@@ -227,6 +230,7 @@ class _Importer:
             if all(v is None or v.data is not None or v in self.makers for v in emitted.inputs):
                 self.makers.update((v, len(self.nodes)) for v in emitted.outputs if v is not None)
             self.nodes.append(emitted)
+        self.shapes_wrong |= emit.shapes_wrong
         for name, value in zip(node.output, emit.outputs):
             if value in emit.aliases:
                 self.values[name] = emit.aliases[value]

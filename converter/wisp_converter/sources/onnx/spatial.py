@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from ...ir import Value
-from .emit import Emit
-from .images import enter_nhwc, leave_nhwc, nhwc_shape
+from .emit import Emit, permute
+from .images import nhwc_shape
 from .registry import importer
 
 MODES = {"nearest": 0, "linear": 1, "bilinear": 1, "cubic": 2}
 COORDINATES = {"half_pixel": 0, "asymmetric": 1, "align_corners": 2, "pytorch_half_pixel": 3, "half_pixel_symmetric": 4,
-               "tf_crop_and_resize": 5}
+               "tf_crop_and_resize": 5, "align_corners_whole": 6}
 NEAREST_MODES = {"round_prefer_floor": 0, "round_prefer_ceil": 1, "floor": 2, "ceil": 3}
 POLICIES = {"stretch": 0, "not_larger": 1, "not_smaller": 2}
 
@@ -42,10 +42,12 @@ def Resize(emit: Emit, *, antialias: int = 0, axes=None, coordinate_transformati
     old = emit.opset < 11
     scales, sizes = emit.input(1 if old else 2), None if old else emit.input(3)
     coordinate = "asymmetric" if old else coordinate_transformation_mode
+    if coordinate == "align_corners" and emit.opset < 18:
+        coordinate = "align_corners_whole"  # length_resized is the tensor's extent; later the length before rounding
     roi = emit.input(1) if coordinate == "tf_crop_and_resize" else None
     for i in range(1, len(emit.inputs)):
         emit.known(i)  # from here on their data tell whether they depend on the model's inputs
-    if scales is not None and scales.data is not None and scales.data.size == 0:
+    if scales is not None and (scales.shape == (0,) or sizes is not None):
         scales = None
     attrs = dict(mode=_lookup(emit, MODES, mode, "mode"),
                  coordinate=_lookup(emit, COORDINATES, coordinate, "coordinate_transformation_mode"),
@@ -53,13 +55,14 @@ def Resize(emit: Emit, *, antialias: int = 0, axes=None, coordinate_transformati
                  antialias=antialias, exclude_outside=exclude_outside,
                  policy=_lookup(emit, POLICIES, keep_aspect_ratio_policy, "keep_aspect_ratio_policy"),
                  cubic_a=cubic_coeff_a, extrapolation=extrapolation_value)
-    _resize(emit, scales if sizes is None else None, sizes, roi, axes, attrs)
+    _resize(emit, scales, sizes, roi, axes, attrs)
 
 
 @importer("Upsample")
 def Upsample(emit: Emit, *, mode: str = "nearest", scales=None) -> None:
     """The operator before Resize; scales are an attribute before opset 9."""
     given = emit.input(1) if scales is None else emit.constant(np.asarray(scales, np.float32), "scales")
+    emit.known(1)
     attrs = dict(mode=_lookup(emit, MODES, mode, "mode"), coordinate=COORDINATES["asymmetric"],
                  nearest=NEAREST_MODES["floor"])
     _resize(emit, given, None, None, None, attrs)
@@ -72,83 +75,46 @@ def _lookup(emit: Emit, table: dict[str, int], name: str, what: str) -> int:
 
 
 def _resize(emit: Emit, scales: Value | None, sizes: Value | None, roi: Value | None, axes, attrs: dict) -> None:
+    """Channels last, unless they are resized too: the last axis that changes should have something behind it."""
     x = emit.inputs[0]
+    emit.keep_rank()
     if x.shape is None:
         raise emit.unsupported("the number of axes is not known")
     rank = len(x.shape)
-    if emit.out.shape is None:
-        emit.out.shape = (*x.shape[:2], *[None] * (rank - 2)) if rank > 2 else (None,) * rank
-    listed = list(range(rank)) if axes is None else [int(a) % rank for a in axes]
-    _check_dtype(emit, x, attrs)
-    spatial, image = _image_axes(emit, rank, listed, scales, sizes)
-    if attrs.get("antialias") and any(v is not None and v.data is None for v in (scales, sizes)):
-        raise emit.unsupported("antialias needs constant scales or sizes")
-    operands = [None if v is None else _pick(emit, v, listed, spatial, fill)
-                for v, fill in ((scales, 1.0), (sizes, None), (roi, None))]
-    if image is None:
-        y = emit.add("Resize", [enter_nhwc(emit, x), *operands], shape=nhwc_shape(emit.out.shape), **attrs)
-        leave_nhwc(emit, y)
-    else:  # axes that are no image: treat them as one, all others as 1
-        flat = emit.add("Reshape", [x], shape=(1, *image(x.shape), 1))
-        y = emit.add("Resize", [flat, *operands], shape=(1, *image(emit.out.shape), 1), **attrs)
-        emit.add("Reshape", [y], emit.out)
-
-
-def _check_dtype(emit: Emit, x: Value, attrs: dict) -> None:
-    floats = attrs["mode"] != MODES["nearest"] or attrs["coordinate"] == COORDINATES["tf_crop_and_resize"]
-    if floats and x.dtype != np.float32:
+    if x.dtype != np.float32 and (attrs["mode"] != MODES["nearest"] or roi is not None):
         raise emit.unsupported(f"elements of type {x.dtype} in this mode")
+    if scales is not None and scales.data is not None and axes is None:
+        _state_extents(emit, scales.data)
+    if scales is None and sizes is None:
+        raise emit.unsupported("it has neither scales nor sizes")
+    listed = list(range(rank)) if axes is None else [int(a) % rank for a in axes]
+    given = [scales, sizes, roi]
+    if roi is not None and roi.dtype != np.float32:
+        given[2] = emit.add("Cast", [roi], shape=roi.shape, dtype=np.float32)
+    if rank < 3 or any(_may_change(x, listed, axis, scales, sizes) for axis in (0, 1)):
+        emit.add("Resize", [x, *given], emit.out, axes=listed, **attrs)
+        return
+    order = (0, *range(2, rank), 1)
+    last = emit.add("Transpose", [x], shape=permute(x.shape, order), perm=order)
+    y = emit.add("Resize", [last, *given], shape=permute(emit.out.shape, order),
+                 axes=[order.index(a) for a in listed], **attrs)
+    emit.add("Transpose", [y], emit.out, perm=(0, rank - 1, *range(1, rank - 1)))
 
 
-def _image_axes(emit: Emit, rank: int, listed: list[int], scales: Value | None, sizes: Value | None):
-    """The axes (H, W) that are resized, H None if there is only W, and, where x is no N, C, (H,) W,
-    how to see it as an image."""
-    if rank in (3, 4) and not _touches(emit, listed, (0, 1), scales, sizes):
-        return ((2, 3) if rank == 4 else (None, 2)), None
-    if rank in (1, 2) and emit.inputs[0].is_static and emit.out.is_static:
-        return ((0, 1) if rank == 2 else (None, 0)), lambda shape: shape if rank == 2 else (1, *shape)
-    raise emit.unsupported("only the one or two last axes of N, C, (H,) W can be resized")
+def _state_extents(emit: Emit, scales: np.ndarray) -> None:
+    """Products in f32, as ONNX Runtime computes them; ONNX's inference takes doubles, and with a scale that is a
+    rounding below the ratio finds one less."""
+    stated = [int(np.float32(d) * s) if isinstance(d, int) else o
+              for d, s, o in zip(emit.inputs[0].shape, scales.astype(np.float32), emit.out.shape)]
+    emit.shapes_wrong = any(isinstance(o, int) and o != d for o, d in zip(emit.out.shape, stated))
+    emit.out.shape = tuple(stated)
 
 
-def _touches(emit: Emit, listed: list[int], fixed: tuple[int, ...], scales: Value | None, sizes: Value | None) -> bool:
-    """Whether an axis that must keep its extent is resized. Dynamic sizes and extents are trusted:
-    prepare compares shapes."""
-    x = emit.inputs[0]
-    for axis in set(fixed) & set(listed):
-        at = listed.index(axis)
-        if scales is not None and (scales.data is None or scales.data[at] != 1):
-            return True
-        if (sizes is not None and sizes.data is not None and isinstance(x.shape[axis], int)
-                and x.shape[axis] != sizes.data[at]):
-            return True
-    return False
-
-
-def _pick(emit: Emit, value: Value, listed: list[int], spatial: tuple, fill: float | None) -> Value:
-    """The entries of scales, sizes or roi for (H, W); what is not listed keeps its extent."""
-    if value.data is None:
-        return _pick_computed(emit, value, listed, spatial)
-    data, out = value.data, []
-    starts, rest = data[:len(listed)], data[len(listed):]  # roi: starts, then ends
-    for half, default in ((starts, 0.0), (rest, 1.0)) if rest.size else ((starts, fill),):
-        for axis in spatial:
-            if axis in listed:
-                out.append(half[listed.index(axis)])
-            elif default is None:
-                out.append(1 if axis is None else emit.inputs[0].shape[axis])
-            else:
-                out.append(default)
-    if any(not isinstance(v, (int, float, np.number)) for v in out):
-        raise emit.unsupported("sizes leave out an axis that is dynamic")
-    return emit.constant(np.array(out, np.float32 if data.dtype.kind == "f" else np.int64), "resize")
-
-
-def _pick_computed(emit: Emit, value: Value, listed: list[int], spatial: tuple) -> Value:
-    if (any(axis not in listed for axis in spatial if axis is not None)
-            or value.dtype.kind == "f" and value is not emit.input(2)):
-        raise emit.unsupported("these scales or sizes must be constants")
-    wanted = emit.constant(np.array([listed.index(a) for a in spatial if a is not None], np.int64), "indices")
-    picked = emit.add("Gather", [value, wanted], shape=wanted.shape, axis=0)
-    if spatial[0] is None:
-        picked = emit.add("Concat", [emit.constant(np.ones(1, value.dtype), "one"), picked], shape=(2,), axis=0)
-    return picked
+def _may_change(x: Value, listed: list[int], axis: int, scales: Value | None, sizes: Value | None) -> bool:
+    """Whether an axis is known to be resized; where only a run can tell, it is taken for a batch or channels."""
+    if axis not in listed:
+        return False
+    if sizes is not None:
+        return sizes.data is not None and isinstance(x.shape[axis], int) and \
+            sizes.data[listed.index(axis)] != x.shape[axis]
+    return scales.data is not None and scales.data[listed.index(axis)] != 1

@@ -1,0 +1,56 @@
+"""Operators planned by values of a run: shapes, bounds, axes, pads; and output shapes that a model declares wrongly."""
+# SPDX-License-Identifier: Apache-2.0
+import numpy as np
+import pytest
+
+import wisp
+from support import check_model, make_model, reference
+from wisp_converter import convert
+
+
+@pytest.mark.parametrize("op,operands,other", [
+    ("Slice", {"x": None, "s": [1], "e": [3]}, {"e": [2]}),
+    ("Slice", {"x": None, "s": [3, 2], "e": [-9, 0], "a": [1, 0], "t": [-1, -2]}, {"t": [-2, -1]}),
+    ("Reshape", {"x": None, "s": [4, -1]}, {"s": [2, 6]}),
+    ("Expand", {"x": None, "s": [2, 1, 4]}, {"s": [1, 3, 1]}),
+    ("Tile", {"x": None, "s": [2, 3]}, {"s": [1, 4]}),
+    ("Pad", {"x": None, "s": [1, 0, 0, 2]}, {"s": [0, 0, 5, 0]}),
+    ("Unsqueeze", {"x": None, "s": [0, 2]}, {"s": [1, 3]}),
+    ("ConstantOfShape", {"s": [2, 3]}, {"s": [7, 1]}),
+    ("Range", {"s": 2, "e": 11, "t": 3}, {"e": 50}),
+])
+@pytest.mark.parametrize("computed", [False, True])
+def test_operands_that_a_run_finds_out(op, operands, other, computed):
+    """Shapes, bounds, axes and the like that are inputs or come from other nodes, and differ from run to run."""
+    x = np.arange(12, dtype=np.float32).reshape(3, 4)
+    inputs = {n: x if v is None else np.array(v, np.int64) for n, v in operands.items()}
+    nodes = [("Mul", [n, "one"], [f"{n}2"], {}) for n in inputs if n != "x"] if computed else []
+    read = [n if n == "x" or not computed else f"{n}2" for n in inputs]
+    rank = {"Expand": 3, "Unsqueeze": 4, "Range": 1}.get(op, 2)
+    dtype = np.int64 if op == "Range" else np.float32
+    model = make_model([*nodes, (op, read, ["y"], {}), ("Neg", ["y"], ["z"], {})], inputs,
+                       {n: (dtype, [None] * rank) for n in ("y", "z")}, {"one": np.array(1)})
+    check_model(model, inputs)
+    loaded = wisp.load(convert(model, verify=False))
+    for changed in (inputs, inputs | {n: np.array(v) for n, v in other.items()}, inputs):
+        got, want = loaded.run(changed), reference(model, changed)
+        assert all(np.array_equal(got[n], want[n]) for n in ("y", "z"))
+
+
+def test_operands_that_do_not_fit_fail_in_the_run():
+    model = make_model([("Reshape", ["x", "s"], ["y"], {})], {"x": [3, 4], "s": (np.int64, [2])}, ["y"])
+    loaded, x = wisp.load(convert(model, verify=False)), np.ones((3, 4), np.float32)
+    with pytest.raises(wisp.WispError, match="Reshape_y.*does not fit"):
+        loaded.run({"x": x, "s": np.array([5, -1])})
+    assert loaded.run({"x": x, "s": np.array([2, -1])})["y"].shape == (2, 6)
+
+
+def test_declared_output_shapes_are_not_believed():
+    """Exporters write wrong ones: extents of a sample, even another rank."""
+    x = np.ones((4, 3), np.float32)
+    for declared in ([1, 3], ["a", "b"], [12], []):
+        model = make_model([("Relu", ["x"], ["y"], {})], {"x": ["n", 3]}, {"y": declared})
+        assert wisp.load(convert(model, verify=False)).run({"x": x})["y"].shape == (4, 3)
+    for declared in ([1, 12], [2, 3, 2, 1]):
+        model = make_model([("Reshape", ["x", "s"], ["y"], {})], {"x": [4, 3]}, {"y": declared}, {"s": np.array([2, 2, 3])})
+        assert wisp.load(convert(model, verify=False)).run({"x": x})["y"].shape == (2, 2, 3)
