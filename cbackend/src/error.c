@@ -23,7 +23,10 @@ void wisp_error_text(wisp_error *error, const char *text) {
         length = left;
         while (length && ((uint8_t)text[length] & 0xC0) == 0x80) length--; /* never half a UTF-8 character */
     }
-    memcpy(error->message + at, text, length);
+    for (size_t i = 0; i < length; i++) { /* one line, whatever a file calls its nodes */
+        const char c = text[i];
+        error->message[at + i] = (uint8_t)c < ' ' || c == 0x7f ? ' ' : c;
+    }
     error->message[at + length] = 0;
 }
 

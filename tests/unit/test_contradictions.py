@@ -348,6 +348,14 @@ def prepare(data: bytes) -> None:
         assert model.arena_bytes >= 0
 
 
+def test_a_message_is_one_line_whatever_a_node_is_called():
+    graph = Graph([Value("x", F32, (4,))], [Value("y", F32, (5,))], [])
+    graph.nodes.append(Node("Relu", graph.inputs, graph.outputs, {}, "a\nnode\t\x7f"))
+    with pytest.raises(wisp.WispError) as caught:
+        prepare(fmt.write(graph, plan_memory(graph)))
+    assert "node 'a node  ' (Relu)" in str(caught.value)
+
+
 @pytest.mark.parametrize("file", FILES)
 def test_what_is_put_together_again_is_good(file):
     prepare(Parts(FILES[file]()).together())
