@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -12,16 +13,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, onnx_model
+from conftest import ROOT, onnx_model, small_cnn
 
 GUIDES = ROOT / "docs" / "guides"
 ELSEWHERE = re.compile(r"# on (the Pi|the PC|the board)\b")
-NOT_RUN_HERE: dict[str, int] = {}
+NOT_RUN_HERE = {"raspberry-pi.md": 2}
 """How many blocks begin with a line such as "# on the Pi": they need another machine."""
 
 
 def blocks(text: str) -> list[tuple[str, str]]:
-    return re.findall(r"^```(\w+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^( *)```(\w+)\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+    return [(kind, re.sub(f"^{indent}", "", code, flags=re.MULTILINE)) for indent, kind, code in found]
 
 
 # ---- what the reader of a guide has
@@ -49,11 +51,47 @@ def words_model():
     return onnx_model(nodes, inputs, {"score": (np.float32, ["batch", 2])}, constants)
 
 
-def for_c(home: Path) -> None:
+def write_pictures(folder: Path, count: int, seed: int) -> None:
+    from PIL import Image
+
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    for i in range(count):
+        Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8)).resize((64, 48)).save(folder / f"{i:03}.png")
+
+
+def for_c(home: Path, asset) -> None:
     save_model(words_model(), home / "words.onnx")
 
 
-PREPARE: dict[str, Callable[[Path], None]] = {"c.md": for_c}
+def for_microcontrollers(home: Path, asset) -> None:
+    need("clang-19", "ld.lld-19", "arm-none-eabi-gcc", "llvm-size-19", "qemu-system-arm", "ninja")
+    shutil.copy(asset("mnist_cnn.onnx"), home / "digits.onnx")
+    digits = np.random.default_rng(4).uniform(0, 255, (8, 1, 28, 28)).astype(np.float32)
+    np.savez(home / "digits.npz", Input3=digits)
+
+
+def for_raspberry_pi(home: Path, asset) -> None:
+    need("aarch64-linux-gnu-gcc")
+    save_model(small_cnn(), home / "model.onnx")
+    write_pictures(home / "pictures", 24, seed=5)
+
+
+def for_quantize(home: Path, asset) -> None:
+    save_model(small_cnn(), home / "model.onnx")
+    write_pictures(home / "calibration", 50, seed=6)
+    write_pictures(home / "check", 20, seed=7)
+    (home / "labels.txt").write_text("ant\nbee\ncat\ndog\n")
+
+
+PREPARE: dict[str, Callable] = {"c.md": for_c, "microcontrollers.md": for_microcontrollers,
+                                "quantize.md": for_quantize, "raspberry-pi.md": for_raspberry_pi}
+
+
+def need(*programs: str) -> None:
+    missing = [program for program in programs if not shutil.which(program)]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}")
 
 
 @pytest.fixture
@@ -106,8 +144,8 @@ def shape_of(line: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(p.name for p in GUIDES.glob("*.md")))
-def test_guide(name, home):
-    PREPARE.get(name, lambda folder: None)(home)
+def test_guide(name, home, asset):
+    PREPARE.get(name, lambda *_: None)(home, asset)
     before, found = git_status(), blocks((GUIDES / name).read_text(encoding="utf-8"))
     printed = run_guide(name, home)
     for i, (kind, text) in enumerate(found):
@@ -129,3 +167,50 @@ def test_blocks_are_of_kinds_that_are_run(name):
     assert {kind for kind, _ in blocks(text)} <= {"sh", "python", "c", "cmake", "text"}
     assert text.count("```") == 2 * len(blocks(text)), "a block without a kind is not run"
     assert sum(bool(ELSEWHERE.match(code)) for _, code in blocks(text)) == NOT_RUN_HERE.get(name, 0)
+
+
+# ---- what they say
+
+
+def messages() -> list[str]:
+    """The texts of the sources, literals that follow each other joined, "\0" where a value is put in."""
+    found = []
+    for path in [*(ROOT / "engine").rglob("*.py"), *(ROOT / "converter").rglob("*.py")]:
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        documentation = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+        for node in (node for node in nodes if id(node) not in documentation):
+            if isinstance(node, ast.JoinedStr):
+                found.append("".join(part.value if isinstance(part, ast.Constant) else "\0" for part in node.values))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    for path in (ROOT / "cbackend" / "src").rglob("*.c"):
+        found += re.findall(r'"((?:[^"\\\n]|\\.)*)"', re.sub(r'"\s*\n\s*"', "", path.read_text(encoding="utf-8")))
+    return found
+
+
+def test_messages_exist():
+    """Each part between two … stands in one text of the sources, in this order."""
+    text, known = (GUIDES / "troubleshooting.md").read_text(encoding="utf-8"), messages()
+    quoted = re.findall(r"^\| `(.+?)` \|", text, re.MULTILINE)
+    assert len(quoted) > 30
+    for message in quoted:
+        pattern = re.compile(".*".join(re.escape(part.strip(" ")) for part in message.split("…")), re.DOTALL)
+        assert any(pattern.search(known_text) for known_text in known), f"nothing says {message!r}"
+
+
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "cbackend").rglob("*.md"),
+                    *(ROOT / "android_demo").rglob("*.md")])
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path):
+    """Files of the repository, and headings in them as GitHub spells their anchors."""
+    text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for target, anchor in re.findall(r"\]\((?!\w+:)([^)#\s]*)(?:#([^)]*))?\)", text):
+        there = (path.parent / target).resolve() if target else path
+        assert there.exists() and there.is_relative_to(ROOT), f"{target} does not exist"
+        headings = re.findall(r"^#+ (.*)", there.read_text(encoding="utf-8"), re.MULTILINE) if anchor else []
+        anchors = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+        assert not anchor or anchor in anchors, f"{target}#{anchor}: no such heading; there are {anchors}"
+    for name in re.findall(r"`((?:docs|cbackend|tests|engine|converter|benchmarks)/[\w./-]+\.\w+)`", text):
+        assert (ROOT / name).exists(), f"{name} is named and does not exist"
