@@ -54,7 +54,7 @@ def imported(model: onnx.ModelProto, shapes: dict | None = None):
     from wisp_converter.sources.onnx.importer import import_graph
     from wisp_converter.sources.onnx.load import load
 
-    return import_graph(load(model, shapes).model)
+    return import_graph(load(model, shapes))
 
 
 def optimized(model: onnx.ModelProto, shapes: dict | None = None):

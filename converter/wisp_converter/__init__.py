@@ -5,6 +5,7 @@ from __future__ import annotations
 from .convert import convert, save
 from .errors import CalibrationError, ConvertError, ModelError, UnsupportedError, VerifyError
 from .progress import Progress
+from .runner import temporary_file
 
 __all__ = ["CalibrationError", "ConvertError", "ModelError", "Progress", "UnsupportedError", "VerifyError", "convert",
-           "save"]
+           "save", "temporary_file"]

@@ -1,31 +1,52 @@
-"""The only door to the engine: run a .wisp file from memory, and ask the runtime what it needs."""
+"""The only door to the engine: run a .wisp file that may have no name, and ask the runtime what it needs."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
+
+import contextlib
+import errno
+import mmap
+import tempfile
+from collections.abc import Iterator
+from typing import BinaryIO
 
 import numpy as np
 
 from .errors import ConvertError, UnsupportedError
-
+from .ir import Graph
+from .target.format import Plan, write_to
 
 MISSING = "conversion asks the runtime and runs it: install wisp"
 
 
 class Runner:
-    """A loaded .wisp file. `run({name: array})` gives {name: array}. `cpu`: the highest instruction set it may use."""
+    """A loaded .wisp file. `run({name: array})` gives {name: array}. `cpu`: the highest instruction set it may use.
 
-    def __init__(self, data: bytes, threads: int = 1, cpu: str | None = None) -> None:
+    file: open for reading. It is mapped, not read, and may be closed, but not changed while the runner lives. What
+    opening it, which reads all, leaves in memory is given back.
+    """
+
+    def __init__(self, file: BinaryIO, threads: int = 1, cpu: str | None = None) -> None:
         try:
             import wisp
         except ImportError as error:
             raise ConvertError(f"{MISSING} ({error})") from error
         self.wisp_error = wisp.WispError
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         try:
             self.model = self._load(wisp, data, threads, cpu)
         except wisp.WispError as error:
             raise UnsupportedError(f"the runtime refuses the converted model: {error}") from error
+        rest(data)
+
+    @classmethod
+    def of(cls, graph: Graph, plan: Plan, threads: int = 1, cpu: str | None = None) -> Runner:
+        """Of a packed graph."""
+        with temporary_file() as file:
+            write_to(file, graph, plan)
+            return cls(file, threads, cpu)
 
     @staticmethod
-    def _load(wisp, data: bytes, threads: int, cpu: str | None):
+    def _load(wisp, data: mmap.mmap, threads: int, cpu: str | None):
         try:
             return wisp.load(data, threads=threads, cpu=cpu)
         except wisp.UnsupportedError:  # perhaps a build without threads
@@ -57,10 +78,29 @@ class Runner:
         return self.model.output_shapes()
 
 
-def scratch_needs(data: bytes) -> tuple[int, int]:
+def scratch_needs(file: BinaryIO) -> tuple[int, int]:
     """(shared, each): bytes of scratch that a file with static shapes can use at most,
     of all threads together and of each."""
-    return Runner(data, cpu="scalar").model.scratch_needs()
+    return Runner(file, cpu="scalar").model.scratch_needs()
+
+
+def rest(data: mmap.mmap) -> None:
+    """Give the memory back that a mapped file uses until it is read again."""
+    if hasattr(mmap, "MADV_DONTNEED"):
+        data.madvise(mmap.MADV_DONTNEED)
+
+
+@contextlib.contextmanager
+def temporary_file() -> Iterator[BinaryIO]:
+    """A file without a name that is gone when it is closed and nothing has it mapped."""
+    try:
+        with tempfile.TemporaryFile() as file:
+            yield file
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise ConvertError(f"{tempfile.gettempdir()}: no room for temporary files as large as the model "
+                           f"({error.strerror}); TMPDIR names another folder") from error
 
 
 def is_image(path) -> bool:

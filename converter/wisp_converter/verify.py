@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import numpy as np
-import onnx
 
 from .errors import VerifyError
 from .target.format import DTYPES
 from .ir import Graph, Value
 from .runner import Runner
+from .sources.onnx.load import Source
 
 TOLERANCE = 1e-3
 """A float result may differ from the source's by this part of the output's largest value..."""
@@ -41,10 +42,10 @@ class Difference:
         return {"max_abs": float(f"{self.max_abs:.6g}"), "relative": float(f"{self.relative:.6g}"), "snr_db": snr}
 
 
-def verify(source: onnx.ModelProto, data: bytes, inputs: dict[str, np.ndarray], *, exact: bool) -> list[Difference]:
+def verify(source: Source, file: BinaryIO, inputs: dict[str, np.ndarray], *, exact: bool) -> list[Difference]:
     """Run both on `inputs`, which are the source's, and compare every output as the source has it. With `exact` (a
     float model) a difference above TOLERANCE of the output's largest value is a VerifyError."""
-    runner = Runner(data)
+    runner = Runner(file)
     stored = runner.from_source(inputs)
     expected = run_source(source, runner.inputs_to_source(stored))
     got = runner.outputs_to_source(runner.run(stored))
@@ -74,19 +75,38 @@ def compare(name: str, expected: np.ndarray, got: np.ndarray) -> Difference:
     return Difference(name, max_abs, max_abs / largest if largest else (0.0 if max_abs == 0 else math.inf), snr)
 
 
-def run_source(model: onnx.ModelProto, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def run_source(source: Source, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The source's outputs: by ONNX Runtime where it is installed and takes the model, else by ONNX's reference."""
-    names = [o.name for o in model.graph.output]
-    try:
-        import onnxruntime
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        results = session.run(names, inputs)
-    except Exception:  # not installed, or it refuses the model
+    names = [o.name for o in source.original.graph.output]
+    for run in (_run_mapped, _run_whole):
+        try:
+            results = run(source, names, inputs)
+            break
+        except Exception:  # not installed, or it refuses the model
+            continue
+    else:
         from onnx.reference import ReferenceEvaluator
-        results = ReferenceEvaluator(model).run(names, inputs)
+        results = ReferenceEvaluator(source.weights.whole(source.original)).run(names, inputs)
     return {n: np.asarray(r) for n, r in zip(names, results)}
+
+
+def _run_mapped(source: Source, names: list[str], inputs: dict[str, np.ndarray]) -> list:
+    """By ONNX Runtime, which maps the weights itself. It must be told where they are, and can only since 1.19."""
+    folder = {"session.model_external_initializers_file_folder_path": str(source.weights.folder)}
+    return _run(source.original.SerializeToString(), names, inputs, folder)
+
+
+def _run_whole(source: Source, names: list[str], inputs: dict[str, np.ndarray]) -> list:
+    return _run(source.weights.whole(source.original).SerializeToString(), names, inputs, {})
+
+
+def _run(model: bytes, names: list[str], inputs: dict[str, np.ndarray], settings: dict[str, str]) -> list:
+    import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    for key, value in {"session.disable_prepacking": "1", **settings}.items():  # which would copy the weights
+        options.add_session_config_entry(key, value)
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"]).run(names, inputs)
 
 
 def sample_inputs(graph: Graph, seed: int = 0) -> dict[str, np.ndarray]:

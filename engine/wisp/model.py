@@ -20,11 +20,12 @@ MAX_THREADS = 64
 IDLE_SESSIONS = 4  # kept for the next run, whatever their shapes; more live only while as many threads run
 
 
-def load(source: str | os.PathLike | bytes, threads: int = 1, shapes: Mapping[str, tuple[int, ...]] | None = None,
-         cpu: str | None = None) -> Model:
+def load(source: str | os.PathLike | bytes | mmap.mmap, threads: int = 1,
+         shapes: Mapping[str, tuple[int, ...]] | None = None, cpu: str | None = None) -> Model:
     """Open a .wisp file.
 
-    source: a path (the file is mapped, not read; do not change it while the model lives), or the file's bytes.
+    source: a path (the file is mapped, not read; do not change it while the model lives), or the file's bytes, or an
+        mmap of it.
     threads: 1..64 threads for each run. Results do not depend on it.
     shapes: {input name: shape} binds dynamic axes now instead of by the first run's inputs.
     cpu: highest instruction set to use ("scalar", "avx2", ...); default: the environment's WISP_CPU, else all.
@@ -285,6 +286,8 @@ def _map(source):
         copy = _library.aligned(len(source))
         copy[:] = np.frombuffer(source, np.uint8)
         return ffi.from_buffer(copy)
+    if isinstance(source, mmap.mmap):
+        return ffi.from_buffer(source)
     with open(source, "rb") as file:
         if os.fstat(file.fileno()).st_size == 0:
             raise BadFileError(f"{os.fspath(source)} is empty")
@@ -293,7 +296,7 @@ def _map(source):
 
 def _name(source) -> str:
     """What an error message starts with: the file's name where there is one."""
-    return "" if isinstance(source, (bytes, bytearray, memoryview)) else f"{os.fspath(source)}: "
+    return "" if isinstance(source, (bytes, bytearray, memoryview, mmap.mmap)) else f"{os.fspath(source)}: "
 
 
 def _match(info: TensorInfo, shape: tuple[int, ...], found: dict[str, int]) -> None:

@@ -1,5 +1,7 @@
 """Passes on graphs inside graphs: results are numpy's, what a body captures stays, broken graphs are refused."""
 # SPDX-License-Identifier: Apache-2.0
+import tempfile
+
 import numpy as np
 import pytest
 import wisp
@@ -42,8 +44,11 @@ def loaded(graph: Graph) -> wisp.Model:
     run_passes(graph)
     pack(graph)
     plan = plan_memory(graph)
-    settle_scratch(graph, plan)
-    return wisp.load(fmt.write(graph, plan))
+    with tempfile.TemporaryFile() as file:
+        fmt.write_to(file, graph, plan)
+        settle_scratch(plan, file)
+        file.seek(0)
+        return wisp.load(file.read())
 
 
 def branch(nodes: list[Node]) -> Graph:

@@ -37,7 +37,7 @@ def narrow_block(outputs=("y",)):
 
 
 def float_graph(model):
-    graph = import_graph(load(model, None).model)
+    graph = import_graph(load(model, None))
     run_passes(graph)
     return graph
 

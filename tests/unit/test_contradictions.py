@@ -4,6 +4,8 @@ Each row takes a good file apart, changes one thing and puts it together with ri
 one of that check, so a check that is gone is noticed even where another would refuse the file for a second reason.
 """
 # SPDX-License-Identifier: Apache-2.0
+import io
+
 import numpy as np
 import pytest
 from conftest import small_cnn
@@ -101,7 +103,9 @@ class Parts:
                 else next(i for i, row in enumerate(rows) if self.name_of(int(row["name"])) == key))
 
     def together(self) -> bytes:
-        return fmt.assemble(self.header, {name: rows.tobytes() for name, rows in self.sections.items()})
+        file = io.BytesIO()
+        fmt.assemble(file, self.header, self.sections)
+        return file.getvalue()
 
 
 def header(**fields):

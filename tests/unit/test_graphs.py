@@ -1,5 +1,6 @@
 """Graphs inside graphs, states and shared memory: files written from the converter's graph, compared with numpy."""
 # SPDX-License-Identifier: Apache-2.0
+import tempfile
 import time
 
 import numpy as np
@@ -24,8 +25,11 @@ def f32(name: str, *shape) -> Value:
 
 def saved(graph: Graph, states=()) -> bytes:
     plan = plan_memory(graph, states)
-    settle_scratch(graph, plan)
-    return fmt.write(graph, plan)
+    with tempfile.TemporaryFile() as file:
+        fmt.write_to(file, graph, plan)
+        settle_scratch(plan, file)
+        file.seek(0)
+        return file.read()
 
 
 def branches(extent) -> Graph:

@@ -80,14 +80,12 @@ UNARY_TABLE = {
 def unary_by_runtime(op: str):
     """The function(x, attrs) of a UNARY operator without an entry above: the runtime's, in single precision."""
     def function(x: np.ndarray, attrs: dict) -> np.ndarray:
-        from ..target import format as wisp_format
         from ..target.plan import plan_memory
         from ..runner import Runner
 
         given, result = (Value(name, np.dtype(np.float32), x.shape) for name in ("x", "y"))
         graph = Graph([given], [result], [Node(op, [given], [result], attrs, op)])
-        runner = Runner(wisp_format.write(graph, plan_memory(graph)))
-        return runner.run({"x": x.astype(np.float32)})["y"].astype(np.float64)
+        return Runner.of(graph, plan_memory(graph)).run({"x": x.astype(np.float32)})["y"].astype(np.float64)
     return function
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..target import format as fmt
 from ..ir import Dim, Graph, Node, Value, all_graphs
 from ..target.pack import pack
 from ..target.plan import plan_memory
@@ -42,4 +41,4 @@ def _load(graph: Graph) -> Runner:
         graph.nodes.append(copy_node(value, graph.outputs[i]))
     pack(graph)
     # scalar kernels on one thread: every host gets the same bytes
-    return Runner(fmt.write(graph, plan_memory(graph)), cpu="scalar")
+    return Runner.of(graph, plan_memory(graph), cpu="scalar")

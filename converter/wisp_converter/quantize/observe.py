@@ -6,7 +6,6 @@ from itertools import chain, islice
 
 import numpy as np
 
-from ..target import format as fmt
 from ..errors import CalibrationError
 from ..ir import Graph, Value
 from ..target.pack import pack
@@ -79,7 +78,7 @@ def _observer(graph: Graph) -> tuple[Runner, dict[str, Value]]:
         twin[value].name = name
     copy.outputs = [twin[v] for v in watched.values()]
     pack(copy)
-    runner = Runner(fmt.write(copy, plan_memory(copy)), threads=THREADS)
+    runner = Runner.of(copy, plan_memory(copy), threads=THREADS)
     return runner, {**watched, **{f"input {v.name}": v for v in graph.inputs if v.dtype == np.float32}}
 
 

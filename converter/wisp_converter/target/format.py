@@ -2,7 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import hashlib
+import io
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 import numpy as np
 
@@ -82,19 +87,23 @@ def round_up(n: int, to: int) -> int:
     return -(-n // to) * to
 
 
-def checksum(data: bytes) -> tuple[int, int]:
-    """Fletcher sums over the 32-bit words of `data`, zero-padded to a multiple of four bytes.
+def checksum(data, before: tuple[int, int] = (0, 0)) -> tuple[int, int]:
+    """Fletcher sums over the 32-bit words of `data`, zero-padded to a multiple of four bytes, continued from the sums
+    of what stands `before` it.
 
     After n words, a = w0 + ... + w(n-1) and b = n*w0 + (n-1)*w1 + ... + 1*w(n-1), both modulo 2^64: numpy's
     unsigned arithmetic wraps just so.
     """
-    words = np.frombuffer(data.ljust(round_up(len(data), 4), b"\0"), "<u4")
-    a = b = np.zeros(1, np.uint64)
-    for start in range(0, len(words), 1 << 20):  # in pieces, so that the temporary arrays stay small
-        piece = words[start:start + (1 << 20)].astype(np.uint64)
-        n = len(piece)
-        b = b + np.uint64(n) * a + (piece * np.arange(n, 0, -1, dtype=np.uint64)).sum(dtype=np.uint64)
-        a = a + piece.sum(dtype=np.uint64)
+    data = np.frombuffer(data, np.uint8)
+    whole = len(data) & ~3
+    tail = data[whole:].tobytes()
+    a, b = (np.full(1, n, np.uint64) for n in before)
+    for words in (data[:whole].view("<u4"), np.frombuffer(tail.ljust(round_up(len(tail), 4), b"\0"), "<u4")):
+        for start in range(0, len(words), 1 << 18):  # in pieces, so that the temporary arrays stay small
+            piece = words[start:start + (1 << 18)].astype(np.uint64)
+            n = len(piece)
+            b = b + np.uint64(n) * a + (piece * np.arange(n, 0, -1, dtype=np.uint64)).sum(dtype=np.uint64)
+            a = a + piece.sum(dtype=np.uint64)
     return int(a[0]), int(b[0])
 
 
@@ -115,25 +124,32 @@ def tensor_table(graph: Graph, states: list[State]) -> list[Value]:
 
 def write(graph: Graph, plan: Plan, *, source_sha256: bytes = bytes(32), metadata: bytes = b"{}") -> bytes:
     """The file. The same graph, plan and metadata give the same bytes."""
+    file = io.BytesIO()
+    write_to(file, graph, plan, source_sha256=source_sha256, metadata=metadata)
+    return file.getvalue()
+
+
+def write_to(file: BinaryIO, graph: Graph, plan: Plan, *, source_sha256: bytes = bytes(32),
+             metadata: bytes = b"{}") -> None:
+    """As `write`, into an empty file that can be sought: one constant after the other, so that packed weights need no
+    memory together."""
     strings, symbols = _Strings(), _symbols(graph)
     values = tensor_table(graph, plan.states)
     index = {v: i for i, v in enumerate(values)}
-    weights, constant_offsets = _weights(values)
     tensors, inputs = np.zeros(len(values), TENSOR), set(graph.inputs)
     for entry, value in zip(tensors, values):
-        _fill_tensor(entry, value, strings, plan, constant_offsets, symbols if value in inputs else {})
+        _fill_tensor(entry, value, strings, plan, symbols if value in inputs else {})
     graphs, operators, operands, parameters = _graphs(graph, plan, index, strings)
     contents = {
-        "symbols": np.array([strings.add(s) for s in symbols], "<u4").tobytes(),
-        "tensors": tensors.tobytes(),
-        "graphs": graphs.tobytes(),
-        "states": _states(plan, index).tobytes(),
-        "operators": operators.tobytes(),
-        "operands": np.array(operands, "<u4").tobytes(),
+        "symbols": np.array([strings.add(s) for s in symbols], "<u4"),
+        "tensors": tensors,
+        "graphs": graphs,
+        "states": _states(plan, index),
+        "operators": operators,
+        "operands": np.array(operands, "<u4"),
         "parameters": parameters,
         "strings": bytes(strings.data),
         "metadata": metadata,
-        "weights": weights,
     }
     header = np.zeros((), HEADER)
     header["magic"], header["major"], header["minor"] = MAGIC, MAJOR, MINOR
@@ -141,29 +157,47 @@ def write(graph: Graph, plan: Plan, *, source_sha256: bytes = bytes(32), metadat
     for name in ("plan_size", "scratch_size", "shared_size", "shape_size", "state_size"):
         header[name] = getattr(plan, name)
     header["source_sha256"] = np.frombuffer(source_sha256, np.uint8)
-    return assemble(header, contents)
+    has_weights = any(v.data is not None and v.data.nbytes for v in values)
+    assemble(file, header, contents, _weights(values, tensors) if has_weights else None)
 
 
-def assemble(header: np.ndarray, contents: dict[str, bytes]) -> bytes:
-    """Lay out the sections that hold something, and fill in sizes, offsets and checksums."""
-    present = [name for name in SECTIONS if contents[name]]
+def assemble(file: BinaryIO, header: np.ndarray, contents: dict[str, bytes | np.ndarray],
+             weights: Iterable | None = None) -> None:
+    """Lay out the sections that hold something, fill in sizes, offsets and checksums, and write all into an empty file.
+
+    weights: the pieces of that section, each but the last of whole words. They are written first; until then the other
+    contents may change, but not their sizes.
+    """
+    sizes = {name: memoryview(data).nbytes for name, data in contents.items()}
+    present = [name for name in SECTIONS if sizes.get(name) or (name == "weights" and weights is not None)]
     table = np.zeros(len(present), SECTION)
     position = HEADER.itemsize + table.nbytes
-    body = []
     for entry, name in zip(table, present):
-        start = round_up(position, PAGE if name == "weights" else ALIGNMENT)
-        content = contents[name]
         entry["id"], entry["entry_size"] = SECTIONS.index(name), ENTRY_SIZES[name]
-        entry["offset"], entry["size"] = start, len(content)
-        entry["checksum"] = checksum(content)
-        body += [bytes(start - position), content]
-        position = start + len(content)
-    size = round_up(position, ALIGNMENT)
-    body.append(bytes(size - position))
-    header["section_count"], header["file_size"] = len(table), size
+        entry["offset"] = round_up(position, PAGE if name == "weights" else ALIGNMENT)
+        position = int(entry["offset"]) + sizes.get(name, 0)
+    for entry, name in zip(table[::-1], present[::-1]):
+        file.seek(int(entry["offset"]))
+        sums = 0, 0
+        for piece in [contents[name]] if name in sizes else weights:
+            file.write(memoryview(piece))
+            entry["size"] += memoryview(piece).nbytes
+            sums = checksum(piece, sums)
+        entry["checksum"] = sums
+    end = int(table[-1]["offset"] + table[-1]["size"]) if len(table) else position
+    file.seek(end)
+    file.write(bytes(round_up(end, ALIGNMENT) - end))
+    header["section_count"], header["file_size"] = len(table), round_up(end, ALIGNMENT)
+    write_header(file, header, table)
+
+
+def write_header(file: BinaryIO, header: np.ndarray, table: np.ndarray) -> None:
+    """Write header and section table, with their checksum."""
     header["checksum"] = (0, 0)
     header["checksum"] = checksum(header.tobytes() + table.tobytes())
-    return b"".join([header.tobytes(), table.tobytes(), *body])
+    file.seek(0)
+    file.write(header.tobytes() + table.tobytes())
+    file.flush()
 
 
 class _Strings:
@@ -187,33 +221,41 @@ def _symbols(graph: Graph) -> dict[str, int]:
     return {name: k for k, name in enumerate(dict.fromkeys(names))}
 
 
-def _weights(values: list[Value]) -> tuple[bytes, dict[Value, int]]:
-    """The weights section and each constant's offset in it; equal bytes are stored once."""
-    section, known, offsets = bytearray(), {}, {}
-    for value in values:
+def _weights(values: list[Value], tensors: np.ndarray) -> Iterator[np.ndarray | bytes]:
+    """The weights section in pieces. On the way `tensors` learn each constant's offset in it, and whether int8 weights
+    have the full range; equal bytes are stored once."""
+    alike = Counter(v.data.nbytes for v in values if v.data is not None)
+    known: dict[bytes | Value, int] = {}
+    end, tail = 0, b""  # of the section; what is not written yet
+    for entry, value in zip(tensors, values):
         if value.data is None:
             continue
-        data = np.ascontiguousarray(value.data).astype(value.data.dtype.newbyteorder("<"), copy=False).tobytes()
-        if data not in known:
-            section += bytes(round_up(len(section), ALIGNMENT) - len(section))
-            known[data] = len(section)
-            section += data
-        offsets[value] = known[data]
-    return bytes(section), offsets
+        array = np.ascontiguousarray(value.data)
+        if value.layout != PLAIN and value.dtype == np.int8 and (array == -128).any():
+            entry["flags"] = TENSOR_FULL_RANGE
+        data = array.astype(array.dtype.newbyteorder("<"), copy=False).reshape(-1).view(np.uint8)
+        key = hashlib.sha256(data).digest() if alike[data.nbytes] > 1 else value
+        if key not in known:
+            yield tail.ljust(round_up(len(tail), ALIGNMENT), b"\0")
+            known[key] = round_up(end, ALIGNMENT)
+            end = known[key] + data.nbytes
+            whole = data.nbytes // ALIGNMENT * ALIGNMENT
+            yield data[:whole]
+            tail = data[whole:].tobytes()
+        entry["offset"] = known[key]
+    yield tail
 
 
-def _fill_tensor(entry, value: Value, strings: _Strings, plan: Plan, constants: dict[Value, int],
-                 symbols: dict[str, int]) -> None:
+def _fill_tensor(entry, value: Value, strings: _Strings, plan: Plan, symbols: dict[str, int]) -> None:
+    """All but what only the bytes of a constant tell, see _weights."""
     dims = value.dims if value.dims is not None else value.shape
     entry["name"] = strings.add(value.name)
     entry["dtype"], entry["rank"], entry["layout"] = DTYPES[value.dtype], len(dims), value.layout
     entry["dims"][:len(dims)] = [d if isinstance(d, int) else -1 - symbols[d] if d in symbols else -1 for d in dims]
     entry["size"] = tensor_size(value)
     entry["scale"], entry["zero_point"] = value.scale, value.zero_point
-    if value.layout != PLAIN and value.dtype == np.int8 and (value.data == -128).any():
-        entry["flags"] = TENSOR_FULL_RANGE
     if value.data is not None:
-        entry["kind"], entry["offset"] = KIND_CONSTANT, constants[value]
+        entry["kind"] = KIND_CONSTANT
     elif value in plan.shape_offsets:
         entry["kind"], entry["offset"] = KIND_SHAPE, plan.shape_offsets[value]
     elif value in plan.state_offsets:

@@ -21,8 +21,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
-from .format import ALIGNMENT, Plan, State, round_up, tensor_size, tensor_table, write
+from .amend import amend
+from .format import ALIGNMENT, Plan, State, round_up, tensor_size, tensor_table
 from ..ir import Graph, Node, Value, bodies
 from ..opcodes import has_trait
 from ..runner import scratch_needs
@@ -81,10 +83,12 @@ def plan_memory(graph: Graph, states: list[State] | tuple[State, ...] = ()) -> P
     return plan
 
 
-def settle_scratch(graph: Graph, plan: Planned) -> None:
-    """The scratch a packed graph can use, asked from the runtime: any algorithm that these shapes admit finds room."""
+def settle_scratch(plan: Planned, file: BinaryIO) -> None:
+    """The scratch a model can use, asked from the runtime: any algorithm that these shapes admit finds room. `file` was
+    written by this plan, and is amended like it."""
     if plan.is_static:
-        plan.shared_size, plan.scratch_size = scratch_needs(write(graph, plan))
+        plan.shared_size, plan.scratch_size = scratch_needs(file)
+        amend(file, shared_size=plan.shared_size, scratch_size=plan.scratch_size)
 
 
 def shape_values(graph: Graph, keep: list[Value] | tuple[Value, ...] | None = None) -> list[Value]:

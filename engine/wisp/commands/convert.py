@@ -17,6 +17,8 @@ Float by default. --quantize int8 needs calibration data: a folder of pictures, 
 (an array for each input, samples along the first axis). The result is compared with the source on one input and the
 difference printed. --mean and --std are in units of pixel values 0..255: value = (pixel - mean) / std."""
 
+PIECE = 1 << 20  # bytes that are copied at a time
+
 
 def add_arguments(parser) -> None:
     parser.add_argument("model", metavar="MODEL.onnx")
@@ -66,12 +68,15 @@ def run(arguments) -> None:
     with converter.Progress(False if arguments.quiet else None) as progress:
         say = partial(progress.say, file=sys.stderr if output == "-" else sys.stdout)
         report = (lambda line: None) if arguments.quiet else say
-        data = converter.convert(
-            arguments.model, quantize=arguments.quantize, calibration=arguments.calibrate, preprocess=preprocessing,
-            shapes=_shared.parse_shapes(arguments.shape) or None, metadata=metadata, method=arguments.method,
-            percentile=arguments.percentile, verify=not arguments.no_verify, progress=progress, report=report)
-        converter.save(data, output, inputs)
-        report(f"{output}: {_shared.size_text(len(data))}")
+        with converter.temporary_file() as file:
+            converter.convert(
+                arguments.model, quantize=arguments.quantize, calibration=arguments.calibrate, preprocess=preprocessing,
+                shapes=_shared.parse_shapes(arguments.shape) or None, metadata=metadata, method=arguments.method,
+                percentile=arguments.percentile, verify=not arguments.no_verify, progress=progress, report=report,
+                into=file)
+            file.seek(0)
+            converter.save(iter(lambda: file.read(PIECE), b""), output, inputs)
+            report(f"{output}: {_shared.size_text(file.tell())}")
 
 
 def _output(arguments) -> str:

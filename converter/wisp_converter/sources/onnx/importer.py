@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx
-from onnx import AttributeProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 from ...errors import ModelError, UnsupportedError
 from ...target.format import DTYPES
@@ -17,34 +17,35 @@ from ...opcodes import opcodes
 from ...passes.edit import copy_node
 from ...passes.fold_constants import compute, fold_constants
 from .emit import Emit
-from .load import element_type, infer
+from .load import Source, element_type, infer
 from .registry import find
+from .weights import Weights
 
 WHAT_TO_DO = "replace them in the source model, or add an importer (CONTRIBUTING.md says how)"
 
 
-def import_graph(model: onnx.ModelProto) -> Graph:
-    """The IR of a model read by load.load, constants folded.
+def import_graph(source: Source) -> Graph:
+    """The IR of a model, constants folded.
 
     What is found to be constant can settle shapes that ONNX's inference left open: then it is told, and the import
     begins anew. UnsupportedError names every operator that cannot be imported, with its nodes and the reason.
     """
-    graph, importer = _import(model)
+    graph, importer = _import(source.model, source.weights)
     importer.raise_problems()
     return graph
 
 
-def _import(model: onnx.ModelProto, outer: _Importer | None = None) -> tuple[Graph, _Importer]:
+def _import(model: onnx.ModelProto, weights: Weights, outer: _Importer | None = None) -> tuple[Graph, _Importer]:
     """The graph, and the importer that knows what was refused. `outer`: of the graph around a body."""
     while True:
         model = infer(model)
-        importer = _Importer(model, outer)
+        importer = _Importer(model, weights, outer)
         graph = importer.run()
         fold_constants(graph, also=importer.wanted)
         found, shapes = importer.found(), importer.found_shapes()
         if not (found or shapes) or importer.is_settled():
             break
-        _state_constants(model.graph, found)
+        _state_constants(model.graph, found, weights)
         _state_shapes(model.graph, shapes)
     if not importer.has_problems():
         _own_outputs(graph, [o.name for o in model.graph.output])
@@ -52,8 +53,8 @@ def _import(model: onnx.ModelProto, outer: _Importer | None = None) -> tuple[Gra
 
 
 class _Importer:
-    def __init__(self, model: onnx.ModelProto, outer: _Importer | None = None) -> None:
-        self.model, self.outer = model, outer
+    def __init__(self, model: onnx.ModelProto, weights: Weights, outer: _Importer | None = None) -> None:
+        self.model, self.weights, self.outer = model, weights, outer
         self.graph = model.graph
         self.opsets = {o.domain or "ai.onnx": o.version for o in model.opset_import}
         infos = (*self.graph.input, *self.graph.value_info, *self.graph.output)
@@ -73,7 +74,7 @@ class _Importer:
             names = [n for n in names if not self.outer.knows(n)]
         inputs = [self.new_value(n) for n in names]
         for tensor in self.graph.initializer:
-            self.values[tensor.name] = constant(tensor.name, _array(tensor))
+            self.values[tensor.name] = constant(tensor.name, _array(tensor, self.weights))
         for index, node in enumerate(self.graph.node):
             self.import_node(node, node.name or f"{node.op_type}_{index}")
         return Graph(inputs, [self.values[o.name] for o in self.graph.output if o.name in self.values], self.nodes)
@@ -149,7 +150,7 @@ class _Importer:
                         [self.new_value(o) if o else None for o in node.output],
                         self.compute, self.import_body)
             _complete_ranks(emit)
-            function(emit, **_attributes(node, function, emit))
+            function(emit, **_attributes(node, function, emit, self.weights))
         except _BodyError:  # said already
             self.give_up(node)
             return
@@ -170,7 +171,7 @@ class _Importer:
 
         UnsupportedError where something in it was refused; this importer then knows what.
         """
-        graph, inner = _import(self.body_model(body, types), self)
+        graph, inner = _import(self.body_model(body, types), self.weights, self)
         self.errors += inner.errors
         for key, names in inner.refused.items():
             self.refused.setdefault(key, []).extend(names)
@@ -292,22 +293,22 @@ WIDER = {"bfloat16": np.float32, "float8": np.float32, "float4": np.float32, "in
 """What constants of element types become that the runtime lacks."""
 
 
-def _array(tensor: onnx.TensorProto) -> np.ndarray:
+def _array(tensor: onnx.TensorProto, weights: Weights) -> np.ndarray:
     kind = element_type(tensor.data_type)
     wider = next((dtype for name, dtype in WIDER.items() if kind.startswith(name)), None)
     if wider is None:
         _dtype(tensor.data_type, tensor.name)
-    array = numpy_helper.to_array(tensor)
+    array = weights.array(tensor)
     return array if wider is None else array.astype(wider)
 
 
-def _state_constants(graph: onnx.GraphProto, found: dict[str, np.ndarray]) -> None:
+def _state_constants(graph: onnx.GraphProto, found: dict[str, np.ndarray], weights: Weights) -> None:
     """Replace the nodes that compute `found` by initializers."""
     kept = [onnx.NodeProto.FromString(n.SerializeToString())
             for n in graph.node if not any(o in found for o in n.output)]
     del graph.node[:]
     graph.node.extend(kept)
-    graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in found.items())
+    graph.initializer.extend(weights.add(name, array) for name, array in found.items())
 
 
 def _state_shapes(graph: onnx.GraphProto, shapes: dict[str, tuple[Dim, ...]]) -> None:
@@ -331,14 +332,14 @@ def _complete_ranks(emit: Emit) -> None:
         emit.state_rank(None if None in ranks else max(ranks, default=None))
 
 
-def _attributes(node: onnx.NodeProto, function: Callable, emit: Emit) -> dict:
+def _attributes(node: onnx.NodeProto, function: Callable, emit: Emit, weights: Weights) -> dict:
     """The node's attributes as keyword arguments of its importer."""
     parameters = inspect.signature(function).parameters
     accepted = {p.name for p in parameters.values() if p.kind is p.KEYWORD_ONLY}
     attributes = {}
     for attribute in node.attribute:
         if attribute.name in accepted:
-            attributes[attribute.name] = _python(helper.get_attribute_value(attribute))
+            attributes[attribute.name] = _python(helper.get_attribute_value(attribute), weights)
         elif not _is_default(node, attribute, emit.opset):
             raise emit.unsupported(f"attribute {attribute.name!r} is not supported")
     missing = [p.name for p in parameters.values()
@@ -348,7 +349,7 @@ def _attributes(node: onnx.NodeProto, function: Callable, emit: Emit) -> dict:
     return attributes
 
 
-def _is_default(node: onnx.NodeProto, attribute: AttributeProto, opset: int) -> bool:
+def _is_default(node: onnx.NodeProto, attribute: onnx.AttributeProto, opset: int) -> bool:
     """Whether an attribute only says what ONNX assumes anyway."""
     try:
         schema = onnx.defs.get_schema(node.op_type, opset, node.domain if node.domain != "ai.onnx" else "")
@@ -360,13 +361,13 @@ def _is_default(node: onnx.NodeProto, attribute: AttributeProto, opset: int) -> 
     return helper.get_attribute_value(known.default_value) == helper.get_attribute_value(attribute)
 
 
-def _python(value):
+def _python(value, weights: Weights):
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, onnx.TensorProto):
-        return _array(value)
+        return _array(value, weights)
     if isinstance(value, (list, tuple)) or type(value).__name__.startswith("Repeated"):
-        return [_python(v) for v in value]
+        return [_python(v, weights) for v in value]
     return value
 
 

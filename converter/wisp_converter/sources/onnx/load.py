@@ -10,21 +10,24 @@ from pathlib import Path
 
 import onnx
 from onnx import TensorProto, helper, shape_inference
-from onnx.external_data_helper import load_external_data_for_model, uses_external_data
+from onnx.external_data_helper import uses_external_data
 from onnx.inliner import inline_local_functions, inline_selected_functions
 
 from ...errors import ModelError
 from .registry import find
+from .weights import Weights, map_file, tensors_of, without_weights
 
 MAX_ROUNDS = 50  # of expanding functions
 
 
 @dataclass
 class Source:
-    """A loaded model. `original`: as given, axes bound, nothing expanded: what the result is compared with."""
+    """A loaded model. `original`: as given, axes bound, nothing expanded: what the result is compared with. In both
+    large tensors only refer to `weights`."""
 
     model: onnx.ModelProto
     original: onnx.ModelProto
+    weights: Weights
     sha256: bytes
     name: str
 
@@ -34,47 +37,38 @@ def load(model: str | os.PathLike | bytes | onnx.ModelProto, shapes: dict | None
 
     ModelError (or an OSError for a file that cannot be read) in one line when that is impossible.
     """
-    proto, digest, name = _read(model)
+    proto, weights, digest, name = _read(model)
     _check(proto, name)
     _drop_initializers_from_inputs(proto)
     _bind_shapes(proto, shapes or {})
     original = onnx.ModelProto()
     original.CopyFrom(proto)
-    return Source(_inline(proto), original, digest, name)
+    return Source(_inline(proto), original, weights, digest, name)
 
 
-def _read(model) -> tuple[onnx.ModelProto, bytes, str]:
-    if isinstance(model, onnx.ModelProto):
-        proto = onnx.ModelProto()
-        proto.CopyFrom(model)
-        data = proto.SerializeToString(deterministic=True)
-        return proto, hashlib.sha256(data).digest(), "model"
-    if isinstance(model, (bytes, bytearray, memoryview)):
-        data, name, folder = bytes(model), "model", None
+def _read(model) -> tuple[onnx.ModelProto, Weights, bytes, str]:
+    if isinstance(model, (onnx.ModelProto, bytes, bytearray, memoryview)):
+        data = model.SerializeToString(deterministic=True) if isinstance(model, onnx.ModelProto) else bytes(model)
+        name, weights = "model", Weights(data, "model", None)
     else:
-        path = Path(model)
+        name, path = str(Path(model)), Path(model).resolve()
         try:
-            data, name, folder = path.read_bytes(), str(path), path.parent
+            data = map_file(path)
         except OSError as error:
-            raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
+            raise ModelError(f"{name}: cannot be read: {error.strerror or error}") from error
+        weights = Weights(data, path.name, path.parent)
     proto = onnx.ModelProto()
     try:
-        proto.ParseFromString(data)
+        proto.ParseFromString(without_weights(data, weights.location))
     except Exception as error:  # protobuf's DecodeError is no public name
         raise ModelError(f"{name}: not an ONNX model (it does not parse as one)") from error
-    _load_external(proto, folder, name)
-    return proto, hashlib.sha256(data).digest(), name
-
-
-def _load_external(proto: onnx.ModelProto, folder: Path | None, name: str) -> None:
-    if not any(uses_external_data(t) for t in proto.graph.initializer):
-        return
-    if folder is None:
-        raise ModelError(f"{name}: weights are in external files; give the path of the model instead of its bytes")
     try:
-        load_external_data_for_model(proto, str(folder))
+        for tensor in tensors_of(proto):
+            if uses_external_data(tensor):
+                weights.bytes_of(tensor)
     except Exception as error:  # onnx raises several unrelated classes here
         raise ModelError(f"{name}: external weights cannot be read: {_first_line(error)}") from error
+    return proto, weights, hashlib.sha256(data).digest(), name
 
 
 def _check(proto: onnx.ModelProto, name: str) -> None:
