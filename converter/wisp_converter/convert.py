@@ -74,6 +74,7 @@ def convert(model, *, quantize: str | None = None, calibration=None, shapes: dic
     plan = plan_memory(graph)
     progress.step("writing")
     fmt.write_to(into, graph, plan, source_sha256=source.sha256, metadata=_json({**details, **(metadata or {})}))
+    source.weights.rest()
     settle_scratch(plan, into)
     say(plan.describe())
     if verify:

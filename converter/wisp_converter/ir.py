@@ -156,6 +156,12 @@ def _with_values(graph: Graph, twin: dict[Value, Value]) -> Graph:
 
 
 def constant(name: str, data: np.ndarray, **fields) -> Value:
-    """A constant value with the dtype and shape of `data`."""
-    data = np.asarray(data, order="C")  # ascontiguousarray would give a scalar an axis
+    """A constant value with the dtype and shape of `data`, which is not copied: it may be a view of any strides."""
+    data = np.asarray(data)
     return Value(name, data.dtype, tuple(data.shape), data, **fields)
+
+
+def row_blocks(rows: np.ndarray, elements: int = 1 << 20) -> Iterator[slice]:
+    """Parts of the first axis with about that many elements each, for work whose temporary arrays should stay small."""
+    step = max(1, elements * len(rows) // max(rows.size, 1))
+    return (slice(start, start + step) for start in range(0, len(rows), step))

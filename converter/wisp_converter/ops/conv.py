@@ -7,7 +7,7 @@ import numpy as np
 from ..quantize import arithmetic
 from ..target.format import round_up
 from ..ir import Graph, Node, constant
-from ..target.layouts import PANEL, packed_bias, packed_channels, packed_depthwise, packed_gemm
+from ..target.layouts import PANEL, packed_bias, packed_channels, packed_depthwise, packed_gemm, pad_groups
 from .rules import lower, pack
 
 MAX_MR = 8
@@ -54,21 +54,11 @@ def pack_Conv(graph: Graph, node: Node) -> None:
     n, kernel_h, kernel_w, group_k = data.shape
     if data.dtype == np.float32:
         bias = np.zeros(n, np.float32) if third is None else third.data
-        node.inputs[2] = packed_bias(f"{weights.name}.bias", bias if is_depthwise(node) else _pad_groups(bias, group))
+        node.inputs[2] = packed_bias(f"{weights.name}.bias", bias if is_depthwise(node) else pad_groups(bias, group))
     if is_depthwise(node):
         node.inputs[1] = packed_depthwise(weights.name, np.ascontiguousarray(data.reshape(n, -1).T))
         return
     taps = kernel_h * kernel_w
     patch = taps > 1 and group_k < PATCH_CHANNELS
     filters = data.reshape((n, 1, taps * group_k) if patch else (n, taps, group_k))
-    node.inputs[1] = packed_gemm(weights.name, _pad_groups(filters, group))
-
-
-def _pad_groups(array: np.ndarray, group: int) -> np.ndarray:
-    """Zeros behind the outputs of each group, so that its panels are its own."""
-    if group == 1:
-        return array
-    parts = array.reshape(group, -1, *array.shape[1:])
-    missing = round_up(parts.shape[1], PANEL) - parts.shape[1]
-    filled = np.pad(parts, [(0, 0), (0, missing)] + [(0, 0)] * (array.ndim - 1))
-    return filled.reshape(-1, *array.shape[1:])
+    node.inputs[1] = packed_gemm(weights.name, filters, group)

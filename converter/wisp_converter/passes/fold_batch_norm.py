@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..ir import Graph, Node, constant
+from ..ir import Graph, Node, constant, row_blocks
 from .edit import channel_vector, clamp_range, only_user
 
 FLOAT = np.dtype(np.float32)
@@ -47,12 +47,18 @@ def _absorb(node: Node, after: Node) -> bool:
     else:
         scale, shift = (scale, -vector) if value_first else (-scale, vector)
     weights, bias = node.inputs[1], node.inputs[2] if len(node.inputs) > 2 else None
-    new_weights = weights.data * scale.reshape(-1, *[1] * (weights.data.ndim - 1))
     new_bias = (0.0 if bias is None else bias.data.astype(np.float64)) * scale + shift
     with np.errstate(over="ignore"):
-        new_weights, new_bias = new_weights.astype(FLOAT), new_bias.astype(FLOAT)
-    if not (np.isfinite(new_weights).all() and np.isfinite(new_bias).all()):
+        new_bias = new_bias.astype(FLOAT)
+        new_weights = weights if (scale == 1).all() else constant(weights.name, _scaled(weights.data, scale))
+    if not (np.isfinite(new_weights.data).all() and np.isfinite(new_bias).all()):
         return False
-    new_weights = weights if (scale == 1).all() else constant(weights.name, new_weights)
     node.inputs = [node.inputs[0], new_weights, constant(f"{node.outputs[0].name}.bias", new_bias)]
     return True
+
+
+def _scaled(weights: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    scale, scaled = scale.reshape(-1, *[1] * (weights.ndim - 1)), np.empty(weights.shape, FLOAT)
+    for part in row_blocks(weights):
+        scaled[part] = weights[part] * scale[part]
+    return scaled

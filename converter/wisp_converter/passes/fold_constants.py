@@ -12,6 +12,8 @@ from .evaluate import evaluate
 
 MAX_RESULT = 64 << 20
 """Bytes above which a computed constant is not worth its place in the file."""
+MAX_RUN = 32 << 20
+"""Bytes that one run reads and computes, unless a single node has more: they are in memory several times."""
 
 # Operators that only move elements: run on a mask as well, they tell which results are known.
 MOVES = frozenset({"Gather", "Slice", "Concat", "Squeeze", "Unsqueeze", "Reshape", "Identity", "Cast",
@@ -44,23 +46,26 @@ def is_computed(node: Node) -> bool:
 
 def compute(nodes: list[Node], wanted: Iterable[Value]) -> None:
     """Make `wanted` constants, in place. `nodes`, in order, compute them from constants. One run, and one more for each
-    time an operator needs integers from the run before: shapes, axes and the like must be known at prepare."""
+    time an operator needs integers from the run before: shapes, axes and the like must be known at prepare; and for
+    every MAX_RUN bytes."""
     wanted = set(wanted)
     while nodes := [n for n in nodes if not is_computed(n)]:
         produced: set[Value] = set()
-        ready, rest = [], []
+        ready, rest, size = [], [], 0
         for node in nodes:
             inputs = [v for v in reads(node) if v.data is None]
-            if all(v in produced and not _may_be_shape(v) for v in inputs):
+            more = sum(tensor_size(v) for v in (*reads(node), *node.outputs) if v is not None)
+            if all(v in produced and not _may_be_shape(v) for v in inputs) and (not ready or size + more <= MAX_RUN):
                 ready.append(node)
+                size += more
                 produced.update(v for v in node.outputs if v is not None)
             else:
                 rest.append(node)
         needed = wanted.union(*map(reads, rest))
         values = [v for n in ready for v in n.outputs if v in needed and v is not None]
-        if not values:
+        if not ready:
             return
-        for value, data in zip(values, evaluate(ready, values)):
+        for value, data in zip(values, evaluate(ready, values) if values else ()):
             set_data(value, data)
         nodes = rest
 

@@ -107,6 +107,11 @@ def checksum(data, before: tuple[int, int] = (0, 0)) -> tuple[int, int]:
     return int(a[0]), int(b[0])
 
 
+def digest(array: np.ndarray) -> bytes:
+    """What stands for an array's bytes where equal ones are looked for."""
+    return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8)).digest()
+
+
 def tensor_size(value: Value) -> int:
     """Bytes of a value; 0 while unknown. Packed constants count their stored bytes."""
     if value.data is not None:
@@ -234,7 +239,7 @@ def _weights(values: list[Value], tensors: np.ndarray) -> Iterator[np.ndarray | 
         if value.layout != PLAIN and value.dtype == np.int8 and (array == -128).any():
             entry["flags"] = TENSOR_FULL_RANGE
         data = array.astype(array.dtype.newbyteorder("<"), copy=False).reshape(-1).view(np.uint8)
-        key = hashlib.sha256(data).digest() if alike[data.nbytes] > 1 else value
+        key = digest(data) if alike[data.nbytes] > 1 else value
         if key not in known:
             yield tail.ljust(round_up(len(tail), ALIGNMENT), b"\0")
             known[key] = round_up(end, ALIGNMENT)

@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 
 from .format import round_up
@@ -11,8 +14,27 @@ from ..opcodes import layouts
 PANEL = 16
 
 
+class Packed:
+    """An array in a kernel's layout that is computed whenever numpy asks for it. The weights stay where they are until
+    they are written, one after the other. `make` gives it; shape and dtype are known before."""
+
+    def __init__(self, make: Callable[[], np.ndarray], shape: tuple[int, ...], dtype: np.dtype) -> None:
+        self.make, self.shape, self.dtype = make, shape, dtype
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        array = self.make()
+        assert array.shape == self.shape and array.dtype == self.dtype and dtype in (None, self.dtype)
+        return array
+
+
 def _pad(array: np.ndarray, *shape: int) -> np.ndarray:
     """`array` with zeros behind it on every axis, up to `shape`."""
+    if array.shape == shape:
+        return array
     return np.pad(array, [(0, to - have) for have, to in zip(array.shape, shape)])
 
 
@@ -35,11 +57,22 @@ def depthwise(weights: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(_pad(weights, taps, round_up(c, PANEL)).reshape(taps, -1, PANEL).transpose(1, 0, 2))
 
 
-def packed_gemm(name: str, weights: np.ndarray, dims: tuple[int, int, int] | None = None) -> Value:
-    """A constant in GEMM_S8 or GEMM_F32 layout from (n, taps, k)."""
-    layout = layouts()["GEMM_S8"] if weights.dtype == np.int8 else layouts()["GEMM_F32"]
-    data = gemm(weights)
-    return Value(name, data.dtype, data.shape, data, layout=layout, dims=dims or weights.shape)
+def pad_groups(array: np.ndarray, group: int) -> np.ndarray:
+    """Zeros behind the outputs (n, ...) of each group, so that its panels are its own."""
+    if group == 1:
+        return array
+    parts = array.reshape(group, -1, *array.shape[1:])
+    filled = _pad(parts, group, round_up(parts.shape[1], PANEL), *array.shape[1:])
+    return filled.reshape(-1, *array.shape[1:])
+
+
+def packed_gemm(name: str, weights: np.ndarray, group: int = 1) -> Value:
+    """A constant in GEMM_S8 or GEMM_F32 layout from (n, taps, k), n in groups with panels of their own."""
+    n, taps, k = weights.shape
+    n = n if group == 1 else group * round_up(n // group, PANEL)
+    layout, steps = ("GEMM_S8", (-(-k // 4), PANEL, 4)) if weights.dtype == np.int8 else ("GEMM_F32", (k, PANEL))
+    data = Packed(lambda: gemm(pad_groups(weights, group)), (-(-n // PANEL), taps, *steps), weights.dtype)
+    return Value(name, data.dtype, data.shape, data, layout=layouts()[layout], dims=(n, taps, k))
 
 
 def packed_depthwise(name: str, weights: np.ndarray) -> Value:

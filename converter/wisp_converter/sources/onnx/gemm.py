@@ -35,7 +35,8 @@ def Gemm(emit: Emit, *, alpha: float = 1.0, beta: float = 1.0, transA: int = 0, 
     bias = None if addend is None or beta == 0 else np.float32(beta) * addend
     foldable = c is None or beta == 0 or bias is not None and _is_row(bias, emit.out.shape[1])
     if matrix is not None and matrix.size:
-        weights = emit.constant(np.float32(alpha) * (matrix if transB else matrix.T), "weights")
+        matrix = matrix if transB else matrix.T
+        weights = emit.constant(matrix if alpha == 1 else np.float32(alpha) * matrix, "weights")
         folded = np.broadcast_to(bias.reshape(-1), (weights.shape[0],)) if foldable and bias is not None else None
         product = [a, weights, None if folded is None else emit.constant(folded, "bias")]
         if foldable:
@@ -62,6 +63,6 @@ def MatMul(emit: Emit) -> None:
     _needs_f32(emit)
     a, matrix = emit.inputs[0], emit.known(1)
     if matrix is not None and matrix.ndim == 2 and matrix.size and len(a.shape) >= 1:
-        emit.add("Gemm", [a, emit.constant(np.ascontiguousarray(matrix.T), "weights"), None], emit.out, **NO_CLAMP)
+        emit.add("Gemm", [a, emit.constant(matrix.T, "weights"), None], emit.out, **NO_CLAMP)
     else:
         emit.add("MatMul", emit.inputs, emit.out)
