@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from .convert import convert, save
-from .errors import CalibrationError, ConvertError, ModelError, UnsupportedError, VerifyError
+from .errors import (CalibrationError, ConvertError, InputError, ModelError, SourceError, UnsupportedError,
+                     VerifyError)
 from .progress import Progress
 from .runner import temporary_file
 
-__all__ = ["CalibrationError", "ConvertError", "ModelError", "Progress", "UnsupportedError", "VerifyError", "convert",
-           "save", "temporary_file"]
+__all__ = ["CalibrationError", "ConvertError", "InputError", "ModelError", "Progress", "SourceError",
+           "UnsupportedError", "VerifyError", "convert", "save", "temporary_file"]

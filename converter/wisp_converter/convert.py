@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import BinaryIO
 
 from .target import format as fmt
-from .errors import ModelError, UnsupportedError
+from .errors import CalibrationError, ModelError, UnsupportedError
+from .inputs import draw_other, draws, given, meanings
+from .ir import Graph
 from .target.pack import pack
 from .passes import run_passes
 from .runner import temporary_file
@@ -17,7 +20,7 @@ from .progress import Progress, shows_progress
 from .save import save
 from .sources.onnx.importer import import_graph
 from .sources.onnx.load import load
-from .verify import sample_inputs, verify as compare_with_source
+from .verify import verify as compare_with_source
 
 __all__ = ["convert", "save"]
 
@@ -27,8 +30,9 @@ QUANTIZE = ("int8",)
 @shows_progress
 def convert(model, *, quantize: str | None = None, calibration=None, shapes: dict | None = None,
             metadata: dict | None = None, method: str = "output", percentile: float = 99.999,
-            preprocess: dict | None = None, verify: bool = True, progress: Progress | bool | None = None,
-            report: Callable[[str], None] | None = None, into: BinaryIO | None = None) -> bytes:
+            preprocess: dict | None = None, verify: bool = True, verify_inputs: dict | None = None,
+            progress: Progress | bool | None = None, report: Callable[[str], None] | None = None,
+            into: BinaryIO | None = None) -> bytes:
     """Convert an ONNX model to a .wisp file.
 
     model: a path, the bytes of an ONNX file, or an onnx.ModelProto.
@@ -37,7 +41,11 @@ def convert(model, *, quantize: str | None = None, calibration=None, shapes: dic
     shapes: {input name: extents} binds dynamic axes; those left open are bound when the file is loaded.
     metadata: anything JSON can hold (labels, preprocessing); stored in the file.
     method, percentile: how int8 ranges are chosen: "output", "minmax", "percentile" or "mse", see calibrate.py.
-    verify: run source and result on the same input and compare. A float model that differs raises VerifyError.
+    verify: run source and result on the same input and compare. A float model that differs from what ONNX Runtime
+        computes raises VerifyError; without ONNX Runtime, ONNX's own reference runs the source, and a difference is
+        reported as a warning. Where the source takes no input that was tried, the report says "not compared: why".
+    verify_inputs: {input name: array}, what to compare on; default: a calibration sample, else drawn by chance, so that
+        ids lie within their tables, masks are 0 or 1, lengths fit.
     progress: show what is done; None: on a terminal. A Progress goes on with what it shows.
     report: called with each line of what was done and found.
     into: an empty file, open for reading and writing, that gets the result: then no bytes are returned, and of a large
@@ -54,6 +62,9 @@ def convert(model, *, quantize: str | None = None, calibration=None, shapes: dic
     say = report or (lambda line: None)
     if quantize is not None and quantize not in QUANTIZE:
         raise UnsupportedError(f"quantize={quantize!r}: this version has {', '.join(QUANTIZE)}; leave it out for float")
+    if calibration is not None and not quantize:
+        raise CalibrationError("calibration data are given, but nothing to quantize: add quantize='int8', "
+                               "or leave them out")
     assert isinstance(progress, Progress)
     progress.step("loading")
     source = load(model, shapes)
@@ -61,12 +72,14 @@ def convert(model, *, quantize: str | None = None, calibration=None, shapes: dic
     graph = import_graph(source)
     progress.step("folding")
     run_passes(graph)
-    sample, details = None, {"preprocessing": preprocess} if preprocess else {}
+    interface, sample = meanings(graph), given(verify_inputs, graph.inputs)
+    details = {"preprocessing": preprocess} if preprocess else {}
     if quantize:
         from .quantize.int8 import quantize_int8
         from .quantize.observe import calibrate
-        means, sample = calibrate(graph, calibration, method=method, percentile=percentile, preprocess=preprocess,
+        means, first = calibrate(graph, calibration, method=method, percentile=percentile, preprocess=preprocess,
                                   progress=progress)
+        sample = first if sample is None else sample
         progress.step("quantizing")
         details["quantization"] = {"method": method, **quantize_int8(graph, means, say)}
     progress.step("planning")
@@ -79,13 +92,18 @@ def convert(model, *, quantize: str | None = None, calibration=None, shapes: dic
     say(plan.describe())
     if verify:
         progress.step("verifying")
-        inputs = sample if sample is not None else sample_inputs(graph)
-        differences = compare_with_source(source, into, inputs, exact=quantize is None)
-        for difference in differences:
-            say(difference.describe())
-        accuracy = {d.name: d.as_json() for d in differences}
-        amend(into, metadata=_json({**details, "accuracy": accuracy, **(metadata or {})}))
+        tries = partial(draws, interface, preprocess) if sample is None else lambda: [sample]
+        found = compare_with_source(source, into, tries, exact=quantize is None, steps=_steps(graph),
+                                    other=draw_other(interface) if sample is None else None, say=say)
+        amend(into, metadata=_json({**details, **found, **(metadata or {})}))
     return b""
+
+
+def _steps(graph: Graph) -> dict[str, float]:
+    """By output what one step of the int8 tensor it is, or is made from, stands for."""
+    makers = graph.producers()
+    sources = {v.name: v if v.scale else makers[v].inputs[0] for v in graph.outputs if v.scale or v in makers}
+    return {name: x.scale for name, x in sources.items() if x is not None and x.scale}
 
 
 def _json(metadata: dict) -> bytes:

@@ -78,6 +78,29 @@ class Runner:
         return self.model.output_shapes()
 
 
+class ExposedRunner(Runner):
+    """A .wisp file whose every activation is an output: real numbers, whatever they are stored as. `outputs`: the names
+    of those that are outputs of the file."""
+
+    def __init__(self, file: BinaryIO, threads: int = 1) -> None:
+        try:
+            from wisp.expose import expose
+        except ImportError as error:
+            raise ConvertError(f"{MISSING} ({error})") from error
+        file.seek(0)
+        exposed, original = expose(file.read())
+        with temporary_file() as copy:
+            copy.write(exposed)
+            copy.flush()
+            super().__init__(copy, threads)
+        self.outputs = [t.name for t in original.outputs]
+
+    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        infos = {t.name: t for t in self.model.outputs}
+        return {name: infos[name].dequantize(value) if infos[name].scale else value
+                for name, value in super().run(inputs).items()}
+
+
 def scratch_needs(file: BinaryIO) -> tuple[int, int]:
     """(shared, each): bytes of scratch that a file with static shapes can use at most,
     of all threads together and of each."""
@@ -106,6 +129,15 @@ def temporary_file() -> Iterator[BinaryIO]:
 def is_image(path) -> bool:
     """Whether a file's name says that it is a picture."""
     return str(path).lower().endswith((".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif"))
+
+
+def normalize(pixels: np.ndarray, preprocessing: dict) -> np.ndarray:
+    """uint8 RGB [height, width, 3] as the engine will feed it to the model."""
+    try:
+        from wisp.image import normalize as engine
+    except ImportError as error:
+        raise ConvertError(f"{MISSING} ({error})") from error
+    return engine(pixels, preprocessing)
 
 
 def load_image(path, preprocessing: dict) -> np.ndarray:

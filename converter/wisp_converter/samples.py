@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import CalibrationError
+from .errors import CalibrationError, InputError
 from .ir import Value
 from .runner import is_image, load_image
 
@@ -33,7 +33,7 @@ def samples(calibration, inputs: list[Value], preprocess: dict | None = None) ->
         raise CalibrationError("int8 needs calibration data: give arrays that stand for what the model will see")
     count = 0
     for where, raw in _raw(calibration, inputs, preprocess):
-        for sample in _split(where, _named(where, raw, inputs), inputs):
+        for sample in _split(where, named(where, raw, inputs), inputs):
             count += 1
             yield sample
     if count == 0:
@@ -90,25 +90,25 @@ def _preprocessing(inputs: list[Value], preprocess: dict | None) -> dict:
     return options
 
 
-def _named(where: str, raw, inputs: list[Value]) -> dict[str, np.ndarray]:
+def named(where: str, raw, inputs: list[Value], error: type[InputError] = CalibrationError) -> dict[str, np.ndarray]:
     names = [v.name for v in inputs]
     if not isinstance(raw, Mapping):
         if len(names) != 1:
-            raise CalibrationError(f"{where}: the model has {len(names)} inputs; "
+            raise error(f"{where}: the model has {len(names)} inputs; "
                                    f"give a dict with {', '.join(map(repr, names))}")
         raw = {names[0]: raw}
     wrong = sorted(set(raw) ^ set(names), key=str)
     if wrong:
         problem = "is missing" if wrong[0] in names else "is no input of the model"
-        raise CalibrationError(f"{where}: {wrong[0]!r} {problem}; expected {', '.join(map(repr, names))}")
+        raise error(f"{where}: {wrong[0]!r} {problem}; expected {', '.join(map(repr, names))}")
     return {name: np.asarray(raw[name]) for name in names}
 
 
 def _split(where: str, arrays: dict[str, np.ndarray], inputs: list[Value]) -> Iterator[dict[str, np.ndarray]]:
     """One sample, or several along the first axis of every array."""
     for value in inputs:
-        arrays[value.name] = _cast(where, value, arrays[value.name])
-    if all(_fits(arrays[v.name].shape, v.shape) for v in inputs):
+        arrays[value.name] = cast(where, value, arrays[value.name])
+    if all(fits(arrays[v.name].shape, v.shape) for v in inputs):
         yield arrays
         return
     counts = {len(a) if a.ndim else -1 for a in arrays.values()}
@@ -118,11 +118,11 @@ def _split(where: str, arrays: dict[str, np.ndarray], inputs: list[Value]) -> It
         for value in inputs:
             array = arrays[value.name]
             parts[value.name] = array[i] if array.ndim > len(value.shape) else array[i:i + 1]
-            if not _fits(parts[value.name].shape, value.shape):
+            if not fits(parts[value.name].shape, value.shape):
                 raise CalibrationError(_misfit(where, value, array))
         yield parts
     if count < 0:
-        value = next(v for v in inputs if not _fits(arrays[v.name].shape, v.shape))
+        value = next(v for v in inputs if not fits(arrays[v.name].shape, v.shape))
         raise CalibrationError(_misfit(where, value, arrays[value.name]))
 
 
@@ -131,15 +131,15 @@ def _misfit(where: str, value: Value, array: np.ndarray) -> str:
             f"expected {value.shape} (or that with samples along the first axis)")
 
 
-def _cast(where: str, value: Value, array: np.ndarray) -> np.ndarray:
+def cast(where: str, value: Value, array: np.ndarray, error: type[InputError] = CalibrationError) -> np.ndarray:
     if array.dtype != value.dtype:
         if array.dtype.kind not in "fiub" or (array.dtype.kind == "f" and value.dtype.kind != "f"):
-            raise CalibrationError(f"{where}: {value.name!r} holds {array.dtype}, expected {value.dtype}")
+            raise error(f"{where}: {value.name!r} holds {array.dtype}, expected {value.dtype}")
         array = array.astype(value.dtype)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise CalibrationError(f"{where}: {value.name!r} holds NaN or infinity")
+        raise error(f"{where}: {value.name!r} holds NaN or infinity")
     return array
 
 
-def _fits(shape: tuple[int, ...], expected) -> bool:
+def fits(shape: tuple[int, ...], expected) -> bool:
     return len(shape) == len(expected) and all(not isinstance(e, int) or e == s for s, e in zip(shape, expected))

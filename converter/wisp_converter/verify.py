@@ -3,130 +3,223 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 import numpy as np
+import onnx
+from onnx import numpy_helper
 
-from .errors import VerifyError
-from .target.format import DTYPES
-from .ir import Graph, Value
+from .errors import SourceError, UnsupportedError, VerifyError
+from .layers import compare_layers, difference
+from .reference import Reference, references
 from .runner import Runner
 from .sources.onnx.load import Source
+from .sources.onnx.weights import Weights
 
 TOLERANCE = 1e-3
 """A float result may differ from the source's by this part of the output's largest value..."""
 FLOOR = 1e-6
-"""... or by this, whatever the largest value: runtimes' own Sigmoid and Softmax are no closer to the truth near 0."""
-
-SINGLE_AXES = {"n", "b", "bs", "batch", "batch_size", "batchsize", "num_batch"}
-OPEN_EXTENT = 32  # for other axes left open; many networks halve theirs five times
+"""... or by this, whatever the largest value: runtimes' own Sigmoid and Softmax are no closer to the truth near 0..."""
+OWN = 4
+"""... or by this many times what the source moves by itself when all its numbers change a little."""
+LITTLE = 1e-6  # relative; what a sum of a few hundred f32 products may lose
+LOW_SNR = 10.0  # dB; below, an int8 output says little about the source's
+DECIDE = ("that reference is wrong about some operators; to know which is right, pip install onnxruntime and convert "
+          "again")
 
 
 @dataclass
 class Difference:
     """Of one output: the largest absolute difference, the same as a part of the source's largest value, and the
-    signal-to-noise ratio in dB."""
+    signal-to-noise ratio in dB; the largest absolute value of both; one step of int8 where the output has some."""
 
     name: str
     max_abs: float
     relative: float
     snr: float
+    largest: float = math.inf
+    step: float = 0.0
+
+    @property
+    def is_wrong(self) -> bool:
+        return self.relative > TOLERANCE and self.max_abs > FLOOR
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether both are so small that parts of the largest value say nothing."""
+        limit = self.step or FLOOR
+        return self.relative > TOLERANCE and self.max_abs <= limit and self.largest <= max(limit, FLOOR / TOLERANCE)
 
     def describe(self) -> str:
-        snr = "exact" if math.isinf(self.snr) else f"SNR {self.snr:.1f} dB"
-        return f"{self.name}: max difference {self.max_abs:.3g} ({self.relative:.2g} of the largest value), {snr}"
+        if self.is_nothing:
+            step = f", less than one step of int8 ({self.step:.2g})" if self.step else ""
+            return (f"{self.name}: at most {self.largest:.2g} everywhere, in both; "
+                    f"max difference {self.max_abs:.2g}{step}")
+        snr = "exact" if math.isinf(self.snr) and self.snr > 0 else f"SNR {self.snr:.1f} dB"
+        steps = f"{self.max_abs / self.step:.3g} steps of int8, " if self.step else ""
+        return (f"{self.name}: max difference {self.max_abs:.3g} ({steps}{self.relative:.2g} of the largest value), "
+                f"{snr}")
 
     def as_json(self) -> dict:
         snr = None if math.isinf(self.snr) or math.isnan(self.snr) else round(self.snr, 2)
         return {"max_abs": float(f"{self.max_abs:.6g}"), "relative": float(f"{self.relative:.6g}"), "snr_db": snr}
 
+Tries = Callable[[], Iterable[dict[str, np.ndarray]]]
 
-def verify(source: Source, file: BinaryIO, inputs: dict[str, np.ndarray], *, exact: bool) -> list[Difference]:
-    """Run both on `inputs`, which are the source's, and compare every output as the source has it. With `exact` (a
-    float model) a difference above TOLERANCE of the output's largest value is a VerifyError."""
-    runner = Runner(file)
+
+def verify(source: Source, file: BinaryIO, tries: Tries, *, exact: bool,
+           steps: dict[str, float] | None = None, other: dict[str, np.ndarray] | None = None,
+           say: Callable[[str], None] = lambda line: None) -> dict:
+    """Run both on the first of `tries()` that both take and compare every output; say what was found. `steps`: of int8,
+    for each output that has some. `other`: inputs of other extents, compared too where the source takes them.
+
+    With `exact` (a float model) a difference above TOLERANCE of the output's largest value is a VerifyError, if ONNX
+    Runtime ran the source; a difference from ONNX's reference is a warning. Returns what is stored in the file.
+    """
+    runner, found, refused = Runner(file), None, []
+    for reference in references(source):
+        found = _run_both(reference, runner, tries)
+        if isinstance(found, tuple):
+            break
+        refused.append(str(found))
+    why = "; ".join(refused)
+    if not isinstance(found, tuple):
+        say(f"not compared: {why}")
+        return {}
+    inputs, expected, got = found
+    say(f"compared with the source, run by {reference.name}{f' ({why})' if why else ''}")
+    judge = _Judge(source, file, reference, exact, steps or {}, say)
+    differences = judge(inputs, expected, got)
+    if other is not None and reference.trusted:
+        judge.other_extents(runner, other)
+    return {"accuracy": {d.name: d.as_json() for d in differences}, "reference": reference.name}
+
+
+def _run_both(reference: Reference | SourceError, runner: Runner, tries: Tries) -> tuple | Exception:
+    """The first inputs that both take, and both outputs of them; else why the first ones were refused."""
+    if isinstance(reference, SourceError):
+        return reference
+    refusal = None
+    for inputs in tries():
+        try:
+            return _run_once(reference, runner, inputs)
+        except (SourceError, UnsupportedError) as error:
+            refusal = refusal or error
+    return refusal
+
+
+def _run_once(reference: Reference, runner: Runner, inputs: dict) -> tuple[dict, dict, dict]:
+    """The source's inputs, as exact as the file stores them, and both outputs as the source has them."""
     stored = runner.from_source(inputs)
-    expected = run_source(source, runner.inputs_to_source(stored))
-    got = runner.outputs_to_source(runner.run(stored))
-    differences = [compare(name, expected[name], got[name]) for name in expected]
-    worst = max(differences, key=lambda d: d.relative if d.max_abs > FLOOR else 0.0, default=None)
-    if exact and worst is not None and worst.relative > TOLERANCE and worst.max_abs > FLOOR:
-        raise VerifyError(f"the converted model differs from its source: output {worst.describe()}; "
-                          "please report it, or convert with verify=False")
-    return differences
+    inputs = runner.inputs_to_source(stored)
+    return inputs, reference.run(inputs), runner.outputs_to_source(runner.run(stored))
 
 
-def compare(name: str, expected: np.ndarray, got: np.ndarray) -> Difference:
-    """How far `got` is from `expected`. Infinities and NaN must agree in place."""
+@dataclass
+class _Judge:
+    """Compares outputs, says what it finds, and raises VerifyError."""
+
+    source: Source
+    file: BinaryIO
+    reference: Reference
+    exact: bool
+    steps: dict[str, float]
+    say: Callable[[str], None]
+
+    def __call__(self, inputs: dict, expected: dict, got: dict, where: str = "") -> list[Difference]:
+        try:
+            differences = [compare(n, expected[n], got[n], self.steps.get(n, 0.0)) for n in expected]
+        except VerifyError as error:
+            self.report(f"{where}{error}", inputs)
+            return []
+        if where:
+            self.say(f"{where}{min(differences, key=lambda d: d.snr).describe()}")
+        else:
+            self.describe(differences)
+        wrong = self.wrong(differences, inputs, expected) if self.exact else []
+        if wrong:
+            self.report(f"{where}output {max(wrong, key=lambda d: d.relative).describe()}", inputs)
+        return differences
+
+    def describe(self, differences: list[Difference]) -> None:
+        for d in differences:
+            self.say(d.describe())
+            if not self.exact and d.snr < LOW_SNR and not d.is_nothing:
+                self.say(f"warning: int8 says little about {d.name}: look for the layer with wisp compare, "
+                         "and whether the calibration data are what the model will see")
+
+    def wrong(self, differences: list[Difference], inputs: dict, expected: dict) -> list[Difference]:
+        """Those that no noise of the source's own explains."""
+        wrong = [d for d in differences if d.is_wrong]
+        own = self.own_noise(inputs, expected) if wrong else {}
+        for d in [d for d in wrong if d.max_abs <= OWN * own[d.name]]:
+            self.say(f"{d.name}: the source itself moves by {own[d.name]:.2g} when its numbers change by a millionth")
+            wrong.remove(d)
+        return wrong
+
+    def report(self, what: str, inputs: dict) -> None:
+        text = (f"the converted model differs from its source, run by {self.reference.name}: {what}"
+                f"{self.first_layer(inputs)}")
+        if self.reference.trusted:
+            raise VerifyError(f"{text}; please report it, or convert with verify=False")
+        self.say(f"warning: {text}; {DECIDE}")
+
+    def first_layer(self, inputs: dict) -> str:
+        """Where the difference begins, as far as that can be seen."""
+        try:
+            rows, _ = compare_layers(self.source, self.file, inputs, trusted=self.reference.trusted)
+        except (SourceError, UnsupportedError):
+            return ""
+        row = next((r for r in rows if r["relative"] > TOLERANCE and r["max_abs"] > FLOOR), None)
+        return f"; first at {row['node']}" if row else ""
+
+    def own_noise(self, inputs: dict, expected: dict) -> dict[str, float]:
+        """By output how far the source moves when its inputs and weights change by LITTLE: rounding that meets a
+        Round, a QuantizeLinear or a chaotic loop is no fault of ours."""
+        noise = dict.fromkeys(expected, 0.0)
+        for seed in range(OWN):
+            rng = np.random.default_rng(seed)
+            try:
+                moved = next(r for r in references(_moved(self.source, rng))
+                             if isinstance(r, Reference) and r.trusted == self.reference.trusted)
+                results = moved.run({n: _jitter(a, rng) for n, a in inputs.items()})
+                found = {n: compare(n, expected[n], results[n]).max_abs for n in expected}
+            except (SourceError, VerifyError, StopIteration):  # a number that had to be what it was
+                continue
+            noise = {n: max(noise[n], found[n]) if math.isfinite(found[n]) else noise[n] for n in noise}
+        return noise
+
+    def other_extents(self, runner: Runner, inputs: dict) -> None:
+        """A shape that was taken for constant shows when the open axes are other ones."""
+        where = f"with {', '.join(f'{n} {list(a.shape)}' for n, a in inputs.items() if a.ndim)}: "
+        try:
+            self(*_run_once(self.reference, runner, inputs), where)
+        except SourceError:  # it may well be made for one extent
+            return
+        except UnsupportedError as error:
+            self.say(f"warning: {where}{error}; the source takes that")
+
+
+def _moved(source: Source, rng: np.random.Generator) -> Source:
+    model = source.weights.whole(source.original)
+    for tensor in model.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT:
+            tensor.CopyFrom(numpy_helper.from_array(_jitter(numpy_helper.to_array(tensor), rng), tensor.name))
+    return replace(source, original=model, weights=Weights(b"", "", None))
+
+
+def _jitter(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Floats that are no whole numbers (these may be sizes or factors), moved by LITTLE."""
+    if array.dtype.kind != "f":
+        return array
+    moved = (array * (1 + LITTLE * rng.standard_normal(array.shape))).astype(array.dtype)
+    return np.where(array == np.rint(array), array, moved)
+
+
+def compare(name: str, expected: np.ndarray, got: np.ndarray, step: float = 0.0) -> Difference:
+    """How far `got` is from `expected`. Infinities and NaN must agree in place. VerifyError for another shape."""
     if expected.shape != got.shape:
         raise VerifyError(f"output {name!r} has shape {got.shape}, the source's has {expected.shape}")
-    a, b = expected.astype(np.float64).ravel(), got.astype(np.float64).ravel()
-    same = (a == b) | (np.isnan(a) & np.isnan(b))
-    with np.errstate(invalid="ignore", over="ignore"):
-        error = np.where(same, 0.0, np.abs(a - b))
-    error = np.where(np.isnan(error), np.inf, error)
-    finite = np.abs(a[np.isfinite(a)])
-    largest = float(finite.max(initial=0.0))
-    max_abs = float(error.max(initial=0.0))
-    noise, signal = float(np.sum(error ** 2)), float(np.sum(finite ** 2))
-    snr = (math.inf if noise == 0 else -math.inf if signal == 0 or not noise < math.inf
-           else 10 * math.log10(signal / noise))
-    return Difference(name, max_abs, max_abs / largest if largest else (0.0 if max_abs == 0 else math.inf), snr)
-
-
-def run_source(source: Source, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The source's outputs: by ONNX Runtime where it is installed and takes the model, else by ONNX's reference."""
-    names = [o.name for o in source.original.graph.output]
-    for run in (_run_mapped, _run_whole):
-        try:
-            results = run(source, names, inputs)
-            break
-        except Exception:  # not installed, or it refuses the model
-            continue
-    else:
-        from onnx.reference import ReferenceEvaluator
-        results = ReferenceEvaluator(source.weights.whole(source.original)).run(names, inputs)
-    return {n: np.asarray(r) for n, r in zip(names, results)}
-
-
-def _run_mapped(source: Source, names: list[str], inputs: dict[str, np.ndarray]) -> list:
-    """By ONNX Runtime, which maps the weights itself. It must be told where they are, and can only since 1.19."""
-    folder = {"session.model_external_initializers_file_folder_path": str(source.weights.folder)}
-    return _run(source.original.SerializeToString(), names, inputs, folder)
-
-
-def _run_whole(source: Source, names: list[str], inputs: dict[str, np.ndarray]) -> list:
-    return _run(source.weights.whole(source.original).SerializeToString(), names, inputs, {})
-
-
-def _run(model: bytes, names: list[str], inputs: dict[str, np.ndarray], settings: dict[str, str]) -> list:
-    import onnxruntime
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    for key, value in {"session.disable_prepacking": "1", **settings}.items():  # which would copy the weights
-        options.add_session_config_entry(key, value)
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"]).run(names, inputs)
-
-
-def sample_inputs(graph: Graph, seed: int = 0) -> dict[str, np.ndarray]:
-    """Random inputs that respect dtypes and shapes; open axes get an extent (1 for a batch)."""
-    rng = np.random.default_rng(seed)
-    extents: dict[str, int] = {}
-    return {v.name: _sample(v, rng, extents) for v in graph.inputs}
-
-
-def _sample(value: Value, rng: np.random.Generator, extents: dict[str, int]) -> np.ndarray:
-    shape = []
-    for axis, dim in enumerate(value.shape):
-        if not isinstance(dim, int):
-            single = str(dim).lower() in SINGLE_AXES or (axis == 0 and str(dim) == f"{value.name}_0")
-            dim = extents.setdefault(dim, 1 if single else OPEN_EXTENT)
-        shape.append(dim)
-    assert value.dtype in DTYPES
-    if value.dtype.kind == "f":
-        return rng.standard_normal(shape).astype(value.dtype)
-    if value.dtype.kind == "b":
-        return rng.integers(0, 2, shape).astype(bool)
-    top = 256 if value.dtype == np.uint8 else 128 if value.dtype == np.int8 else 10
-    return rng.integers(0, top, shape).astype(value.dtype)
+    return Difference(name, *difference(expected, got), step)

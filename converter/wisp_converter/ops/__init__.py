@@ -1,7 +1,7 @@
 """What only Wisp's own operators know about themselves, in a module for each family.
 
-Rules are functions under a decorator of rules.py: @accepts("Conv"), @lower("Conv"), @pack("Conv"). Two facts are
-attributes of the modules, read through `tables` and `fixed_scales`:
+Rules are functions under a decorator of rules.py: @accepts("Conv"), @lower("Conv"), @pack("Conv"),
+@takes("Gather"). Two facts are attributes of the modules, read through `tables` and `fixed_scales`:
     UNARY_TABLE   {operator: function(x, attrs)} in double precision: any chain of them becomes one Lookup
     FIXED_SCALE   {operator: (scale, zero point)} of int8 outputs whose range follows from the operator
 All other facts about operators are traits in ops.def.

@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
-_RULES: dict[str, dict[str, Callable]] = {"accepts": {}, "lower": {}, "pack": {}}
+from ..ir import Dim
+
+_RULES: dict[str, dict[str, Callable]] = {"accepts": {}, "lower": {}, "pack": {}, "takes": {}}
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The whole numbers an operand may hold: `count` of them from `first` on; or exactly `values`."""
+
+    count: Dim = 1
+    first: int = 0
+    values: tuple[Dim, ...] | None = None
 
 
 def find(kind: str, op: str) -> Callable | None:
@@ -31,3 +43,6 @@ lower = _stating("lower")
 """@lower("Conv"): function(q, node) writes the integer form; see quantize/lower.py."""
 pack = _stating("pack")
 """@pack("Conv"): function(graph, node) replaces plain constants by those in the kernels' layouts."""
+takes = _stating("takes")
+"""@takes("Gather"): function(node) gives {operand: Whole} for operands whose whole numbers mean something; or, instead
+of a Whole, the result that holds the same numbers. See inputs.py."""

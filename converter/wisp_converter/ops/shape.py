@@ -1,12 +1,12 @@
-"""Operators that move, cut or repeat values, in int8."""
+"""Operators that move, cut or repeat values: their int8 forms, and what their integer operands mean."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
 import numpy as np
 
 from ..errors import UnsupportedError
-from ..ir import Graph, Node, constant
-from .rules import accepts, lower, pack
+from ..ir import Graph, Node, Value, constant
+from .rules import Whole, accepts, lower, pack, takes
 
 CONSTANT = 0  # the mode of Pad with a value of its own
 
@@ -40,3 +40,64 @@ def pack_Reshape(graph: Graph, node: Node) -> None:
         raise UnsupportedError(f"Reshape {node.name!r}: more than one extent of its result is not known; "
                                "bind them with shapes=")
     node.attrs.update(shape=tuple(dims), allowzero=int(0 in dims))
+
+
+@takes("Cast")
+def takes_Cast(node: Node) -> dict[int, Value]:
+    return {0: node.outputs[0]}
+
+
+@takes("Gather", "GatherElements", "ScatterElements")
+def takes_indices(node: Node) -> dict[int, Whole]:
+    shape = node.inputs[0].shape
+    return {} if shape is None else {1: Whole(shape[node.attrs["axis"]])}
+
+
+@takes("GatherND", "ScatterND")
+def takes_positions(node: Node) -> dict[int, Whole]:
+    """Each position has a number for each of several axes: what all of these have room for."""
+    shape, indices = node.inputs[0].shape, node.inputs[1].shape
+    if shape is None or not indices or not isinstance(indices[-1], int):
+        return {}
+    start = node.attrs.get("batch_dims", 0)
+    axes = shape[start:start + indices[-1]]
+    known = [d for d in axes if isinstance(d, int)]
+    return {1: Whole(min(known) if len(known) == len(axes) and known else 1)}
+
+
+@takes("OneHot")
+def takes_OneHot(node: Node) -> dict[int, Whole]:
+    depth = node.inputs[1].data
+    return {0: Whole(10 if depth is None else int(depth.reshape(()))), 1: Whole(first=10)}
+
+
+@takes("Reshape")
+def takes_Reshape(node: Node) -> dict[int, Whole]:
+    rank = node.inputs[1].shape if len(node.inputs) > 1 else None
+    return {1: Whole(values=(-1, *(1,) * (rank[0] - 1)))} if rank and isinstance(rank[0], int) and rank[0] else {}
+
+
+@takes("Expand", "Tile")
+def takes_extents(node: Node) -> dict[int, Whole]:
+    return {1: Whole(first=1)}
+
+
+@takes("ConstantOfShape")
+def takes_ConstantOfShape(node: Node) -> dict[int, Whole]:
+    return {0: Whole(first=2)}
+
+
+@takes("Range")
+def takes_Range(node: Node) -> dict[int, Whole]:
+    return {0: Whole(), 1: Whole(first=8), 2: Whole(first=1)}
+
+
+@takes("Slice")
+def takes_Slice(node: Node) -> dict[int, Whole]:
+    """From the first to the last: whatever reads the result has something to read."""
+    return {1: Whole(), 2: Whole(first=2 ** 31 - 1), 4: Whole(first=1)}
+
+
+@takes("Pad", "CumSum")
+def takes_zeros(node: Node) -> dict[int, Whole]:
+    return {1: Whole()}

@@ -1,9 +1,9 @@
-"""Resize in int8."""
+"""Resize in int8, and what sizes it takes."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
 from ..ir import Node
-from .rules import accepts, lower
+from .rules import Whole, accepts, lower, takes
 
 NEAREST, LINEAR, CUBIC = range(3)  # modes
 TF_CROP_AND_RESIZE = 5  # of the ways to place coordinates
@@ -25,3 +25,9 @@ def accepts_Resize(node: Node) -> str | None:
 def lower_Resize(q, node: Node) -> None:
     """Input and output share one scale. Linear is integer arithmetic, see spatial_resize.c; cubic stays float."""
     q.emit("Resize", [q.int8(node.inputs[0]), *node.inputs[1:]], q.int8(node.outputs[0]), **node.attrs)
+
+
+@takes("Resize")
+def takes_Resize(node: Node) -> dict[int, Whole]:
+    shape = node.inputs[0].shape
+    return {2: Whole(values=tuple(shape[1:3]))} if shape and len(node.inputs) > 2 else {}
