@@ -201,10 +201,20 @@ def test_batch_normalization_disappears_into_conv():
     check_model(model, {"x": normal(1, 4, 3, 3)})
 
 
-def test_training_is_refused():
+@pytest.mark.parametrize("momentum", [0.9, 0.25])
+@pytest.mark.parametrize("shape", [(4, 5), (2, 5, 6), (2, 5, 3, 4)])
+def test_batch_normalization_in_training_mode(shape, momentum):
     parameters = {"scale": normal(5), "bias": normal(5), "mean": normal(5), "variance": np.abs(normal(5))}
-    model = make_model([("BatchNormalization", ["x", *parameters], ["y", "m", "v"], {"training_mode": 1})],
-                       {"x": [2, 5]}, ["y"], parameters)
+    options = {"training_mode": 1, "momentum": momentum}
+    for outputs in (["y", "m", "v"], ["y"]):
+        model = make_model([("BatchNormalization", ["x", *parameters], outputs, options)], {"x": shape}, outputs, parameters)
+        check_model(model, {"x": normal(*shape)})
+
+
+def test_training_of_old_operator_sets_is_refused():
+    parameters = {"scale": normal(5), "bias": normal(5), "mean": normal(5), "variance": np.abs(normal(5))}
+    model = make_model([("BatchNormalization", ["x", *parameters], ["y", "m", "v"])], {"x": [2, 5]}, ["y"], parameters,
+                       opset=9)
     with pytest.raises(UnsupportedError, match="only inference"):
         convert(model)
 

@@ -15,9 +15,10 @@ enum { PANEL = 16, ROW_BLOCK = 64, MACS_PER_THREAD = 100 * 1000 };
 
 typedef struct matmul_plan {
     wisp_matrix m;
-    int64_t rows, panels;           /* of one product */
-    int64_t batches, own_a, own_b;  /* products; matrices of a and of b */
-    int64_t pack_items, row_blocks; /* items of phase 0: panels of b, then blocks of rows of a */
+    wisp_product_row_fn *product_row; /* of a dtype without kernels; then nothing is packed, items are rows */
+    int64_t rows, panels;             /* of one product */
+    int64_t batches, own_a, own_b;    /* products; matrices of a and of b */
+    int64_t pack_items, row_blocks;   /* items of phase 0: panels of b, then blocks of rows of a */
     int64_t multiply_items;
     int32_t rank; /* of the batch */
     int32_t dims[WISP_MAX_RANK];
@@ -63,12 +64,12 @@ static int check_operands(wisp_call *call) {
     int status = wisp_check_operands(call, 2, 3, 1);
     if (status) return status;
     const wisp_tensor *a = wisp_input(call, 0), *b = wisp_input(call, 1), *c = wisp_input(call, 2);
-    if (!wisp_has_kernels(a) || b->dtype != a->dtype)
-        return wisp_call_fail(call, WISP_UNSUPPORTED, "dtype of both must be f32 (in a build with WISP_FLOAT) or s8");
+    if (!(wisp_has_kernels(a) || wisp_product_row(a->dtype)) || b->dtype != a->dtype)
+        return wisp_call_fail(call, WISP_UNSUPPORTED, "both must be s8, or of one dtype of f32, f64 and integers of 32 or 64 bits");
     if (a->layout != WISP_LAYOUT_PLAIN || b->layout != WISP_LAYOUT_PLAIN)
         return wisp_call_fail(call, WISP_BAD_FILE, "operands must be plain");
-    if (wisp_is_s8(a) ? !c || c->layout != WISP_LAYOUT_CHANNELS || c->kind != WISP_KIND_CONSTANT || c->count != 1 : c != NULL)
-        return wisp_call_fail(call, WISP_BAD_FILE, "s8 needs one requantization for all of the output, f32 none");
+    if (a->dtype == WISP_S8 ? !c || c->layout != WISP_LAYOUT_CHANNELS || c->kind != WISP_KIND_CONSTANT || c->count != 1 : c != NULL)
+        return wisp_call_fail(call, WISP_BAD_FILE, "s8 needs one requantization for all of the output, others none");
     return WISP_OK;
 }
 
@@ -96,13 +97,18 @@ static int plan_matmul(wisp_call *call) {
     int status = check_operands(call);
     if (status) return status;
     const wisp_tensor *a = wisp_input(call, 0), *b = wisp_input(call, 1);
-    const bool s8 = wisp_is_s8(a);
+    const bool s8 = a->dtype == WISP_S8;
     if (a->rank < 1 || b->rank < 1 || !describe(a, b, p)) return wisp_call_fail(call, WISP_BAD_SHAPE, "shapes do not fit");
     int32_t dims[WISP_MAX_RANK], rank = p->rank;
     memcpy(dims, p->dims, sizeof dims);
     if (a->rank > 1) dims[rank++] = (int32_t)p->rows;
     if (b->rank > 1) dims[rank++] = m->n;
     if ((status = wisp_set_output(call, 0, a->dtype, rank, dims))) return status;
+    call->node->macs = wisp_output(call, 0)->count * (uint64_t)m->k;
+    if ((p->product_row = wisp_product_row(a->dtype))) {
+        wisp_set_work(call, wisp_output(call, 0)->count ? p->batches * p->rows : 0, 1 + MACS_PER_THREAD / (1 + (int64_t)m->k * m->n), 1);
+        return WISP_OK;
+    }
     m->kernel = s8 ? WISP_KERNEL(call, gemm_s8) : WISP_KERNEL(call, gemm_f32);
     if (!m->kernel) return wisp_call_fail(call, WISP_UNSUPPORTED, "needs a kernel that this build leaves out");
     m->taps = 1, m->group_k = m->k;
@@ -115,7 +121,6 @@ static int plan_matmul(wisp_call *call) {
     else
         m->min = -__builtin_inff(), m->max = __builtin_inff();
     m->any_left_shift = s8 && wisp_input(call, 2)->flags & WISP_TENSOR_SHIFTS_LEFT;
-    call->node->macs = wisp_output(call, 0)->count * (uint64_t)m->k;
     call->node->kernel = m->kernel->name;
     if (!call->node->macs) return WISP_OK; /* begin does it */
     const uint64_t shared = cut_shared(p, NULL).size;
@@ -128,7 +133,7 @@ static int plan_matmul(wisp_call *call) {
 static int begin_matmul(wisp_call *call) {
     const matmul_plan *p = call->plan;
     const wisp_tensor *y = wisp_output(call, 0);
-    if (p->m.k || !y->size) return WISP_OK;
+    if (p->product_row || p->m.k || !y->size) return WISP_OK;
     int value = 0;
     if (p->m.x_size == 1) {
         const wisp_channels_s8 *c = wisp_input(call, 2)->data;
@@ -256,8 +261,22 @@ static void multiply_range(const wisp_call *call, const matmul_plan *p, const pi
     }
 }
 
+static void product_range(const wisp_call *call, const matmul_plan *p, int64_t begin, int64_t end) {
+    const wisp_tensor *a = wisp_input(call, 0), *b = wisp_input(call, 1), *y = wisp_output(call, 0);
+    const int64_t size = (int64_t)wisp_dtype_size(y->dtype), k = p->m.k, n = p->m.n;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t batch = i / p->rows, row = matrix_of(a, p, batch) * p->rows + i % p->rows;
+        p->product_row((const uint8_t *)a->data + row * k * size, (const uint8_t *)b->data + matrix_of(b, p, batch) * k * n * size, k, n,
+                       (uint8_t *)y->data + i * n * size);
+    }
+}
+
 static void range_matmul(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
     const matmul_plan *p = call->plan;
+    if (p->product_row) {
+        product_range(call, p, begin, end);
+        return;
+    }
     const pieces s = cut_shared(p, call->shared);
     if (call->phase == 0)
         prepare_range(call, p, &s, begin, end);

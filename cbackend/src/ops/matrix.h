@@ -19,6 +19,10 @@ typedef struct wisp_matrix_plan {
 int wisp_plan_matrix(wisp_call *call, wisp_matrix_plan *p);
 void wisp_range_matrix(const wisp_call *call, const wisp_matrix_plan *p, uint32_t thread, int64_t begin, int64_t end);
 
+/* y[n] = a[k] * b[k][n], in a dtype without kernels; null for one that has none of these either. */
+typedef void wisp_product_row_fn(const void *a_row, const void *b_matrix, int64_t k, int64_t n, void *y_row);
+wisp_product_row_fn *wisp_product_row(int dtype);
+
 /* In check: the contents of operand 2, where it holds channels. Marks it where a shift is negative. */
 int wisp_check_channels(wisp_call *call);
 /* In plan: operand 2 has n channels, or a plain f32 bias of n rounded up to 16 values, as x says. */

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -66,7 +67,21 @@ class Emit:
 
     def keep_rank(self) -> None:
         """As `state_rank`: the outputs have as many axes as input 0."""
-        self.state_rank(None if self.inputs[0].shape is None else len(self.inputs[0].shape))
+        self.state_rank(self.rank_of(0))
+
+    def rank_of(self, i: int) -> int | None:
+        """How many axes input i has, if that is known."""
+        value = self.input(i)
+        return None if value is None or value.shape is None else len(value.shape)
+
+    def length_of(self, i: int) -> int | None:
+        """How many elements input i, a vector, has, if that is known."""
+        value = self.input(i)
+        return math.prod(value.shape) if value is not None and value.is_static else None
+
+    def add_ranks(self, *parts: int | None) -> None:
+        """As `state_rank`: the outputs have the sum of these axes, if all are known."""
+        self.state_rank(None if None in parts else sum(parts))
 
     def add(self, op: str, inputs: list[Value | None], output: Value | None = None, *,
             shape: tuple[Dim, ...] | None = None, dtype=None, outputs: list[Value | None] | None = None,

@@ -116,17 +116,20 @@ def _repeat(emit: Emit, parameter: Value, channels, groups: int) -> Value:
 @importer("BatchNormalization")
 def BatchNormalization(emit: Emit, *, epsilon: float = 1e-5, momentum: float = 0.9, training_mode: int = 0,
                        spatial: int = 1) -> None:
-    """x * a + b for each channel: two constants where the parameters are, otherwise computed first."""
+    """x * a + b for each channel: two constants where the parameters are, otherwise computed first. In training mode by
+    mean and variance of x, and the running ones follow."""
     _needs_f32(emit)
-    if training_mode or any(o is not None for o in emit.outputs[1:]) or not spatial:
-        raise emit.unsupported("only inference is supported")
+    if not spatial or (not training_mode and any(o is not None for o in emit.outputs[1:])):
+        raise emit.unsupported("only inference and the training mode of operator set 14 are supported")
     x = emit.inputs[0]
-    if all(emit.known(i) is not None for i in range(1, 5)):
+    if training_mode:
+        a, b = _computed_factors(emit, epsilon, *_statistics(emit, momentum))
+    elif all(emit.known(i) is not None for i in range(1, 5)):
         scale, bias, mean, variance = (emit.known(i).astype(np.float64) for i in range(1, 5))
         factor = scale / np.sqrt(variance + epsilon)
         a, b = (emit.constant(_as_channels(v, x).astype(np.float32), "bn") for v in (factor, bias - mean * factor))
     else:
-        a, b = _computed_factors(emit, epsilon)
+        a, b = _computed_factors(emit, epsilon, *emit.inputs[3:5])
     y = emit.add("Mul", [x, a], shape=emit.out.shape)
     emit.add("Add", [y, b], emit.out)
 
@@ -139,8 +142,28 @@ def _as_channels(array: np.ndarray, x: Value) -> np.ndarray:
     return array.reshape(_channel_shape(array.size, x))
 
 
-def _computed_factors(emit: Emit, epsilon: float) -> tuple[Value, Value]:
-    x, scale, bias, mean, variance = emit.inputs
+def _statistics(emit: Emit, momentum: float) -> tuple[Value, Value]:
+    """Mean and variance of each channel of x; outputs 1 and 2 become the running ones."""
+    x, channels = emit.inputs[0], emit.inputs[1].shape
+    axes = emit.constant(np.int64([a for a in range(len(x.shape)) if a != 1]), "axes")
+
+    def mean_of(value: Value) -> Value:
+        return emit.add("ReduceMean", [value, axes], shape=_channel_shape(channels[0], x), keepdims=1)
+
+    mean = mean_of(x)
+    centred = emit.add("Sub", [x, mean], shape=x.shape)
+    variance = mean_of(emit.add("Mul", [centred, centred], shape=x.shape))
+    found = [emit.add("Reshape", [v], shape=channels) for v in (mean, variance)]
+    for value, old, output in zip(found, emit.inputs[3:5], emit.outputs[1:]):
+        if output is not None:
+            kept = emit.add("Mul", [old, emit.constant(np.float32(momentum), "momentum")], shape=channels)
+            new = emit.add("Mul", [value, emit.constant(np.float32(1 - momentum), "rest")], shape=channels)
+            emit.add("Add", [kept, new], output, min=-np.inf, max=np.inf)
+    return found[0], found[1]
+
+
+def _computed_factors(emit: Emit, epsilon: float, mean: Value, variance: Value) -> tuple[Value, Value]:
+    x, scale, bias = emit.inputs[:3]
     shape = scale.shape
     if shape is None or not scale.is_static or any(v.dtype != np.float32 for v in emit.inputs):
         raise emit.unsupported("computed parameters must be f32 of a fixed shape")

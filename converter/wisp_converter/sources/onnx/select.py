@@ -1,4 +1,4 @@
-"""Operators of ONNX that pick elements by their values: TopK, NonZero, Unique, NonMaxSuppression and their like."""
+"""Operators of ONNX that pick elements by values: TopK, NonZero, Unique, NonMaxSuppression, Compress and their like."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
@@ -73,6 +73,38 @@ def Hardmax(emit: Emit, *, axis: int | None = None) -> None:
     ones = emit.add("OneHot", [best, depth, values], shape=(None, None), dtype=x.dtype, axis=axis)
     shape = emit.add("Shape", [x], shape=(len(x.shape or ()),), dtype=np.int64, end=TO_THE_END)
     emit.add("Reshape", [ones, shape], emit.out)
+
+
+@importer("ReverseSequence")
+def ReverseSequence(emit: Emit, *, batch_axis: int = 1, time_axis: int = 0) -> None:
+    """y[t, b] = x[t < length ? length - 1 - t : t, b], as pairs of indices for GatherND."""
+    x, lengths = emit.inputs
+    extents = x.shape[:2]
+    steps, batch = (emit.add("Unsqueeze", [_counting(emit, x, a), emit.constant(np.int64([1 - a]), "axis")],
+                             shape=tuple(extents[a] if d == a else 1 for d in (0, 1))) for a in (time_axis, batch_axis))
+    shape = tuple(extents[batch_axis] if d == batch_axis else 1 for d in (0, 1))
+    lengths = emit.add("Unsqueeze", [lengths, emit.constant(np.int64([time_axis]), "axis")], shape=shape)
+    last = emit.add("Sub", [lengths, emit.constant(np.int64(1), "one")], shape=shape)
+    back = emit.add("Sub", [last, steps], shape=extents)
+    within = emit.add("Less", [steps, lengths], shape=extents, dtype=bool)
+    steps = emit.add("Where", [within, back, steps], shape=extents, dtype=np.int64)
+    nothing = emit.add("Mul", [steps, emit.constant(np.int64(0), "zero")], shape=extents)
+    batch = emit.add("Add", [batch, nothing], shape=extents)
+    pair = [emit.add("Unsqueeze", [v, emit.constant(np.int64([2]), "axis")], shape=(*extents, 1))
+            for v in ((steps, batch) if time_axis == 0 else (batch, steps))]
+    emit.keep_rank()
+    emit.add("GatherND", [x, emit.add("Concat", pair, shape=(*extents, 2), axis=2)], emit.out)
+
+
+def _counting(emit: Emit, x: Value, axis: int) -> Value:
+    """0, 1, ... along an axis."""
+    extent = x.shape[axis]
+    if isinstance(extent, int):
+        return emit.constant(np.arange(extent), "count")
+    end = emit.add("Shape", [x], shape=(1,), dtype=np.int64, start=axis, end=axis + 1)
+    end = emit.add("Reshape", [end, emit.constant(np.zeros(0, np.int64), "scalar")], shape=())
+    bounds = [emit.constant(np.int64(0), "start"), end, emit.constant(np.int64(1), "step")]
+    return emit.add("Range", bounds, shape=(extent,))
 
 
 def _flat(emit: Emit) -> Value:

@@ -24,6 +24,10 @@ def _rank(emit: Emit, value: Value) -> int:
     return len(value.shape)
 
 
+def _difference(a: int | None, b: int | None) -> int | None:
+    return None if a is None or b is None else a - b
+
+
 def _integers(emit: Emit, values, label: str) -> Value:
     return emit.constant(np.asarray(values, np.int64).reshape(-1), label)
 
@@ -47,18 +51,23 @@ def _new_shape(emit: Emit, op: str, inputs: list[Value | None], **attrs) -> None
 
 @importer("Reshape")
 def Reshape(emit: Emit, *, allowzero: int = 0) -> None:
+    emit.add_ranks(emit.length_of(1))
     _new_shape(emit, "Reshape", emit.inputs, allowzero=allowzero)
 
 
 @importer("Squeeze")
 def Squeeze(emit: Emit, *, axes=None) -> None:
     given = emit.input(1) if axes is None else _integers(emit, axes, "axes")
+    if emit.input(1) is not None:
+        emit.state_rank(_difference(emit.rank_of(0), emit.length_of(1)))
     _new_shape(emit, "Squeeze", [emit.inputs[0], given])
 
 
 @importer("Unsqueeze")
 def Unsqueeze(emit: Emit, *, axes=None) -> None:
     given = emit.input(1) if axes is None else _integers(emit, axes, "axes")
+    if axes is None:
+        emit.add_ranks(emit.rank_of(0), emit.length_of(1))
     _new_shape(emit, "Unsqueeze", [emit.inputs[0], given])
 
 
@@ -76,7 +85,8 @@ def Identity(emit: Emit) -> None:
 def Dropout(emit: Emit, *, ratio: float = 0.5, seed: int = 0) -> None:
     """Of inference: the identity, and a mask of ones."""
     training = emit.known(2) if emit.input(2) is not None else np.array(False)
-    if training is None or training.any():
+    rate = emit.known(1) if emit.input(1) is not None else np.array(ratio)
+    if (training is None or training.any()) and (rate is None or rate.any()):
         raise emit.unsupported("training mode is not supported")
     emit.alias(emit.inputs[0])
     if len(emit.outputs) > 1 and emit.outputs[1] is not None:
@@ -148,6 +158,7 @@ def Slice(emit: Emit, *, starts=None, ends=None, axes=None) -> None:
 
 @importer("Gather")
 def Gather(emit: Emit, *, axis: int = 0) -> None:
+    emit.add_ranks(emit.rank_of(0), emit.rank_of(1), -1)
     emit.add("Gather", emit.inputs, emit.out, axis=axis)
 
 
@@ -191,6 +202,8 @@ def ScatterND(emit: Emit, *, reduction: str = "none") -> None:
 
 @importer("Expand")
 def Expand(emit: Emit) -> None:
+    x, to = emit.rank_of(0), emit.length_of(1)
+    emit.state_rank(None if x is None or to is None else max(x, to))
     emit.add("Expand", emit.inputs, emit.out)
 
 
@@ -256,6 +269,7 @@ def OptionalHasElement(emit: Emit) -> None:
 @importer("ConstantOfShape")
 def ConstantOfShape(emit: Emit, *, value=None) -> None:
     value = np.zeros(1, np.float32) if value is None else np.asarray(value)
+    emit.add_ranks(emit.length_of(0))
     emit.add("ConstantOfShape", [emit.inputs[0], emit.constant(value.reshape(1), "value")], emit.out)
 
 
@@ -263,6 +277,7 @@ def ConstantOfShape(emit: Emit, *, value=None) -> None:
 def Range(emit: Emit) -> None:
     if emit.out.dtype not in (np.float32, np.int32, np.int64):
         raise emit.unsupported(f"elements of type {emit.out.dtype}")
+    emit.state_rank(1)
     emit.add("Range", emit.inputs, emit.out)
 
 
@@ -280,6 +295,7 @@ def OneHot(emit: Emit, *, axis: int = -1) -> None:
         known = emit.known(1)
         depth = (emit.add("Cast", [depth], shape=depth.shape, dtype=np.int64) if known is None
                  else _integers(emit, known, "depth"))
+    emit.add_ranks(emit.rank_of(0), 1)
     emit.add("OneHot", [indices, depth, values], emit.out, axis=axis)
 
 
