@@ -206,15 +206,16 @@ def test_batch_normalization_disappears_into_conv():
 def test_batch_normalization_in_training_mode(shape, momentum):
     parameters = {"scale": normal(5), "bias": normal(5), "mean": normal(5), "variance": np.abs(normal(5))}
     options = {"training_mode": 1, "momentum": momentum}
-    for outputs in (["y", "m", "v"], ["y"]):
-        model = make_model([("BatchNormalization", ["x", *parameters], outputs, options)], {"x": shape}, outputs, parameters)
-        check_model(model, {"x": normal(*shape)})
+    outputs = {"y": shape, "m": [5], "v": [5]}
+    model = make_model([("BatchNormalization", ["x", *parameters], list(outputs), options)], {"x": shape}, outputs,
+                       parameters)
+    check_model(model, {"x": normal(*shape)})
 
 
 def test_training_of_old_operator_sets_is_refused():
     parameters = {"scale": normal(5), "bias": normal(5), "mean": normal(5), "variance": np.abs(normal(5))}
-    model = make_model([("BatchNormalization", ["x", *parameters], ["y", "m", "v"])], {"x": [2, 5]}, ["y"], parameters,
-                       opset=9)
+    model = make_model([("BatchNormalization", ["x", *parameters], ["y", "m", "v"])], {"x": [2, 5]},
+                       {"y": [2, 5], "m": [5], "v": [5]}, parameters, opset=9)
     with pytest.raises(UnsupportedError, match="only inference"):
         convert(model)
 
