@@ -35,6 +35,10 @@ class InputIndexError(WispError, IndexError):
     """During a run: an index taken from the data is out of range."""
 
 
+class ResultError(WispError, ArithmeticError):
+    """A command ran a model, and the outputs are no numbers."""
+
+
 class OutOfMemoryError(WispError, MemoryError):
     """The activations do not fit into memory."""
 

@@ -170,7 +170,8 @@ def test_installed_script(folder):
 
 @pytest.mark.parametrize("arguments, text", [
     ([], "COMMAND"),
-    (["fly"], "invalid choice"),
+    (["fly"], "there is no 'fly'; there are convert, run, bench, inspect, compare, ops"),
+    (["covert"], "there is no 'covert'; did you mean convert?"),
     (["run"], "MODEL.wisp"),
     (["run", "float.wisp", "--threads", "0"], "number from 1 to 64"),
     (["run", "float.wisp", "--shape", "x"], "expected NAME="),
@@ -180,12 +181,12 @@ def test_installed_script(folder):
     (["run", "float.wisp", "--input", "x=x.npy", "--input", "x=x.npy"], "given twice"),
     (["convert", "m.onnx", "--quantize", "int8"], "go together"),
     (["convert", "m.onnx", "--calibrate", "x.npy"], "go together"),
-    (["convert", "m.onnx", "--quantize", "int3"], "invalid choice"),
+    (["convert", "m.onnx", "--quantize", "int3"], "--quantize: there is no 'int3'; did you mean int8?"),
     (["convert", "m.onnx", "--mean", "1,2"], "three numbers"),
     (["convert", "m.onnx", "--mean", "a"], "list of numbers"),
     (["convert", "m.onnx", "--std", "0,1,1"], "no standard deviation"),
     (["convert", "m.onnx", "--quantize", "int8", "--calibrate", "x.npy", "--percentile", "101"], "at most 100"),
-    (["bench", "float.wisp", "--runs", "x"], "invalid int"),
+    (["bench", "float.wisp", "--runs", "x"], "--runs: expected a whole number of at least 1, not 'x'"),
 ])
 def test_bad_usage(folder, arguments, text):
     fails(2, text, folder, *arguments)

@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import argparse
+import json
+import math
 import os
 import zipfile
 
@@ -27,20 +30,24 @@ def parse_shapes(options: list[str] | None) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def parse_threads(text: str) -> int:
-    """argparse type for --threads."""
-    threads = int(text)
-    if not 1 <= threads <= 64:
-        raise ValueError
-    return threads
+def number(kind: type, low: float, high: float, expected: str):
+    """An argparse type: a number from `low` to `high`, or a line that says what was `expected`."""
+    def parse(text: str):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"expected {expected}, not {text!r}")
+        return value
 
-
-parse_threads.__name__ = "number from 1 to 64"
+    return parse
 
 
 def add_model_arguments(parser) -> None:
     parser.add_argument("model", metavar="MODEL.wisp")
-    parser.add_argument("--threads", type=parse_threads, default=1, metavar="N", help="threads for one run (default 1)")
+    parser.add_argument("--threads", type=number(int, 1, 64, "a number from 1 to 64"), default=1,
+                        metavar="N", help="threads for one run (default 1)")
     parser.add_argument("--shape", action="append", metavar="NAME=1,3,224,224", help="bind an input's dynamic axes")
 
 
@@ -81,6 +88,25 @@ def check_target(option: str, path: str, endings: tuple[str, ...], inputs: list[
     if is_file and not any(name.lower().endswith(endings) for name in (path, os.path.realpath(path))):
         raise UsageError(f"{option} {path}: expected a name that ends in {' or '.join(endings)}, "
                          "or - for standard output")
+
+
+def json_text(report) -> str:
+    """Valid JSON: NaN and infinities are null, and the object they stand in says so in its "note"."""
+    def plain(value, where: str, notes: list[str]):
+        if isinstance(value, dict):
+            own: list[str] = []
+            found = {key: plain(inner, str(key), own) for key, inner in value.items()}
+            return {**found, "note": "; ".join(own)} if own else found
+        if isinstance(value, (list, tuple)):
+            return [plain(inner, f"{where}[{i}]", notes) for i, inner in enumerate(value)]
+        if isinstance(value, np.generic):
+            value = value.item()
+        if isinstance(value, float) and not math.isfinite(value):
+            notes.append(f"{where} is {'not a number' if math.isnan(value) else value}")
+            return None
+        return value
+
+    return json.dumps(plain(report, "", []), indent=1, allow_nan=False)
 
 
 def table(rows: list[list[str]], right: set[int] = frozenset()) -> str:

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 
@@ -18,21 +17,29 @@ A machine's peak is measured at the start: the best of many short loops of the s
 on operands that stay in the first-level cache, on one thread; times the number of threads. Operators are timed one
 by one in runs of their own, so their sum is a little more than the latency."""
 
+EXAMPLES = """
+wisp bench model.wisp
+wisp bench model.wisp --threads 2 --runs 100
+wisp bench dynamic.wisp --shape x=1,3,8,8 --json
+"""
+
 WARM_UP = 3
 PEAK_SECONDS = 0.2  # long enough to find the processor at full speed and undisturbed once
 
 
 def add_arguments(parser) -> None:
     _shared.add_model_arguments(parser)
-    parser.add_argument("--runs", type=int, metavar="N", help="number of timed runs (default: as many as fit)")
-    parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="time for the timed runs (default 2)")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--runs", type=_shared.number(int, 1, 10**9, "a whole number of at least 1"), metavar="N",
+                        help="number of timed runs (default: as many as fit)")
+    parser.add_argument("--seconds", type=_shared.number(float, 0, 86400, "seconds, 0 to 86400"), default=2.0,
+                        metavar="S", help="time for the timed runs (default 2)")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
 
 def run(arguments) -> None:
     report = measure(lambda: _shared.load_model(arguments), arguments.threads, arguments.runs, arguments.seconds)
     if arguments.json:
-        print(json.dumps(report, indent=1))
+        print(_shared.json_text(report))
     else:
         _print(report)
 

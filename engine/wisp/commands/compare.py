@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import json
 import math
 
 import numpy as np
@@ -20,12 +19,17 @@ ONNX's own reference. Tensors are matched by name; a layer that the converter fu
 compared as the real numbers they stand for. SNR = signal-to-noise ratio in dB; difference = largest, absolute and as a
 part of the source tensor's largest value."""
 
+EXAMPLES = """
+wisp compare model.onnx model.wisp
+wisp compare model.onnx model.wisp --input x=x.npy --json
+"""
+
 
 def add_arguments(parser) -> None:
     parser.add_argument("source", metavar="MODEL.onnx")
     _shared.add_model_arguments(parser)
     parser.add_argument("--input", action="append", default=[], metavar="NAME=FILE", help=".npy file or picture")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
 
 def run(arguments) -> None:
@@ -42,7 +46,7 @@ def run(arguments) -> None:
     if not rows:
         raise ArgumentError(f"{arguments.model} and {arguments.source} have no tensor in common: is it the source?")
     if arguments.json:
-        print(json.dumps(rows, indent=1))
+        print(_shared.json_text(rows))
         return
     text = [["tensor", "shape", "SNR dB", "max difference", "relative", ""]]
     for r in rows:

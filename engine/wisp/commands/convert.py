@@ -17,6 +17,14 @@ Float by default. --quantize int8 needs calibration data: a folder of pictures, 
 (an array for each input, samples along the first axis). The result is compared with the source on one input and the
 difference printed. --mean and --std are in units of pixel values 0..255: value = (pixel - mean) / std."""
 
+EXAMPLES = """
+wisp convert model.onnx
+wisp convert model.onnx -o small.wisp --quantize int8 --calibrate pictures --mean 123.7,116.3,103.5 --std 58.4,57.1,57.4
+wisp convert model.onnx -o small.wisp --quantize int8 --calibrate samples.npz --method minmax
+wisp convert model.onnx --shape x=1,3,8,8 --labels labels.txt
+wisp convert model.onnx -o - --quiet | wisp inspect /dev/stdin
+"""
+
 PIECE = 1 << 20  # bytes that are copied at a time
 
 

@@ -16,13 +16,19 @@ Reads the file with a second reader that shares no code with the runtime, all ch
 for the size of a session. Memory = the file + session + arena, nothing else; for dynamic shapes give --shape to have
 the arena computed."""
 
+EXAMPLES = """
+wisp inspect model.wisp
+wisp inspect dynamic.wisp --shape x=1,3,8,8
+wisp inspect model.wisp --json
+"""
+
 THREADS = (1, 2, 4, 8)
 
 
 def add_arguments(parser) -> None:
     parser.add_argument("model", metavar="MODEL.wisp")
     parser.add_argument("--shape", action="append", metavar="NAME=1,3,224,224", help="bind an input's dynamic axes")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
 
 def run(arguments) -> None:
@@ -31,7 +37,7 @@ def run(arguments) -> None:
     if shapes or report["dynamic"] and not report["symbols"]:
         report["arena_bytes"] = _bound_arena(arguments.model, shapes)
     if arguments.json:
-        print(json.dumps(report, indent=1))
+        print(_shared.json_text(report))
     else:
         _print(report)
 

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import json
 
 from .. import _library
 from .._library import lib
@@ -15,15 +14,20 @@ Every operator runs on every instruction set, through portable C. The kernel tab
 and this machine have in a faster form. All of it is read from the library and the converter, none of it is a list
 kept by hand."""
 
+EXAMPLES = """
+wisp ops
+wisp ops --json
+"""
+
 
 def add_arguments(parser) -> None:
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
 
 def run(arguments) -> None:
     report = {"operators": sorted(OPERATORS.values()), "kernels": _kernels(), "importers": _importers()}
     if arguments.json:
-        print(json.dumps(report, indent=1))
+        print(_shared.json_text(report))
         return
     print(f"{len(report['operators'])} operators in the runtime:")
     print(_columns(report["operators"]))

@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import image
 from ..cli import UsageError
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ResultError
 from ..model import Model
 from ..output import write_output
 from . import _shared
@@ -19,7 +19,15 @@ from . import _shared
 HELP = """Run a model once.
 
 Inputs are .npy files of exactly the model's dtype and shape, or pictures where the file says how to prepare them.
-Prints a line for each output; of a classifier with labels the five best classes."""
+Prints a line for each output; of a classifier with labels the five best classes. Exit status 1 if an output holds NaN
+though no input does; infinities are only said."""
+
+EXAMPLES = """
+wisp run model.wisp --input x=x.npy --output outputs.npz
+wisp run model.wisp --input picture.png
+wisp run model.wisp --input x.npy --threads 2 --json
+wisp run model.wisp --input x.npy --output y.npy
+"""
 
 
 def add_arguments(parser) -> None:
@@ -28,6 +36,7 @@ def add_arguments(parser) -> None:
                         help=".npy file or picture; NAME= may be left out if the model has one input")
     parser.add_argument("--output", metavar="OUT.npz",
                         help="write all outputs to this file, or the only one to OUT.npy")
+    parser.add_argument("--json", action="store_true", help="print what is said of the outputs as JSON")
 
 
 def run(arguments) -> None:
@@ -40,13 +49,16 @@ def run(arguments) -> None:
             raise UsageError(f"--output {arguments.output}: the model has {len(model.outputs)} outputs; give an .npz")
     inputs = {name: _read(model, path) for name, path in files.items()}
     outputs = model.run(inputs)
+    report = {"outputs": [_describe(name, array) for name, array in outputs.items()],
+              "classes": _classes(model, outputs)}
     with contextlib.redirect_stdout(sys.stderr if arguments.output == "-" else sys.stdout):
-        for name, array in outputs.items():
-            print(f"{name}: {array.dtype} {_shared.shape_text(array.shape)} {_summary(array)}")
-        _print_classes(model, outputs)
+        print(_shared.json_text(report) if arguments.json else _text(report))
     if arguments.output is not None:
         data = _npy_bytes(*outputs.values()) if _is_npy(arguments.output) else _npz_bytes(outputs)
         write_output(arguments.output, data, sources)
+    bad = [output["name"] for output in report["outputs"] if output["nan"]]
+    if bad and not any(_count_nan(array) for array in inputs.values()):
+        raise ResultError(f"output {bad[0]!r} holds NaN, and no input does")
 
 
 def _is_npy(path: str) -> bool:
@@ -93,16 +105,38 @@ def _read(model: Model, path: str) -> np.ndarray:
     return image.load_image(path, preprocessing)
 
 
-def _summary(array: np.ndarray) -> str:
-    if array.size == 0:
-        return "empty"
+def _describe(name: str, array: np.ndarray) -> dict:
+    """Small arrays by their values, others by what their finite values are like."""
+    report = {"name": name, "dtype": str(array.dtype), "shape": list(array.shape), "nan": _count_nan(array),
+              "infinite": int(np.isinf(array).sum())}
     if array.size <= 8:
-        return np.array2string(array.ravel(), precision=6, separator=" ", max_line_width=1000)
-    values = array.astype(np.float64)
-    return f"min {values.min():.6g} max {values.max():.6g} mean {values.mean():.6g}"
+        return {**report, "values": array.ravel().tolist()}
+    values = array[np.isfinite(array)].astype(np.float64)
+    if not values.size:
+        return report
+    return {**report, "min": values.min(), "max": values.max(), "mean": values.mean()}
 
 
-def _print_classes(model: Model, outputs: dict[str, np.ndarray]) -> None:
+def _count_nan(array: np.ndarray) -> int:
+    return int(np.isnan(array).sum()) if array.dtype.kind == "f" else 0
+
+
+def _text(report: dict) -> str:
+    lines = []
+    for output in report["outputs"]:
+        if "values" in output:
+            text = np.array2string(np.array(output["values"], output["dtype"]), precision=6, separator=" ",
+                                   max_line_width=1000) if output["values"] else "empty"
+        else:
+            text = " ".join(f"{key} {output[key]:.6g}" for key in ("min", "max", "mean") if key in output)
+        odd = [f"{output[key]} {word}" for key, word in (("nan", "NaN"), ("infinite", "infinite")) if output[key]]
+        lines.append(f"{output['name']}: {output['dtype']} {_shared.shape_text(output['shape'])} {text}"
+                     + (f" ({', '.join(odd)})" if odd else ""))
+    return "\n".join(lines + [f"  {c['score']:10.4f}  {c['label']}" for c in report["classes"] or ()])
+
+
+def _classes(model: Model, outputs: dict[str, np.ndarray]) -> list[dict] | None:
+    """The five best classes, if the file has labels and an output as many values; None if not."""
     labels = model.metadata.get("labels")
     for info in model.outputs:
         values = outputs[info.name]
@@ -110,6 +144,5 @@ def _print_classes(model: Model, outputs: dict[str, np.ndarray]) -> None:
             scores = values.ravel().astype(np.float64)
             if info.scale:
                 scores = info.scale * (scores - info.zero_point)
-            for i in np.argsort(-scores, kind="stable")[:5]:
-                print(f"  {scores[i]:10.4f}  {labels[i]}")
-            return
+            return [{"label": labels[i], "score": scores[i]} for i in np.argsort(-scores, kind="stable")[:5]]
+    return None
