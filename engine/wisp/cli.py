@@ -64,6 +64,10 @@ class _Parser(argparse.ArgumentParser):
                 if name not in self._option_string_actions and argument[:2] not in self._option_string_actions:
                     self.error(f"there is no option {name}{_closest(name, self._option_string_actions)}")
 
+    def _print_message(self, message, file=None) -> None:
+        if file is not None:  # argparse's own says nothing of a full disk
+            file.write(message)
+
     def _check_value(self, action, value) -> None:
         if action.choices is not None and value not in action.choices:
             choices = ", ".join(map(str, action.choices))

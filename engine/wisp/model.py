@@ -289,6 +289,8 @@ def _map(source):
     if isinstance(source, mmap.mmap):
         return ffi.from_buffer(source)
     with open(source, "rb") as file:
+        if not os.path.isfile(source):  # a pipe, which can be read but not mapped
+            return _map(file.read())
         if os.fstat(file.fileno()).st_size == 0:
             raise BadFileError(f"{os.fspath(source)} is empty")
         return ffi.from_buffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
@@ -303,13 +305,14 @@ def _match(info: TensorInfo, shape: tuple[int, ...], found: dict[str, int]) -> N
     """Check a shape against an input's, and note the extents of its symbolic axes."""
     if len(shape) != len(info.shape):
         raise ShapeError(f"input {info.name!r} has shape {_text(shape)}, expected {_text(info.shape)}")
-    for want, got in zip(info.shape, shape):
+    for axis, (want, got) in enumerate(zip(info.shape, shape)):
         if isinstance(want, str):
             if found.setdefault(want, got) != got:
                 raise ShapeError(f"input {info.name!r} has shape {_text(shape)}, "
                                  f"but axis {want!r} is {found[want]} elsewhere")
         elif want != got:
-            raise ShapeError(f"input {info.name!r} has shape {_text(shape)}, expected {_text(info.shape)}")
+            raise ShapeError(f"input {info.name!r} has shape {_text(shape)}, expected {_text(info.shape)}: "
+                             f"axis {axis} is {got}, not {want}")
 
 
 def _text(shape) -> str:

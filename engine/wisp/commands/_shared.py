@@ -55,6 +55,14 @@ def load_model(arguments) -> Model:
     return load(arguments.model, threads=arguments.threads, shapes=parse_shapes(arguments.shape) or None)
 
 
+def readable(path: str) -> str | bytes:
+    """What can be read again and again: a file's path, the contents of a pipe."""
+    if os.path.isfile(path) or not os.path.exists(path):
+        return path
+    with open(path, "rb") as stream:
+        return stream.read()
+
+
 def read_array(path: str, what: str = "an array") -> np.ndarray:
     """The array in an .npy file; nothing in it is executed."""
     with open(path, "rb") as stream:

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import io
 import os
 import sys
 from functools import partial
@@ -70,7 +71,8 @@ def run(arguments) -> None:
     metadata = {}
     if arguments.labels is not None:
         metadata["labels"] = _labels(arguments.labels)
-    preprocessing = _preprocessing(arguments)
+    model = _shared.readable(arguments.model)
+    preprocessing = _preprocessing(arguments, model)
     if preprocessing:
         metadata["preprocessing"] = preprocessing
     with converter.Progress(False if arguments.quiet else None) as progress:
@@ -78,7 +80,7 @@ def run(arguments) -> None:
         report = (lambda line: None) if arguments.quiet else say
         with converter.temporary_file() as file:
             converter.convert(
-                arguments.model, quantize=arguments.quantize, calibration=arguments.calibrate, preprocess=preprocessing,
+                model, quantize=arguments.quantize, calibration=arguments.calibrate, preprocess=preprocessing,
                 shapes=_shared.parse_shapes(arguments.shape) or None, metadata=metadata, method=arguments.method,
                 percentile=arguments.percentile, verify=not arguments.no_verify, progress=progress, report=report,
                 into=file)
@@ -117,7 +119,7 @@ def _labels(path: str) -> list[str]:
     return labels
 
 
-def _preprocessing(arguments) -> dict | None:
+def _preprocessing(arguments, model: str | bytes) -> dict | None:
     """What image.py needs to know, or None if no option speaks of pictures."""
     given = {"mean": arguments.mean, "std": arguments.std, "size": arguments.size, "crop": arguments.crop,
              "channel_order": arguments.channel_order}
@@ -132,18 +134,19 @@ def _preprocessing(arguments) -> dict | None:
     if not 0 < given.setdefault("crop", 1.0) <= 1:
         raise UsageError("--crop: expected more than 0 and at most 1")
     given.setdefault("channel_order", "RGB")
-    given["size"] = [int(n) for n in given.get("size") or _input_size(arguments)]
+    given["size"] = [int(n) for n in given.get("size") or _input_size(arguments, model)]
     if len(given["size"]) != 2 or min(given["size"]) < 1:
         raise UsageError("--size: expected height,width")
     return {**given, "layout": "NCHW"}
 
 
-def _input_size(arguments) -> list[int]:
+def _input_size(arguments, model: str | bytes) -> list[int]:
     import onnx
 
     shapes = list(_shared.parse_shapes(arguments.shape).values())
     try:
-        inputs = onnx.load(arguments.model, load_external_data=False).graph.input
+        file = io.BytesIO(model) if isinstance(model, bytes) else model
+        inputs = onnx.load(file, load_external_data=False).graph.input
     except Exception as error:  # protobuf's DecodeError is no public name; convert() says what is wrong with the model
         if isinstance(error, OSError):
             raise

@@ -33,9 +33,10 @@ def add_arguments(parser) -> None:
 
 def run(arguments) -> None:
     shapes = _shared.parse_shapes(arguments.shape)
-    report = describe(reader.read(arguments.model), session_size(arguments.model))
+    source = _shared.readable(arguments.model)
+    report = describe(reader.read(source), session_size(source))
     if shapes or report["dynamic"] and not report["symbols"]:
-        report["arena_bytes"] = _bound_arena(arguments.model, shapes)
+        report["arena_bytes"] = _bound_arena(source, shapes)
     if arguments.json:
         print(_shared.json_text(report))
     else:
@@ -71,8 +72,8 @@ def _tensor(t: reader.Tensor) -> dict:
     return {"name": t.name, "dtype": t.dtype, "shape": list(t.dims), **quantization}
 
 
-def _bound_arena(path: str, shapes: dict) -> dict[int, int]:
-    return {t: load(path, threads=t, shapes=shapes).arena_bytes for t in THREADS}
+def _bound_arena(source: str | bytes, shapes: dict) -> dict[int, int]:
+    return {t: load(source, threads=t, shapes=shapes).arena_bytes for t in THREADS}
 
 
 def _print(report: dict) -> None:

@@ -14,6 +14,7 @@ from onnx.external_data_helper import uses_external_data
 from onnx.inliner import inline_local_functions, inline_selected_functions
 
 from ...errors import ModelError
+from ..foreign import advice
 from .registry import find
 from .weights import Weights, map_file, tensors_of, without_weights
 
@@ -55,13 +56,13 @@ def _read(model) -> tuple[onnx.ModelProto, Weights, bytes, str]:
         try:
             data = map_file(path)
         except OSError as error:
-            raise ModelError(f"{name}: cannot be read: {error.strerror or error}") from error
+            raise ModelError(f"{name}: cannot be read: {error.strerror or error}{advice(name)}") from error
         weights = Weights(data, path.name, path.parent)
     proto = onnx.ModelProto()
     try:
         proto.ParseFromString(without_weights(data, weights.location))
     except Exception as error:  # protobuf's DecodeError is no public name
-        raise ModelError(f"{name}: not an ONNX model (it does not parse as one)") from error
+        raise ModelError(f"{name}: not an ONNX model (it does not parse as one){advice(name)}") from error
     try:
         for tensor in tensors_of(proto):
             if uses_external_data(tensor):
@@ -74,7 +75,7 @@ def _read(model) -> tuple[onnx.ModelProto, Weights, bytes, str]:
 def _check(proto: onnx.ModelProto, name: str) -> None:
     graph = proto.graph
     if not proto.opset_import or not graph.output:
-        raise ModelError(f"{name}: not an ONNX model (no operator set or no outputs)")
+        raise ModelError(f"{name}: not an ONNX model (no operator set or no outputs){advice(name)}")
     if not graph.node and not graph.initializer:
         raise ModelError(f"{name}: the graph is empty")
     known = {i.name for i in graph.initializer} | {i.values.name for i in graph.sparse_initializer}
@@ -140,7 +141,8 @@ def _bind_input(value: onnx.ValueInfoProto, extents: tuple, bound: dict[str, int
                 raise ModelError(f"input {value.name!r}: axis {axis} is {dim.dim_value} in the model, not {extent}")
         elif dim.dim_param:
             if bound.setdefault(dim.dim_param, extent) != extent:
-                raise ModelError(f"axis {dim.dim_param!r} is bound to both {bound[dim.dim_param]} and {extent}")
+                raise ModelError(f"input {value.name!r}: axis {axis} ({dim.dim_param!r}) is {extent}, "
+                                 f"but {bound[dim.dim_param]} in another input")
         dim.dim_value = extent
 
 
