@@ -57,7 +57,7 @@ def load_model(arguments) -> Model:
 
 def readable(path: str) -> str | bytes:
     """What can be read again and again: a file's path, the contents of a pipe."""
-    if os.path.isfile(path) or not os.path.exists(path):
+    if os.path.isfile(path) or os.path.isdir(path) or not os.path.exists(path):
         return path
     with open(path, "rb") as stream:
         return stream.read()
