@@ -1,11 +1,12 @@
 """make demo: a face detector from ONNX to int8, on a photo. usage: demo.py [OUTPUT_FOLDER]
 
-Fetches the model and a photo, converts to float and to int8 (calibrated on crops, flips and exposures of the photo),
-finds the face with both, writes a picture with the box, and prints what it measured.
+Fetches the model and a photo into the folder, converts to float and to int8 (calibrated on crops, flips and exposures
+of the photo), finds the face with both, writes a picture with the box, and prints what it measured.
 """
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import shutil
 import statistics
 import sys
 import time
@@ -77,6 +78,8 @@ def main(folder: Path) -> int:
     except fetch.FetchError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
+    for path in (source, photo_path):
+        shutil.copy(path, folder)
     photo = Image.open(photo_path).convert("RGB")
     x = load_image(photo_path, yunet.PREPROCESSING)
     write_variations(photo, folder / "calibration")
