@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
 import os
 import subprocess
 import sys
@@ -155,6 +157,22 @@ def run_wisp(*arguments, cwd=None, env=None, stdin=None) -> subprocess.Completed
     """The `wisp` command as a user would call it."""
     return subprocess.run([sys.executable, "-m", "wisp", *map(str, arguments)], cwd=cwd,
                           env={**os.environ, **(env or {})}, stdin=stdin, capture_output=True, text=True, timeout=300)
+
+
+def call_wisp(*arguments, cwd=None) -> subprocess.CompletedProcess:
+    """As run_wisp, in this process, which saves the half second that starting one takes."""
+    from wisp.cli import main
+
+    before = os.getcwd()
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    os.chdir(cwd or before)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            status = main(list(map(str, arguments)))
+    finally:
+        os.chdir(before)
+    said = [stream.buffer.getvalue().decode() for stream in (out, err)]
+    return subprocess.CompletedProcess(arguments, status, *said)
 
 
 def cmake_build(source: Path, build: Path, *options: str, target: str | None = None) -> None:

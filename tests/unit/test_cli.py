@@ -10,7 +10,7 @@ import tempfile
 import numpy as np
 import onnx
 import pytest
-from conftest import onnx_model, run_wisp, small_cnn
+from conftest import call_wisp, onnx_model, run_wisp, small_cnn
 from onnx import helper
 
 
@@ -35,16 +35,16 @@ def calibration(folder):
     return folder
 
 
-def ok(folder, *arguments, **options):
-    result = run_wisp(*arguments, cwd=folder, **options)
+def ok(folder, *arguments):
+    result = call_wisp(*arguments, cwd=folder)
     assert result.returncode == 0, result.stderr
     return result.stdout
 
 
-def fails(status, text, folder, *arguments, **options):
+def fails(status, text, folder, *arguments):
     """The command ends with this status and says this, in one line, without a traceback."""
     before = sorted(p.name for p in folder.rglob("*"))
-    result = run_wisp(*arguments, cwd=folder, **options)
+    result = call_wisp(*arguments, cwd=folder)
     assert result.returncode == status, result.stdout + result.stderr
     assert text in result.stderr, result.stderr
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr

@@ -13,7 +13,7 @@ import zipfile
 import numpy as np
 import onnx
 import pytest
-from conftest import ROOT, onnx_model, run_wisp, small_cnn
+from conftest import ROOT, call_wisp, onnx_model, small_cnn
 from onnx import helper
 
 import wisp
@@ -42,7 +42,7 @@ def shell(folder, text, **environment):
 
 def says(folder, status, text, *arguments):
     """The command ends with this status and one line, which is about the command and ends so."""
-    result = run_wisp(*arguments, cwd=folder)
+    result = call_wisp(*arguments, cwd=folder)
     assert result.returncode == status and result.stderr.count("\n") == 1, result.stderr
     assert result.stderr.startswith("wisp") and text in result.stderr, result.stderr
 
@@ -58,7 +58,7 @@ def test_examples_of_the_help(folder, command):
         pixels = np.random.default_rng(i).integers(0, 256, (10, 12, 3), np.uint8)
         image.fromarray(pixels).save(folder / "pictures" / f"{i}.png")
         image.fromarray(pixels).save(folder / "picture.png")
-    printed = run_wisp(command, "--help", cwd=folder).stdout
+    printed = call_wisp(command, "--help", cwd=folder).stdout
     examples = printed[printed.index("examples:"):].splitlines()[1:]
     assert len(examples) >= 2 and all(line.startswith(f"  wisp {command} ") or line == f"  wisp {command}"
                                       for line in examples)
@@ -110,7 +110,7 @@ def test_messages_speak_of_options(folder):
                 texts = [n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
                 assert set(said.findall(" ".join(texts))) <= set(OPTIONS), f"{path.name}:{node.lineno}"
     words = {option.split()[0] for option in OPTIONS.values()}
-    printed = "".join(run_wisp(command, "--help").stdout for command in ("convert", "run"))
+    printed = "".join(call_wisp(command, "--help").stdout for command in ("convert", "run"))
     assert all(f"{word} " in printed or f"{word}\n" in printed for word in words)
 
     model = small_cnn()
@@ -210,9 +210,9 @@ def test_terminals_without_the_letters(folder):
     ascii_only = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C.UTF-8"}
     for command in (f"convert gemälde.onnx -o {odd} --labels namen.txt", f"run {odd} --input größe=ü.npy",
                     f"inspect {odd}", f"inspect --json {odd}", f"bench --runs 1 {odd}", f"compare gemälde.onnx {odd}"):
-        for environment in (ascii_only, {"LC_ALL": "C.UTF-8"}):
-            result = shell(folder, f"wisp {command}", **environment)
-            assert result.returncode == 0 and not result.stderr, f"{command}: {result.stderr}"
+        result = shell(folder, f"wisp {command}", **ascii_only)
+        assert result.returncode == 0 and not result.stderr, f"{command}: {result.stderr}"
+    assert shell(folder, f"wisp convert gemälde.onnx -o {odd}", LC_ALL="C.UTF-8").returncode == 0
     result = shell(folder, "wisp run möbel.wisp", **ascii_only)
     assert result.returncode == 1 and result.stderr == "wisp run: m\\xf6bel.wisp: No such file or directory\n"
 
@@ -230,31 +230,53 @@ def logarithm(tmp_path):
     """y = log(x): NaN below 0, -infinity at 0; as log.onnx and log.wisp, with inputs."""
     model = onnx_model([helper.make_node("Log", ["x"], ["y"])], {"x": (np.float32, [4])}, {"y": (np.float32, [4])})
     onnx.save(model, tmp_path / "log.onnx")
-    assert run_wisp("convert", "log.onnx", cwd=tmp_path).returncode == 0
+    assert call_wisp("convert", "log.onnx", cwd=tmp_path).returncode == 0
     for name, values in {"bad": [-1, 0, 1, 1], "zero": [0, 1, 1, 1], "nan": [np.nan, 1, 1, 1]}.items():
         np.save(tmp_path / f"{name}.npy", np.float32(values))
     return tmp_path
 
 
 def test_nan_in_an_output(logarithm):
-    result = run_wisp("run", "log.wisp", "--input", "bad.npy", "--output", "y.npz", cwd=logarithm)
+    result = call_wisp("run", "log.wisp", "--input", "bad.npy", "--output", "y.npz", cwd=logarithm)
     assert result.returncode == 1 and result.stderr == "wisp run: output 'y' holds NaN, and no input does\n"
     assert result.stdout == "y: float32 4 [ nan -inf   0.   0.] (1 NaN, 1 infinite)\n"
     assert np.isnan(np.load(logarithm / "y.npz")["y"][0])
     for name in ("zero", "nan"):  # the one is what the model says of 0, the other was given
-        result = run_wisp("run", "log.wisp", "--input", f"{name}.npy", cwd=logarithm)
+        result = call_wisp("run", "log.wisp", "--input", f"{name}.npy", cwd=logarithm)
         assert result.returncode == 0 and not result.stderr
 
 
+def test_nan_that_the_source_does_not_have(logarithm):
+    model = onnx_model([helper.make_node("Abs", ["x"], ["y"])], {"x": (np.float32, [4])}, {"y": (np.float32, [4])})
+    onnx.save(model, logarithm / "abs.onnx")
+    for name, status in (("bad", 1), ("nan", 0)):
+        result = call_wisp("compare", "abs.onnx", "log.wisp", "--input", f"{name}.npy", cwd=logarithm)
+        assert result.returncode == status and "y" in result.stdout
+        assert ("output 'y' holds NaN or infinities where the source's does not" in result.stderr) == (status == 1)
+
+
+def test_models_that_do_not_belong_together(folder):
+    x4, x8, word = (np.float32, [1, 4]), (np.float32, [1, 3, 9, 9]), "is not the source of this .wisp file: its input"
+    for name, inputs in {"other": {"z": x4}, "more": {"x": x4, "z": x4}, "shape": {"x": x8}, "rank": {"x": x4}}.items():
+        nodes = [helper.make_node("Sum", list(inputs), ["y"])]
+        onnx.save(onnx_model(nodes, inputs, {"y": (np.float32, None)}), folder / f"{name}.onnx")
+        says(folder, 1, f"{name}.onnx {word}", "compare", f"{name}.onnx", "model.wisp")
+    nodes = [helper.make_node("Nonsense", ["x"], ["y"], domain="elsewhere")]
+    model = onnx_model(nodes, {"x": (np.float32, [1, 3, 8, 8])}, {"y": (np.float32, None)})
+    model.opset_import.append(helper.make_opsetid("elsewhere", 1))
+    onnx.save(model, folder / "odd.onnx")
+    says(folder, 1, "odd.onnx: ONNX's reference cannot run it", "compare", "odd.onnx", "model.wisp")
+
+
 def test_json_is_valid(logarithm, folder):
-    report = strict(run_wisp("run", "log.wisp", "--input", "bad.npy", "--json", cwd=logarithm).stdout)
+    report = strict(call_wisp("run", "log.wisp", "--input", "bad.npy", "--json", cwd=logarithm).stdout)
     output = report["outputs"][0]
     assert output["values"] == [None, None, 0, 0] and (output["nan"], output["infinite"]) == (1, 1)
     assert output["note"] == "values[0] is not a number; values[1] is -inf"
-    report = strict(run_wisp("run", "model.wisp", "--input", "x.npy", "--json", cwd=folder).stdout)
+    report = strict(call_wisp("run", "model.wisp", "--input", "x.npy", "--json", cwd=folder).stdout)
     assert report["outputs"][0]["shape"] == [1, 4] and len(report["classes"]) == 4
     assert report["classes"][0]["score"] == max(report["outputs"][0]["values"])
-    rows = strict(run_wisp("compare", "log.onnx", "log.wisp", "--input", "x=bad.npy", "--json", cwd=logarithm).stdout)
-    assert len(rows) == 1
+    rows = strict(call_wisp("compare", "log.onnx", "log.wisp", "--input", "x=bad.npy", "--json", cwd=logarithm).stdout)
+    assert [row["snr_db"] for row in rows] == [None] and rows[0]["note"] == "snr_db is inf"  # exact, NaN included
     for command in ("bench --runs 1 --json model.wisp", "inspect --json model.wisp", "ops --json"):
-        strict(run_wisp(*command.split(), cwd=folder).stdout)
+        strict(call_wisp(*command.split(), cwd=folder).stdout)

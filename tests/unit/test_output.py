@@ -15,7 +15,7 @@ import warnings
 import numpy as np
 import onnx
 import pytest
-from conftest import run_wisp, small_cnn
+from conftest import call_wisp, small_cnn
 
 import wisp
 from wisp.output import check_output, write_output
@@ -224,7 +224,7 @@ RUN = ["run", "m.wisp", "--input", "x.npy", "--output"]
 def test_refused_before_anything_is_done(folder, command, text):
     (folder / "link.wisp").symlink_to("m.onnx")
     before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-    result = run_wisp(*command, cwd=folder)
+    result = call_wisp(*command, cwd=folder)
     assert (result.returncode, result.stdout) == (2, "") and result.stderr.rstrip().endswith(text), result.stderr
     assert result.stderr.count("\n") == 1
     assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
