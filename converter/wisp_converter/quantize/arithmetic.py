@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..ir import row_blocks
 from ..target.format import CHANNELS
 
 FRACTION = 7  # the multiplier's result is in 1/128 of an output step
@@ -35,14 +36,17 @@ def weight_scales(weights: np.ndarray, bias: np.ndarray, in_scale: float, out_sc
     max|w| / 127, but large enough that the bias stays below 2**28 and the output zero point below 2**29 in units of the
     accumulator: a channel of (nearly) zero weights would need more bits than there are.
     """
-    largest = np.abs(weights).max(axis=1, initial=0.0).astype(np.float64)
+    largest = np.maximum(weights.max(axis=1, initial=0.0), -weights.min(axis=1, initial=0.0)).astype(np.float64)
     return np.maximum.reduce([largest / 127, np.abs(bias).astype(np.float64) / (in_scale * 2.0**28),
                               np.full(len(largest), 2.0**-22 * out_scale / in_scale)])
 
 
 def quantize_weights(weights: np.ndarray, scales: np.ndarray) -> np.ndarray:
     """round(w / scale), halves to even, clamped to -127..127; int8 of the shape of weights (n, k)."""
-    return np.clip(np.rint(weights.astype(np.float64) / scales[:, None]), -127, 127).astype(np.int8)
+    stored = np.empty(weights.shape, np.int8)
+    for part in row_blocks(weights):
+        stored[part] = np.clip(np.rint(weights[part].astype(np.float64) / scales[part, None]), -127, 127)
+    return stored
 
 
 def channel_params(weights: np.ndarray, scales: np.ndarray, bias: np.ndarray, in_scale: float, in_zero: int,
@@ -54,7 +58,7 @@ def channel_params(weights: np.ndarray, scales: np.ndarray, bias: np.ndarray, in
     The last term makes the flooring shift round; z_out / S uses the S that is applied, so that zero stays exact.
     """
     n = len(weights)
-    sums = weights.astype(np.int64).sum(axis=1)
+    sums = weights.sum(axis=1, dtype=np.int64)
     blocks = np.zeros((n + 15) // 16, CHANNELS)
     flat = {name: np.zeros(len(blocks) * 16, np.int64) for name in CHANNELS.names}
     for j in range(n):
@@ -63,7 +67,10 @@ def channel_params(weights: np.ndarray, scales: np.ndarray, bias: np.ndarray, in
     applied = effective_scale(multiplier, shift)
     total = np.rint(bias.astype(np.float64) / (in_scale * scales) + out_zero / applied) - in_zero * sums
     total += np.where(shift > 0, 2.0 ** (shift - 1), 0)
-    room = np.abs(total) + 256.0 * np.abs(weights.astype(np.int64)).sum(axis=1)
+    sizes = np.zeros(n, np.int64)
+    for part in row_blocks(weights):
+        sizes[part] = np.abs(weights[part].astype(np.int64)).sum(axis=1)
+    room = np.abs(total) + 256.0 * sizes
     if (room >= 2**31).any():
         raise ValueError("accumulator does not fit 32 bits: too many inputs for one output")
     flat["bias"][:n] = total

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .. import ops
-from ..ir import Graph, Node, Value, captured, constant
+from ..ir import Graph, Node, Value, captured, constant, row_blocks
 from ..ops.quantize import dequantize_node, lookup_node, quantize_node
 from .assign import INT8
 from .choose import Choice, data_inputs
@@ -91,8 +91,11 @@ class Lowering:
     def new_int8(self, value: Value) -> Value:
         scale, zero = self.scale(value)
         if value.data is not None:
-            data = np.clip(np.rint(value.data.astype(np.float64) / scale) + zero, -128, 127).astype(INT8)
-            return constant(f"{value.name}.s8", data, scale=scale, zero_point=zero)
+            rows = np.atleast_1d(value.data)
+            data = np.empty(rows.shape, INT8)
+            for part in row_blocks(rows):
+                data[part] = np.clip(np.rint(rows[part].astype(np.float64) / scale) + zero, -128, 127)
+            return constant(f"{value.name}.s8", data.reshape(value.shape), scale=scale, zero_point=zero)
         kept = self.is_lowered(value) and value not in self.outputs
         return Value(value.name if kept else f"{value.name}.s8", INT8, value.shape, scale=scale, zero_point=zero)
 

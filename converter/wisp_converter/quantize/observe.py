@@ -13,7 +13,7 @@ from ..target.plan import plan_memory
 from ..progress import Progress
 from ..runner import Runner
 from ..samples import count_samples, samples
-from .equalize import SAMPLES, equalize
+from .equalize import SAMPLES, equalize, linear_groups
 from .readers import best_range, find_readers
 
 METHODS = ("output", "minmax", "percentile", "mse")
@@ -40,7 +40,7 @@ def calibrate(graph: Graph, calibration, *, method: str, percentile: float, prep
     first = next(stream)  # bad data should fail before the model is built
     progress.step("observing channels")
     head = [first, *islice(stream, SAMPLES - 1)]
-    equalize(graph, _channel_peaks(graph, head))
+    equalize(graph, _channel_peaks(graph, head) if linear_groups(graph) else {})
     runner, watched = _observer(graph)
     histograms = {value: Histogram() for value in watched.values()}
     readers = find_readers(graph, set(watched.values())) if method == "output" else {}
@@ -52,10 +52,11 @@ def calibrate(graph: Graph, calibration, *, method: str, percentile: float, prep
             histograms[value].add(array)
             for reader in readers.get(value, ()):
                 reader.add(array, count or 64)
+    del runner, outputs
     for value, histogram in histograms.items():
         value.range = histogram.range(method, percentile)
         if value in readers and value.range is not None:
-            value.range = best_range(readers[value], *value.range)
+            value.range = best_range(readers.pop(value), *value.range)
     return {v: h.mean_sum / h.samples for v, h in histograms.items() if h.finite and h.mean_sum is not None}, first
 
 

@@ -62,7 +62,7 @@ class Reader:
         """All samples are in."""
         self.rows = np.concatenate(self.parts, axis=1)
         self.parts = []
-        weights = self.node.inputs[1].data
+        weights = np.require(self.node.inputs[1].data, requirements="A")  # products of others are slow
         self.weights = weights.reshape(self.groups, len(weights) // self.groups, -1).transpose(0, 2, 1)
         self.power = float(((self.rows @ self.weights).astype(np.float64) ** 2).mean()) or 1.0
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..ir import Node, Value, constant
+from ..ir import Node, Value, constant, row_blocks
 from ..opcodes import has_trait
 from . import arithmetic
 
@@ -26,10 +26,12 @@ def correct_bias(node: Node, means: np.ndarray | None) -> Node:
     rows = weights.reshape(n, -1)
     bias = np.zeros(n, np.float32) if node.inputs[2] is None else node.inputs[2].data
     scales = arithmetic.weight_scales(rows, bias, node.inputs[0].quant.scale, node.outputs[0].quant.scale)
-    rounded = arithmetic.quantize_weights(rows, scales) * scales[:, None]
-    error = (rounded - rows).reshape(n, -1, weights.shape[-1]).sum(axis=1)
-    inputs = np.repeat(means.reshape(group, -1), n // group, axis=0)
-    corrected = (bias - (error * inputs).sum(axis=1)).astype(np.float32)
+    shift, inputs = np.empty(n), means.reshape(group, -1)
+    for part in row_blocks(rows):
+        rounded = arithmetic.quantize_weights(rows[part], scales[part]) * scales[part, None]
+        error = (rounded - rows[part]).reshape(len(rounded), -1, weights.shape[-1]).sum(axis=1)
+        shift[part] = (error * inputs[np.arange(n)[part] // (n // group)]).sum(axis=1)
+    corrected = (bias - shift).astype(np.float32)
     return Node(node.op, [*node.inputs[:2], constant(f"{node.outputs[0].name}.bias", corrected)], node.outputs,
                 node.attrs, node.name)
 
@@ -39,9 +41,12 @@ def weight_snr(node: Node, emitted: list[Node]) -> float | None:
     stored = next((n.inputs[1].data for n in emitted if n.op == node.op and _is_weights(n)), None)
     if stored is None or not _has_weights(node) or stored.size != node.inputs[1].data.size:
         return None
-    w, s = (a.reshape(len(node.inputs[1].data), -1).astype(np.float64) for a in (node.inputs[1].data, stored))
-    best = (w * s).sum(1) / np.maximum((s * s).sum(1), 1)
-    noise, signal = ((w - s * best[:, None]) ** 2).sum(), (w ** 2).sum()
+    weights, integers = (a.reshape(len(node.inputs[1].data), -1) for a in (node.inputs[1].data, stored))
+    noise = signal = 0.0
+    for part in row_blocks(weights):
+        w, s = weights[part].astype(np.float64), integers[part].astype(np.float64)
+        best = (w * s).sum(1) / np.maximum((s * s).sum(1), 1)
+        noise, signal = noise + ((w - s * best[:, None]) ** 2).sum(), signal + (w ** 2).sum()
     return math.inf if noise == 0 else 10 * math.log10(signal / noise) if signal else -math.inf
 
 

@@ -90,7 +90,7 @@ class Weights:
 
     def _fill(self, tensor: onnx.TensorProto) -> None:
         tensor.raw_data = bytes(self.bytes_of(tensor))
-        tensor.data_location = onnx.TensorProto.DEFAULT
+        tensor.ClearField("data_location")
         del tensor.external_data[:]
 
     def rest(self) -> None:
