@@ -68,6 +68,8 @@ def convert(model, *, quantize: str | None = None, calibration=None, shapes: dic
     assert isinstance(progress, Progress)
     progress.step("loading")
     source = load(model, shapes)
+    for note in source.notes:
+        say(note)
     progress.step("importing")
     graph = import_graph(source)
     progress.step("folding")

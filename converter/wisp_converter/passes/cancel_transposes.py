@@ -48,6 +48,7 @@ class _Walk:
         self.outputs = {*graph.outputs, *(v for n in graph.nodes for v in captured(n))}  # and what bodies insist on
         self.pending: dict[Value, tuple[Value, Perm]] = {}
         self.moved: dict[tuple[int, Perm], Value] = {}
+        self.written: set[Value] = set()
         self.alive: list[Value] = []  # keeps the ids in `moved` valid
         self.nodes: list[Node] = []
 
@@ -68,6 +69,8 @@ class _Walk:
         if value is None or value not in self.pending:
             return value
         u, perm = self.pending[value]
+        if value in self.written:
+            return value
         if is_identity(perm) and value not in self.outputs:
             return u
         known = self.moved.get((id(u), perm))
@@ -82,6 +85,7 @@ class _Walk:
             node = Node("Identity", [u], [value], {}, value.name) if is_identity(perm) and value in self.outputs \
                 else reshape_node(u, value, value.name)
         self.nodes.append(node or Node("Transpose", [u], [value], {"perm": perm}, value.name))
+        self.written.add(value)
         self.moved[id(u), perm] = value
         self.alive.append(u)
 

@@ -17,7 +17,9 @@ from ...opcodes import opcodes
 from ...passes.edit import copy_node
 from ...passes.fold_constants import compute, fold_constants
 from .emit import Emit
-from .load import Source, element_type, infer
+from .expand import all_nodes, operator_name, origin
+from .infer import infer
+from .load import Source, element_type, free_names
 from .registry import find
 from .weights import Weights
 
@@ -58,6 +60,7 @@ class _Importer:
         self.graph = model.graph
         self.opsets = {o.domain or "ai.onnx": o.version for o in model.opset_import}
         infos = (*self.graph.input, *self.graph.value_info, *self.graph.output)
+        self.read_names = {i for n in all_nodes(self.graph) for i in n.input} | {o.name for o in self.graph.output}
         self.infos = {v.name: v.type.tensor_type for v in infos if v.type.HasField("tensor_type")}
         self.values: dict[str, Value] = {}
         self.nodes: list[Node] = []
@@ -147,24 +150,41 @@ class _Importer:
         try:
             emit = Emit(name, node.op_type, self.opsets.get(node.domain or "ai.onnx", 1),
                         [self.read(i) for i in node.input],
-                        [self.new_value(o) if o else None for o in node.output],
+                        [self.new_value(o) if o and self.is_used(o) else None for o in node.output],
                         self.compute, self.import_body)
             _complete_ranks(emit)
             function(emit, **_attributes(node, function, emit, self.weights))
-        except _BodyError:  # said already
+            self.take(node, emit)
+        except _Reported:
             self.give_up(node)
-            return
-        except UnsupportedError as error:
+        except Exception as error:
+            self.explain(node, name, error)
+
+    def explain(self, node: onnx.NodeProto, name: str, error: Exception) -> None:
+        """What to say of a node that could not be imported: nothing where that follows from what was refused before."""
+        unknown = [i for i in node.input if i and (self.find(i) is None or self.find(i).shape is None)]
+        untyped = any(o and self.is_used(o) and not self.element_type(o) for o in node.output)
+        if (unknown or untyped) and self.has_refused():
+            self.give_up(node)
+        elif isinstance(error, UnsupportedError):
             self.refuse(node, name, str(error).removeprefix(f"{node.op_type} {name!r}: "))
-            return
-        except ModelError as error:
+        elif isinstance(error, ModelError):
             self.fail(node, f"{node.op_type} {name!r}: {error}")
-            return
-        except Exception as error:  # an importer met something it did not expect: say where
+        elif unknown:
+            self.refuse(node, name, f"the number of axes of {unknown[0]!r} is not known")
+        else:  # an importer met something it did not expect: say where
             message = f"{node.op_type} {name!r}: cannot be imported: {type(error).__name__}: {error}"
             self.fail(node, message.replace("\n", " "))
-            return
-        self.take(node, emit)
+
+    def has_refused(self) -> bool:
+        return bool(self.refused) or self.outer is not None and self.outer.has_refused()
+
+    def element_type(self, name: str) -> int:
+        return self.infos[name].elem_type if name in self.infos else 0
+
+    def is_used(self, output: str) -> bool:
+        """Whether somebody reads it; an output that is only named may have a type that nobody knows."""
+        return bool(self.element_type(output)) or output in self.read_names
 
     def import_body(self, body: onnx.GraphProto, types: list[tuple[np.dtype, tuple[Dim, ...]]]) -> Graph:
         """A graph that a node owns, given dtypes and shapes of its inputs. It may read all that was imported before.
@@ -177,7 +197,7 @@ class _Importer:
             self.refused.setdefault(key, []).extend(names)
         if inner.has_problems():
             self.wanted += [v for v in inner.wanted if v not in inner.values.values()]
-            raise _BodyError()
+            raise _Reported()
         return graph
 
     def body_model(self, body: onnx.GraphProto, types: list[tuple[np.dtype, tuple[Dim, ...]]]) -> onnx.ModelProto:
@@ -191,7 +211,7 @@ class _Importer:
             output.type.tensor_type.ClearField("shape")
         for value, (dtype, shape) in zip(graph.input, types):
             value.CopyFrom(_info(value.name, dtype, shape))
-        for name in sorted(_free_names(body)):
+        for name in sorted(free_names(body)):
             value = self.find(name)
             if value is not None and value.data is not None and value.data.size <= MAX_TOLD:
                 graph.initializer.append(numpy_helper.from_array(value.data, name))
@@ -208,8 +228,8 @@ class _Importer:
 
     def read(self, name: str) -> Value | None:
         value = self.find(name)
-        if name and value is None:
-            raise UnsupportedError(f"its input {name!r} comes from an unsupported node")
+        if name and value is None:  # its node was refused
+            raise _Reported()
         return value
 
     def take(self, node: onnx.NodeProto, emit: Emit) -> None:
@@ -220,13 +240,11 @@ class _Importer:
                 raise ModelError(f"{node.op_type} {emit.name!r}: its importer does not compute {value.name!r}")
         for emitted in emit.nodes:
             if emitted.op not in opcodes():
-                self.refuse(node, emit.name, f"the runtime has no operator {emitted.op}")
-                return
+                raise emit.unsupported(f"the runtime has no operator {emitted.op}")
             for value in emitted.outputs:
                 if value is not None and value.shape is None:
-                    self.refuse(node, emit.name, f"the number of axes of {value.name!r} is only known in a run; "
-                                                 "bind the inputs with shapes=")
-                    return
+                    raise emit.unsupported(f"the number of axes of {value.name!r} is only known in a run; "
+                                           "bind the inputs with shapes=")
         for emitted in emit.nodes:
             if all(v is None or v.data is not None or v in self.makers for v in emitted.inputs):
                 self.makers.update((v, len(self.nodes)) for v in emitted.outputs if v is not None)
@@ -252,7 +270,9 @@ class _Importer:
 
     def refuse(self, node: onnx.NodeProto, name: str, reason: str) -> None:
         self.give_up(node)
-        operator = f"{node.domain}.{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type
+        operator, model_operator = operator_name(node), origin(node)
+        if model_operator is not None:
+            operator, reason = model_operator, f"its {operator}: {reason}"
         self.refused.setdefault((operator, reason), []).append(name)
 
     def describe_refused(self) -> str:
@@ -263,8 +283,8 @@ class _Importer:
         return f"not supported: {'; '.join(parts)}: {WHAT_TO_DO}"
 
 
-class _BodyError(Exception):
-    """Something inside a body was refused, and is listed."""
+class _Reported(Exception):
+    """What was refused is listed already."""
 
 
 MAX_TOLD = 1024
@@ -273,19 +293,6 @@ MAX_TOLD = 1024
 
 def _info(name: str, dtype: np.dtype, shape: tuple[Dim, ...] | None) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, DTYPES[dtype], shape)
-
-
-def _free_names(graph: onnx.GraphProto) -> set[str]:
-    """What a graph, and those inside it, read but do not define."""
-    read = {o.name for o in graph.output}
-    defined = {v.name for v in (*graph.input, *graph.initializer)} | {s.values.name for s in graph.sparse_initializer}
-    for node in graph.node:
-        read.update(node.input)
-        defined.update(node.output)
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                read |= _free_names(inner)
-    return read - defined - {""}
 
 
 WIDER = {"bfloat16": np.float32, "float8": np.float32, "float4": np.float32, "int4": np.int8, "uint4": np.uint8,

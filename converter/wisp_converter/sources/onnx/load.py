@@ -4,33 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx
-from onnx import TensorProto, helper, shape_inference
+from onnx import TensorProto, numpy_helper
 from onnx.external_data_helper import uses_external_data
-from onnx.inliner import inline_local_functions, inline_selected_functions
 
 from ...errors import ModelError
 from ..foreign import advice
-from .registry import find
+from .expand import all_nodes, expand
+from .infer import first_line, infer
 from .weights import Weights, map_file, tensors_of, without_weights
-
-MAX_ROUNDS = 50  # of expanding functions
 
 
 @dataclass
 class Source:
     """A loaded model. `original`: as given, axes bound, nothing expanded: what the result is compared with. In both
-    large tensors only refer to `weights`."""
+    large tensors only refer to `weights`. `notes`: what users should know."""
 
     model: onnx.ModelProto
     original: onnx.ModelProto
     weights: Weights
     sha256: bytes
     name: str
+    notes: list[str]
 
 
 def load(model: str | os.PathLike | bytes | onnx.ModelProto, shapes: dict | None = None) -> Source:
@@ -39,12 +38,17 @@ def load(model: str | os.PathLike | bytes | onnx.ModelProto, shapes: dict | None
     ModelError (or an OSError for a file that cannot be read) in one line when that is impossible.
     """
     proto, weights, digest, name = _read(model)
+    _fill_sparse(proto)
+    _sort_nodes(proto.graph, name, set())
     _check(proto, name)
-    _drop_initializers_from_inputs(proto)
+    notes = _drop_initializers_from_inputs(proto)
     _bind_shapes(proto, shapes or {})
     original = onnx.ModelProto()
     original.CopyFrom(proto)
-    return Source(_inline(proto), original, weights, digest, name)
+    declared = _forget_shapes(proto)
+    proto = expand(proto)
+    _state_ranks(proto, declared)
+    return Source(proto, original, weights, digest, name, notes)
 
 
 def _read(model) -> tuple[onnx.ModelProto, Weights, bytes, str]:
@@ -68,7 +72,7 @@ def _read(model) -> tuple[onnx.ModelProto, Weights, bytes, str]:
             if uses_external_data(tensor):
                 weights.bytes_of(tensor)
     except Exception as error:  # onnx raises several unrelated classes here
-        raise ModelError(f"{name}: external weights cannot be read: {_first_line(error)}") from error
+        raise ModelError(f"{name}: external weights cannot be read: {first_line(error)}") from error
     return proto, weights, hashlib.sha256(data).digest(), name
 
 
@@ -78,14 +82,7 @@ def _check(proto: onnx.ModelProto, name: str) -> None:
         raise ModelError(f"{name}: not an ONNX model (no operator set or no outputs){advice(name)}")
     if not graph.node and not graph.initializer:
         raise ModelError(f"{name}: the graph is empty")
-    known = {i.name for i in graph.initializer} | {i.values.name for i in graph.sparse_initializer}
-    known |= {i.name for i in graph.input} | {""}
-    for node in graph.node:
-        missing = [i for i in node.input if i not in known]
-        if missing:
-            raise ModelError(f"{name}: {node.op_type} {node.name!r} reads {missing[0]!r}, "
-                             "which nothing computes before it")
-        known.update(node.output)
+    known = {i.name for i in (*graph.initializer, *graph.input)} | {o for n in graph.node for o in n.output}
     for output in graph.output:
         if output.name not in known:
             raise ModelError(f"{name}: nothing computes the output {output.name!r}")
@@ -94,14 +91,93 @@ def _check(proto: onnx.ModelProto, name: str) -> None:
             raise ModelError(f"{name}: input {value.name!r} is not a tensor")
 
 
-def _drop_initializers_from_inputs(proto: onnx.ModelProto) -> None:
-    """Before IR version 4 every initializer was an input as well; a default value is a constant to us."""
+def _fill_sparse(proto: onnx.ModelProto) -> None:
+    """Sparse tensors, initializers and attributes of Constant nodes, become dense ones."""
+    for node in all_nodes(proto.graph):
+        for attribute in node.attribute:
+            if attribute.HasField("sparse_tensor"):
+                attribute.t.CopyFrom(_dense(attribute.sparse_tensor))
+                attribute.ClearField("sparse_tensor")
+                attribute.name, attribute.type = "value", onnx.AttributeProto.TENSOR
+    for graph in [proto.graph, *(a.g for n in all_nodes(proto.graph) for a in n.attribute if a.HasField("g"))]:
+        graph.initializer.extend(map(_dense, graph.sparse_initializer))
+        del graph.sparse_initializer[:]
+
+
+def _dense(sparse: onnx.SparseTensorProto) -> onnx.TensorProto:
+    values, indices = numpy_helper.to_array(sparse.values), numpy_helper.to_array(sparse.indices)
+    array = np.zeros(tuple(sparse.dims), values.dtype)
+    try:
+        array[tuple(indices.T) if indices.ndim == 2 else np.unravel_index(indices, array.shape)] = values
+    except (IndexError, ValueError) as error:
+        raise ModelError(f"the sparse tensor {sparse.values.name!r}: {first_line(error)}") from error
+    return numpy_helper.from_array(array, sparse.values.name)
+
+
+def _sort_nodes(graph: onnx.GraphProto, name: str, outer: set[str]) -> None:
+    """Put nodes behind those whose outputs they read, as some editors do not. `outer`: known around a body."""
+    known = outer | {i.name for i in (*graph.initializer, *graph.input)} | {""}
+    makers = {o: i for i, node in enumerate(graph.node) for o in node.output if o}
+    reads = [{*node.input, *(v for a in node.attribute for g in (a.g, *a.graphs) for v in free_names(g))}
+             for node in graph.node]
+    order, state = [], [0] * len(reads)  # 1: on the way, 2: done
+    for first in range(len(reads)):
+        todo = [first]
+        while todo:
+            at = todo[-1]
+            if state[at] == 2:
+                todo.pop()
+                continue
+            missing = [v for v in reads[at] if v not in known and state[makers.get(v, at)] != 2]
+            node = graph.node[at]
+            if any(v not in makers for v in missing):
+                value = next(v for v in missing if v not in makers)
+                raise ModelError(f"{name}: {node.op_type} {node.name!r} reads {value!r}, which nothing computes")
+            if state[at] == 1 and missing:
+                raise ModelError(f"{name}: {node.op_type} {node.name!r} reads what is computed from its own output, "
+                                 f"{missing[0]!r}")
+            state[at] = 1
+            todo += sorted((makers[v] for v in missing), reverse=True)
+            if not missing:
+                order.append(at)
+                state[at] = 2
+                todo.pop()
+    if order != sorted(order):
+        nodes = [onnx.NodeProto.FromString(graph.node[i].SerializeToString()) for i in order]
+        del graph.node[:]
+        graph.node.extend(nodes)
+    inside = known | set(makers)
+    for node in graph.node:
+        for attribute in node.attribute:
+            for body in ([attribute.g] if attribute.HasField("g") else attribute.graphs):
+                _sort_nodes(body, name, inside)
+
+
+def free_names(graph: onnx.GraphProto) -> set[str]:
+    """What a graph, and those inside it, read but do not define."""
+    read = {o.name for o in graph.output}
+    defined = {v.name for v in (*graph.input, *graph.initializer)} | {s.values.name for s in graph.sparse_initializer}
+    for node in graph.node:
+        read.update(node.input)
+        defined.update(node.output)
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                read |= free_names(inner)
+    return read - defined - {""}
+
+
+def _drop_initializers_from_inputs(proto: onnx.ModelProto) -> list[str]:
+    """Before IR version 4 every initializer was an input as well. Later it is a default that callers may replace, which
+    is a constant to us: the notes say so."""
     initialized = {i.name for i in proto.graph.initializer}
+    defaults = [v.name for v in proto.graph.input if v.name in initialized] if proto.ir_version >= 4 else []
     kept = [v for v in proto.graph.input if v.name not in initialized]
     del proto.graph.input[:]
     proto.graph.input.extend(kept)
     if proto.ir_version < 4:
         proto.ir_version = 4
+    return [f"input {n!r} has a default value in the model, which becomes a constant; to feed it, remove the "
+            "initializer" for n in defaults]
 
 
 def _bind_shapes(proto: onnx.ModelProto, shapes: dict) -> None:
@@ -150,68 +226,6 @@ def _as_int(extent):
     return int(extent) if hasattr(extent, "__index__") and not isinstance(extent, bool) else extent
 
 
-def _inline(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Replace calls of functions by their bodies: model-local ones, and composite operators we have no importer for."""
-    if proto.functions:
-        proto = inline_local_functions(proto)
-    declared = _forget_shapes(proto)
-    versions = {o.domain: o.version for o in proto.opset_import}
-    for _ in range(MAX_ROUNDS):
-        calls = [n for n in _all_nodes(proto.graph) if find(n.domain, n.op_type) is None and _is_function(n, versions)]
-        if not calls:
-            break
-        for node in calls:
-            _state_defaults(node, versions)
-        typed = infer(proto)  # bodies of some functions depend on their inputs' types, also of one left out
-        typed.graph.value_info.append(helper.make_tensor_value_info("", TensorProto.FLOAT, None))
-        try:
-            inlined = inline_selected_functions(typed, sorted({(n.domain, n.op_type) for n in calls}),
-                                                inline_schema_functions=True)
-        except (RuntimeError, TypeError):  # it cannot, or is too old to: the import names these operators
-            break
-        _drop_unnamed(inlined.graph)
-        if _operators(inlined) == _operators(proto):
-            break
-        proto = inlined
-    _state_ranks(proto, declared)
-    return proto
-
-
-def _operators(proto: onnx.ModelProto) -> list[tuple[str, str]]:
-    return [(n.domain, n.op_type) for n in _all_nodes(proto.graph)]
-
-
-def _drop_unnamed(graph: onnx.GraphProto) -> None:
-    for i in [i for i, v in enumerate(graph.value_info) if not v.name][::-1]:
-        del graph.value_info[i]
-
-
-def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """The nodes of a graph and of all graphs inside it."""
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                yield from _all_nodes(inner)
-
-
-def _state_defaults(node: onnx.NodeProto, versions: dict[str, int]) -> None:
-    """Write out attributes left at their defaults: the body of a function refers to them."""
-    given = {a.name for a in node.attribute}
-    schema = onnx.defs.get_schema(node.op_type, versions.get(node.domain, 1), node.domain)
-    for name, attribute in schema.attributes.items():
-        if name not in given and attribute.default_value.name:
-            node.attribute.append(attribute.default_value)
-
-
-def _is_function(node: onnx.NodeProto, versions: dict[str, int]) -> bool:
-    try:
-        schema = onnx.defs.get_schema(node.op_type, versions.get(node.domain, 1), node.domain)
-    except onnx.defs.SchemaError:
-        return False
-    return schema.has_function or schema.has_context_dependent_function
-
-
 def _forget_shapes(proto: onnx.ModelProto) -> dict[str, int]:
     """Drop stored shapes: exporters declare wrong ones, and bound inputs may contradict them; inference finds them
     again. Returns the ranks that were declared for outputs."""
@@ -233,18 +247,6 @@ def _state_ranks(proto: onnx.ModelProto, declared: dict[str, int]) -> None:
             shape = output.type.tensor_type.shape
             shape.SetInParent()
             shape.dim.extend(onnx.TensorShapeProto.Dimension() for _ in range(declared[output.name]))
-
-
-def infer(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with ONNX's inference of dtypes and shapes."""
-    try:
-        return shape_inference.infer_shapes(proto, check_type=False, strict_mode=False, data_prop=True)
-    except Exception as error:  # onnx raises several unrelated classes here
-        raise ModelError(f"shapes do not fit together: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def element_type(code: int) -> str:
