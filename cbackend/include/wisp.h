@@ -169,6 +169,9 @@ typedef struct wisp_scratch_info {
 } wisp_scratch_info;
 int32_t wisp_scratch_needs(const wisp_session *session, wisp_scratch_info *info);
 int32_t wisp_session_node_info(const wisp_session *session, uint32_t index, wisp_node_info *info);
+/* 1 where extents do not depend on data: inputs and outputs then stay where they are until the next wisp_resize or wisp_bind,
+ * and wisp_run never asks for a larger arena. 0 otherwise. */
+int32_t wisp_session_is_fixed(const wisp_session *session);
 
 /* WISP_NO_MEMORY: extents found in the data need a larger arena. wisp_arena_size says how large; bind one, write the inputs
  * again and run again. After any failure states are as they were before. */

@@ -128,6 +128,13 @@ int32_t wisp_session_node_info(const wisp_session *s, uint32_t index, wisp_node_
     return WISP_OK;
 }
 
+int32_t wisp_session_is_fixed(const wisp_session *s) {
+    if (s->late) return 0;
+    for (uint32_t i = 0; s->lives && i < s->node_count; i++) /* what a body carries may change its extents */
+        if (!(s->nodes[i].flags & WISP_NODE_PLANNED) || s->nodes[i].traits & WISP_OWNS_GRAPHS) return 0;
+    return 1;
+}
+
 int32_t wisp_scratch_needs(const wisp_session *s, wisp_scratch_info *info) {
     *info = (wisp_scratch_info){s->shared_size, s->scratch_size, s->could_shared, s->could_scratch};
     return WISP_OK;

@@ -4,9 +4,11 @@ from ._library import version as _version
 from .errors import (ArgumentError, BadFileError, DtypeError, InputIndexError, OutOfMemoryError, OutputError,
                      ShapeError, UnsupportedError, WispError)
 from .model import Model, load
-from .session import NodeInfo, TensorInfo
+from .profile import NodeProfile, Profile
+from .session import NodeInfo, Session, TensorInfo
 
 __version__ = _version()
 
-__all__ = ["ArgumentError", "BadFileError", "DtypeError", "InputIndexError", "Model", "NodeInfo", "OutOfMemoryError",
-           "OutputError", "ShapeError", "TensorInfo", "UnsupportedError", "WispError", "load"]
+__all__ = ["ArgumentError", "BadFileError", "DtypeError", "InputIndexError", "Model", "NodeInfo", "NodeProfile",
+           "OutOfMemoryError", "OutputError", "Profile", "Session", "ShapeError", "TensorInfo", "UnsupportedError",
+           "WispError", "load"]

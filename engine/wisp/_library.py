@@ -1,18 +1,20 @@
-"""Finds and opens libwisp; one-to-one wrappers around its functions live in model.py."""
+"""Finds and opens libwisp. cffi knows no types: what comes from `ffi` and `lib` is Any."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
 import os
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .errors import ArgumentError, OutOfMemoryError, UnsupportedError
 
 FILE_NAMES = ("libwisp.so", "libwisp.dylib", "wisp.dll", "libwisp.dll")
 
-DTYPES = {
+DTYPES: dict[int, np.dtype[Any]] = {
     1: np.dtype(np.float32),
     2: np.dtype(np.uint8),
     3: np.dtype(np.int8),
@@ -29,12 +31,12 @@ DTYPES = {
 """numpy's type for each wisp_dtype."""
 
 
-def _find() -> Path:
+def library_path() -> Path:
     """The library: WISP_LIBRARY if set, otherwise the one installed in this package (in an editable install it lies
     on another entry of the package's path than the .py files)."""
     if "WISP_LIBRARY" in os.environ:
         return Path(os.environ["WISP_LIBRARY"])
-    for folder in import_module(__package__).__path__:
+    for folder in import_module("wisp").__path__:
         for name in FILE_NAMES:
             if (Path(folder) / name).exists():
                 return Path(folder) / name
@@ -42,17 +44,17 @@ def _find() -> Path:
                       "or set WISP_LIBRARY to its path")
 
 
-def _open():
+def _open() -> tuple[Any, Any]:
     try:
-        ffi = import_module("._wisp_cffi", __package__).ffi
+        ffi = import_module("wisp._wisp_cffi").ffi
     except ModuleNotFoundError as error:
         raise ImportError(f"the wisp package was not built: {error}; install it with pip") from error
-    return ffi, ffi.dlopen(str(_find()))
+    return ffi, ffi.dlopen(str(library_path()))
 
 
 ffi, lib = _open()
 
-ALIGNMENT = lib.WISP_ALIGNMENT
+ALIGNMENT: int = lib.WISP_ALIGNMENT
 
 
 def version() -> str:
@@ -60,12 +62,12 @@ def version() -> str:
     return text(lib.wisp_version())
 
 
-def text(pointer) -> str:
+def text(pointer: Any) -> str:
     """A zero-terminated UTF-8 string of the library; "" for null."""
-    return ffi.string(pointer).decode("utf-8", "replace") if pointer else ""
+    return str(ffi.string(pointer), "utf-8", "replace") if pointer else ""
 
 
-def aligned(size: int) -> np.ndarray:
+def aligned(size: int) -> NDArray[np.uint8]:
     """`size` bytes of uninitialized memory on a multiple of WISP_ALIGNMENT."""
     try:
         memory = np.empty(size + ALIGNMENT, np.uint8)
@@ -75,7 +77,8 @@ def aligned(size: int) -> np.ndarray:
     return memory[start : start + max(size, 1)]  # an empty slice would lose its address
 
 
-def pointer(memory: np.ndarray):
+def pointer(memory: NDArray[Any]) -> Any:
+    """void * to the first byte. The array must outlive what uses it."""
     return ffi.cast("void *", memory.ctypes.data)
 
 
@@ -93,7 +96,7 @@ def cpu_flags(cap: str | None = None) -> int:
     Without `cap` the environment variable WISP_CPU decides; if that is unset too, all. Raises ArgumentError for an
     unknown name and UnsupportedError if this CPU or build lacks `cap`.
     """
-    flags = lib.wisp_cpu_flags()
+    flags: int = lib.wisp_cpu_flags()
     cap = cap or os.environ.get("WISP_CPU")
     if not cap:
         return flags

@@ -2,26 +2,41 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import html
 import json
+import logging
 import mmap
+import operator
 import os
-import threading
-from collections.abc import Mapping
-from dataclasses import replace
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, Union, overload
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from . import _library
+from . import _library, arrays
 from ._library import DTYPES, ffi, lib, text
-from .errors import ArgumentError, BadFileError, DtypeError, ShapeError, check
-from .session import NodeInfo, Pool, Session, TensorInfo, new_error
+from .errors import ArgumentError, BadFileError, ShapeError, check
+from .pool import Pool
+from .session import NodeInfo, Session, TensorInfo, new_error
+
+if TYPE_CHECKING:
+    from .profile import Profile
+
+Source = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, mmap.mmap]
+Shapes = Mapping[str, Sequence[int]]
+Out = TypeVar("Out", bound=Mapping[str, NDArray[Any]])
+Answer = TypeVar("Answer")
 
 MAX_THREADS = 64
 IDLE_SESSIONS = 4  # kept for the next run, whatever their shapes; more live only while as many threads run
 
+log = logging.getLogger("wisp")
 
-def load(source: str | os.PathLike | bytes | mmap.mmap, threads: int = 1,
-         shapes: Mapping[str, tuple[int, ...]] | None = None, cpu: str | None = None) -> Model:
+
+def load(source: Source, threads: int = 1, shapes: Shapes | None = None, cpu: str | None = None) -> Model:
     """Open a .wisp file.
 
     source: a path (the file is mapped, not read; do not change it while the model lives), or the file's bytes, or an
@@ -39,266 +54,374 @@ def load(source: str | os.PathLike | bytes | mmap.mmap, threads: int = 1,
 class Model:
     """An opened model; see `load`. Any number of Python threads may call it at once.
 
-    inputs, outputs: lists of TensorInfo, in the source's order. metadata: what the converter wrote (labels,
-    preprocessing, source hash, accuracy), a dict. Also a context manager that closes the model.
+        model = wisp.load("mobilenet.wisp", threads=2)
+        scores = model(picture)                                # one output: an array; several: a dict
+        outputs = model.run({"ids": ids, "mask": mask})        # always a dict
+        model.run({"x": x}, out={"y": y})                      # into arrays of yours
+        session = model.session()                              # for a loop over frames: nothing is copied
+
+    A context manager that closes the model. It can be pickled, copied and sent to other processes, started by fork or
+    spawn: a model from a path is opened again from there, one from bytes takes them along; states begin anew.
     """
 
-    def __init__(self, source, threads: int = 1, shapes=None, cpu: str | None = None):
-        if not isinstance(threads, int) or not 1 <= threads <= MAX_THREADS:
-            raise ArgumentError(f"threads is {threads!r}, expected 1..{MAX_THREADS}")
-        self._threads, self._cpu = threads, _library.cpu_flags(cpu)
-        self._data = _map(source)
-        self._model = _open(self._data, _name(source))
-        self._symbols = [text(lib.wisp_symbol_name(self._model, i)) for i in range(lib.wisp_symbol_count(self._model))]
-        self.inputs = [self._info(lib.wisp_input_info, i) for i in range(lib.wisp_input_count(self._model))]
-        self.outputs = [self._info(lib.wisp_output_info, i) for i in range(lib.wisp_output_count(self._model))]
-        self.metadata: dict = self._read_metadata()
-        self._forget_sessions()
-        self._bound: tuple[int, ...] | None = None
-        if shapes is not None or not self._symbols:
-            self._bound = self._bind(dict(shapes or {}), partial=True)
-            self._release(self._acquire(self._bound))
+    inputs: list[TensorInfo]
+    """The inputs, in the source's order."""
+    outputs: list[TensorInfo]
+    """The outputs, in the source's order."""
+    metadata: dict[str, Any]
+    """What the converter wrote: labels, preprocessing, source hash, accuracy."""
+    threads: int
+    """Threads for each run, this one included."""
 
-    def _info(self, info_of, index: int) -> TensorInfo:
+    def __init__(self, source: Source, threads: int = 1, shapes: Shapes | None = None, cpu: str | None = None) -> None:
+        start = time.perf_counter()
+        self.threads = _integer("threads", threads)
+        if not 1 <= self.threads <= MAX_THREADS:
+            raise ArgumentError(f"threads is {threads!r}, expected 1..{MAX_THREADS}")
+        self._cpu, self._cpu_name = _library.cpu_flags(cpu), cpu
+        self._name = os.path.abspath(_file_name(source)) if _file_name(source) else ""
+        self._data: NDArray[np.uint8] | None = _map(source)
+        self._model = _open(self._data, source)
+        self._symbols = [text(lib.wisp_symbol_name(self._model, i)) for i in range(lib.wisp_symbol_count(self._model))]
+        self.inputs = [self._describe(lib.wisp_input_info, i) for i in range(lib.wisp_input_count(self._model))]
+        self.outputs = [self._describe(lib.wisp_output_info, i) for i in range(lib.wisp_output_count(self._model))]
+        self._first = self.inputs[0].name if self.inputs else ""
+        self._output_names = [o.name for o in self.outputs]
+        self.metadata = self._read_metadata()
+        self._idle: list[Session] = []  # its pop and append are atomic: no lock is needed
+        self._pool = Pool(self.threads) if self.threads > 1 else None
+        self._shapes = {name: _shape(name, shape) for name, shape in (shapes or {}).items()}
+        self._bound: tuple[int, ...] | None = None
+        log.debug("load: %s, %d bytes, %d thread(s), %.2f ms", self._name or "from memory", self._data.size,
+                  self.threads, (time.perf_counter() - start) * 1e3)
+        if shapes is not None or not self._symbols:
+            self._bound = self._bind(self._shapes, partial=True)
+            self._ask(lambda session: None)
+
+    def _describe(self, info_of: Callable[[Any, int, Any], int], index: int) -> TensorInfo:
         info = ffi.new("wisp_tensor_info *")
         check(info_of(self._model, index, info), "the library does not know its own tensors")
-        return TensorInfo(text(info.name), DTYPES[info.dtype], self._shape(info, info_of is lib.wisp_input_info),
-                          info.scale, info.zero_point)
+        symbols = self._symbols if info_of is lib.wisp_input_info else []
+        dims = (d if d >= 0 else symbols[-1 - d] if symbols else None for d in info.dims[0 : info.rank])
+        return TensorInfo(text(info.name), DTYPES[info.dtype], tuple(dims), info.scale, info.zero_point)
 
-    def _shape(self, info, is_input: bool) -> tuple[int | str | None, ...]:
-        def axis(d: int) -> int | str | None:
-            return d if d >= 0 else self._symbols[-1 - d] if is_input else None
-
-        return tuple(axis(d) for d in info.dims[0 : info.rank])
-
-    def _read_metadata(self) -> dict:
+    def _read_metadata(self) -> dict[str, Any]:
         size = ffi.new("uint64_t *")
         start = lib.wisp_metadata(self._model, size)
         raw = ffi.buffer(start, size[0])[:] if start and size[0] else b"{}"
         try:
-            return json.loads(raw)
-        except ValueError as error:
+            return dict(json.loads(raw))
+        except (ValueError, TypeError) as error:
             raise BadFileError(f"metadata is not JSON: {error}") from None
 
     # ---- sessions
 
-    def _forget_sessions(self) -> None:
-        self._pid, self._lock = os.getpid(), threading.Lock()
-        self._idle: list[Session] = []
-        self._pool: Pool | None = Pool(self._threads) if self._threads > 1 else None
-
     def _acquire(self, symbols: tuple[int, ...]) -> Session:
         """A session for these extents: an idle one that has them, else one that is given them, else a new one. It is no
         longer among the idle ones."""
+        idle, data = self._idle, self._open_data()
+        passed: list[Session] = []
+        while True:
+            try:
+                session = idle.pop()
+            except IndexError:
+                break
+            if session.symbols == symbols:
+                idle.extend(reversed(passed))
+                return session
+            passed.append(session)
+        if not passed:
+            return Session(self._model, data, symbols, self.threads, self._cpu, self._pool)
+        session = passed.pop()  # that waited longest
+        idle.extend(reversed(passed))
+        session.resize(symbols)
+        return session
+
+    def _ask(self, question: Callable[[Session], Answer]) -> Answer:
+        """The answer of a session for the extents bound."""
+        idle, session = self._idle, self._acquire(self._require_bound())
+        try:
+            return question(session)
+        finally:
+            idle.append(session)
+
+    def _open_data(self) -> NDArray[np.uint8]:
         if self._data is None:
             raise ArgumentError("the model is closed")
-        if self._pid != os.getpid():  # after a fork: the pool's threads and perhaps the lock's holder are gone
-            self._forget_sessions()
-        with self._lock:
-            for i in range(len(self._idle) - 1, -1, -1):
-                if self._idle[i].symbols == symbols:
-                    return self._idle.pop(i)
-            idle, pool = self._idle.pop() if self._idle else None, self._pool
-        if idle is not None:
-            idle.resize(symbols)
-            return idle
-        return Session(self._model, self._data, symbols, self._threads, self._cpu, pool)
+        return self._data
 
-    def _release(self, session: Session) -> None:
-        with self._lock:
-            if self._data is not None:
-                self._idle.append(session)
-                del self._idle[:-IDLE_SESSIONS]
+    def _require_bound(self) -> tuple[int, ...]:
+        return self._bound if self._bound is not None else self._bind({}, partial=True)
 
     def _bind(self, shapes: Mapping[str, tuple[int, ...]], partial: bool = False) -> tuple[int, ...]:
         """The extent of every symbolic axis from the inputs' shapes. `partial`: not every input has to be named."""
-        names = [i.name for i in self.inputs]
-        unknown = [n for n in shapes if n not in names]
-        if unknown:
-            raise ArgumentError(f"unknown input {unknown[0]!r}; the model has: {', '.join(map(repr, names))}")
-        missing = [n for n in names if n not in shapes]
-        if missing and not partial:
-            raise ArgumentError(f"missing input {missing[0]!r}; the model needs: {', '.join(map(repr, names))}")
+        self._check_names(shapes, partial)
         found: dict[str, int] = {}
         for info in self.inputs:
             if info.name in shapes:
-                _match(info, tuple(shapes[info.name]), found)
+                _match(info, shapes[info.name], found)
         unbound = [s for s in self._symbols if s not in found]
         if unbound:
             raise ShapeError(f"dynamic axis {unbound[0]!r} is left unbound; "
                              f"give the shape of {self._users(unbound[0])}")
         return tuple(found[s] for s in self._symbols)
 
+    def _check_names(self, given: Mapping[str, Any], partial: bool) -> None:
+        names = [i.name for i in self.inputs]
+        unknown = [n for n in given if n not in names]
+        if unknown:
+            raise ArgumentError(f"unknown input {unknown[0]!r}; the model has: {', '.join(map(repr, names))}")
+        missing = [n for n in names if n not in given]
+        if missing and not partial:
+            raise ArgumentError(f"missing input {missing[0]!r}; the model needs: {', '.join(map(repr, names))}")
+
     def _users(self, symbol: str) -> str:
         return next((f"input {i.name!r} {_text(i.shape)}" for i in self.inputs if symbol in i.shape), "an input")
 
-    # ---- the public part
+    # ---- running
 
-    def run(self, inputs: Mapping[str, np.ndarray] | np.ndarray) -> dict[str, np.ndarray]:
+    @overload
+    def run(self, inputs: Mapping[str, ArrayLike] | ArrayLike, out: None = None) -> dict[str, NDArray[Any]]: ...
+
+    @overload
+    def run(self, inputs: Mapping[str, ArrayLike] | ArrayLike, out: Out) -> Out: ...
+
+    def run(self, inputs: Mapping[str, ArrayLike] | ArrayLike,
+            out: Out | None = None) -> dict[str, NDArray[Any]] | Out:
         """Outputs by name for inputs by name; a model with one input also takes the array alone.
 
-        Arrays must have exactly the model's dtypes (DtypeError) and shapes (ShapeError); names are checked
-        (ArgumentError). A symbolic axis takes its extent from the arrays; changing it has the model planned again. The
-        arrays returned are the caller's. Raises InputIndexError if an index found in the data is out of range.
+        inputs: arrays, or what numpy makes one of, of the model's shapes. Another dtype is converted where no value
+        changes; floats of Python lists are rounded. A symbolic axis takes its extent from the arrays; changing it has
+        the model planned again.
+        out: {output name: array of exactly its dtype and shape}: filled and returned instead of new arrays. Outputs
+        that it does not name are left out.
+
+        Raises ArgumentError for names, DtypeError and ShapeError for arrays that do not fit, InputIndexError if an
+        index found in the data is out of range; `out` is then as it was. Other Python threads run meanwhile.
         """
-        arrays, symbols = self._check(inputs)
-        session = self._acquire(symbols)
+        idle = self._idle
         try:
-            return session.run(arrays)
-        finally:
-            self._release(session)
-
-    def reset(self) -> None:
-        """States, which a model may carry from run to run, back to their initial values. Call and run a model that has
-        states from one thread at a time: it has them once for each run that goes on."""
-        self._ensure_open()
-        with self._lock:
-            for session in self._idle:
-                session.reset()
-
-    def profile(self, inputs: Mapping[str, np.ndarray] | np.ndarray, runs: int = 10) -> list[NodeInfo]:
-        """The model's nodes in execution order, each with the median time of `runs` runs after one warm-up."""
-        arrays, symbols = self._check(inputs)
-        session = self._acquire(symbols)
+            session: Session | None = idle.pop()
+        except IndexError:
+            session = None
+        named: dict[str, Any] = inputs if type(inputs) is dict else {self._first: inputs}
+        if session is not None and not session.fill(named):
+            idle.append(session)
+            session = None
+        if session is None:
+            session = self._fill_any(inputs)
+        self._bound = session.symbols
         try:
-            session.run(arrays)
-            ticks = np.median([session.run_timed(arrays) for _ in range(max(1, runs))], axis=0)
-            return [replace(n, microseconds=float(t) / 1e3) for n, t in zip(session.nodes(), ticks)]
+            if out is None:
+                session.start()
+                return session.copy_outputs()
+            session.run_into(out, self._output_names)
+            return out
         finally:
-            self._release(session)
+            idle.append(session)
+            if len(idle) > IDLE_SESSIONS:
+                del idle[:-IDLE_SESSIONS]
 
-    def scratch_needs(self) -> tuple[int, int]:
-        """Bytes of scratch the hungriest algorithms of any processor could use: of all threads together, of each. What
-        the converter writes into a file as its budget. Dynamic axes must be bound."""
-        session = self._acquire(self._require_bound())
-        try:
-            return session.scratch_needs()
-        finally:
-            self._release(session)
+    def __call__(self, *inputs: Any, **named: ArrayLike) -> Any:
+        """`model(x)`: as run, with the inputs in the model's order or by keyword, or all of them in one dict. Returns
+        the array where the model has one output, else a dict of arrays."""
+        if len(inputs) == 1 and isinstance(inputs[0], Mapping) and not named:
+            outputs = self.run(inputs[0])
+        else:
+            if len(inputs) > len(self.inputs):
+                raise ArgumentError(f"{len(inputs)} inputs given; the model has {len(self.inputs)}")
+            given = {info.name: x for info, x in zip(self.inputs, inputs)}
+            twice = [name for name in named if name in given]
+            if twice:
+                raise ArgumentError(f"input {twice[0]!r} is given twice")
+            outputs = self.run({**given, **named})
+        return outputs[self._output_names[0]] if len(self._output_names) == 1 else outputs
 
-    def output_shapes(self) -> dict[str, tuple[int | None, ...]]:
-        """The outputs' shapes as they follow from the inputs'; None for an extent that only a run can tell.
-        Dynamic axes must be bound."""
-        session = self._acquire(self._require_bound())
-        try:
-            return session.output_shapes()
-        finally:
-            self._release(session)
-
-    def nodes(self) -> list[NodeInfo]:
-        """The model's nodes in execution order, untimed. Dynamic axes must be bound, see `bind`."""
-        session = self._acquire(self._require_bound())
-        try:
-            return session.nodes()
-        finally:
-            self._release(session)
-
-    def kernel_slots(self) -> list[str]:
-        """The inner loops the model calls, as `wisp ops` names them: what WISP_SLOTS of a build for it lists.
-        Dynamic axes must be bound."""
-        session = self._acquire(self._require_bound())
-        try:
-            return session.kernel_slots()
-        finally:
-            self._release(session)
-
-    def zero_inputs(self) -> dict[str, np.ndarray]:
-        """Zeros of the right dtype and shape for every input. Dynamic axes must be bound."""
-        extents = dict(zip(self._symbols, self._require_bound()))
-        return {i.name: np.zeros([extents.get(d, d) for d in i.shape], i.dtype) for i in self.inputs}
-
-    def _check(self, inputs) -> tuple[dict[str, np.ndarray], tuple[int, ...]]:
+    def _convert(self, inputs: Any) -> dict[str, NDArray[Any]]:
+        """Arrays of the model's dtypes by name."""
         if not isinstance(inputs, Mapping):
             if len(self.inputs) != 1:
                 raise ArgumentError(f"the model has {len(self.inputs)} inputs; pass a dict: "
                                     f"{', '.join(repr(i.name) for i in self.inputs)}")
-            inputs = {self.inputs[0].name: inputs}
-        arrays = {name: np.asarray(value) for name, value in inputs.items()}
-        symbols = self._bind({name: a.shape for name, a in arrays.items()})
-        for info in self.inputs:
-            if arrays[info.name].dtype != info.dtype:
-                raise DtypeError(f"input {info.name!r} is {arrays[info.name].dtype}, expected {info.dtype}; "
-                                 f"convert it with .astype(numpy.{info.dtype})")
-        self._bound = symbols
-        return arrays, symbols
+            inputs = {self._first: inputs}
+        self._check_names(inputs, partial=False)
+        return {i.name: arrays.convert(i.name, inputs[i.name], i.dtype) for i in self.inputs}
 
-    def _require_bound(self) -> tuple[int, ...]:
-        return self._bound if self._bound is not None else self._bind({}, partial=True)
+    def _fill_any(self, inputs: Any) -> Session:
+        """A session that has these inputs, whatever they are."""
+        converted = self._convert(inputs)
+        session = self._acquire(self._bind({name: array.shape for name, array in converted.items()}))
+        for name, array in converted.items():
+            session.inputs[name][...] = array
+        return session
+
+    def session(self, shapes: Shapes | None = None) -> Session:
+        """A session of its own for a loop over frames: its inputs and outputs are arrays in the model's memory, so that
+        a run copies and allocates nothing. One thread uses it at a time; make as many as there are threads.
+
+        shapes: {input name: shape} for dynamic axes; without, the extents bound last. Raises what `load` raises.
+        """
+        bound = None if shapes is None else {name: _shape(name, shape) for name, shape in shapes.items()}
+        data = self._open_data()
+        symbols = self._require_bound() if bound is None else self._bind(bound, partial=True)
+        return Session(self._model, data, symbols, self.threads, self._cpu, self._pool)
+
+    def reset(self) -> None:
+        """States, which a model may carry from run to run, back to their initial values. Call and run a model that has
+        states from one thread at a time: it has them once for each run that goes on. Sessions have their own."""
+        self._open_data()
+        for session in list(self._idle):
+            session.reset()
+
+    # ---- questions
+
+    def profile(self, inputs: Mapping[str, ArrayLike] | ArrayLike | None = None, runs: int | None = None,
+                seconds: float = 2.0) -> Profile:
+        """Where the time goes: what `wisp bench` prints, as data; print it for the table.
+
+        inputs: as for run; without, random ones of the shapes bound. runs: number of timed runs; without, as many as
+        fit into `seconds`. Takes half a second more for the machine's peak. Raises what run raises.
+        """
+        from .profile import inputs_for, measure
+
+        count = None if runs is None else _integer("runs", runs)
+        return measure(self, inputs_for(self) if inputs is None else self._convert(inputs), count, seconds)
+
+    def scratch_needs(self) -> tuple[int, int]:
+        """Bytes of scratch the hungriest algorithms of any processor could use: of all threads together, of each. What
+        the converter writes into a file as its budget. Dynamic axes must be bound."""
+        return self._ask(Session.scratch_needs)
+
+    def output_shapes(self) -> dict[str, tuple[int | None, ...]]:
+        """The outputs' shapes as they follow from the inputs'; None for an extent that only a run can tell.
+        Dynamic axes must be bound."""
+        return self._ask(Session.output_shapes)
+
+    def nodes(self) -> list[NodeInfo]:
+        """The model's operators in execution order. Dynamic axes must be bound, by `load` or by a run."""
+        return self._ask(Session.nodes)
+
+    def kernel_slots(self) -> list[str]:
+        """The inner loops the model calls, as `wisp ops` names them: what WISP_SLOTS of a build for it lists.
+        Dynamic axes must be bound."""
+        return self._ask(Session.kernel_slots)
+
+    def zero_inputs(self) -> dict[str, NDArray[Any]]:
+        """Zeros of the right dtype and shape for every input. Dynamic axes must be bound."""
+        return self._ask(lambda session: {name: np.zeros_like(view) for name, view in session.inputs.items()})
 
     @property
     def session_bytes(self) -> int:
         """Bytes of one session besides its arena. Depends on the file only."""
-        self._ensure_open()
-        return lib.wisp_session_size(self._model)
+        self._open_data()
+        return int(lib.wisp_session_size(self._model))
 
     @property
     def arena_bytes(self) -> int:
         """Bytes of activations and scratch of one session, for this number of threads and the shapes bound last."""
-        session = self._acquire(self._require_bound())
-        self._release(session)
-        return session.arena_bytes
+        return self._ask(lambda session: session.arena_bytes)
 
-    @property
-    def threads(self) -> int:
-        return self._threads
-
-    def _ensure_open(self) -> None:
-        if self._data is None:
-            raise ArgumentError("the model is closed")
+    # ---- life
 
     def close(self) -> None:
-        """Give memory, threads and the mapped file back; runs still going on elsewhere finish first. Idempotent."""
-        with self._lock:
-            self._data, self._pool, self._idle = None, None, []
+        """Give memory, threads and the mapped file back; runs still going on elsewhere finish first, and sessions go on
+        as long as they are used. Idempotent."""
+        idle, self._idle = self._idle, []
+        self._data, self._pool = None, None
+        idle.clear()
 
     def __enter__(self) -> Model:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __reduce__(self) -> tuple[Callable[..., Model], tuple[Any, ...]]:
+        source = self._name or self._open_data().tobytes()
+        return load, (source, self.threads, self._shapes or None, self._cpu_name)
+
+    def _facts(self) -> dict[str, str]:
+        """What repr and notebooks show besides inputs and outputs."""
+        if self._data is None:
+            return {"closed": "yes"}
+        facts = {"file": f"{os.path.basename(self._name)} {self._data.size:,} bytes".strip(),
+                 "threads": str(self.threads)}
+        if self._bound is None:
+            return {**facts, "arena": "known when the dynamic axes are bound"}
+        counts = Counter(n.operator for n in self.nodes()).most_common()
+        return {**facts, "arena": f"{self.arena_bytes:,} bytes", "session": f"{self.session_bytes:,} bytes",
+                "operators": ", ".join(f"{count} {name}" for name, count in counts)}
+
     def __repr__(self) -> str:
-        def side(tensors) -> str:
-            return ", ".join(f"{t.name}: {t.dtype}{_text(t.shape)}" for t in tensors)
+        facts = self._facts()
+        facts.pop("operators", None)
+        return (f"<wisp.Model {', '.join(map(_tensor_text, self.inputs))} -> "
+                f"{', '.join(map(_tensor_text, self.outputs))}; {', '.join(f'{k} {v}' for k, v in facts.items())}>")
 
-        return f"<wisp.Model {side(self.inputs)} -> {side(self.outputs)}>"
+    def _repr_html_(self) -> str:
+        """A table for notebooks."""
+        rows = [("input", i) for i in map(_tensor_text, self.inputs)]
+        rows += [("output", o) for o in map(_tensor_text, self.outputs)]
+        rows += list(self._facts().items())
+        cells = (f"<tr><th>{html.escape(key)}</th><td>{html.escape(value)}</td></tr>" for key, value in rows)
+        return f"<table>{''.join(cells)}</table>"
 
 
-def session_size(source: str | os.PathLike | bytes) -> int:
+def session_size(source: Source) -> int:
     """Bytes of one session of a .wisp file besides its arena; nothing is prepared.
     Raises what `load` raises for bad files."""
     data = _map(source)
-    return lib.wisp_session_size(_open(data, _name(source)))
+    return int(lib.wisp_session_size(_open(data, source)))
 
 
-def _open(data, name: str):
+def _open(data: NDArray[np.uint8], source: Source) -> Any:
     """The library's model for a mapped file, which must stay alive."""
-    model, error = ffi.new("wisp_model *"), new_error()
-    check(lib.wisp_open(model, data, len(data), error), f"{name}{text(error.message)}")
+    model, error, name = ffi.new("wisp_model *"), new_error(), _file_name(source)
+    status = lib.wisp_open(model, _library.pointer(data), data.size, error)
+    check(status, f"{name}: {text(error.message)}" if name else text(error.message))
     return model
 
 
-def _map(source):
-    """The file as a C buffer on a multiple of WISP_ALIGNMENT, which keeps itself alive."""
+def _file_name(source: Source) -> str:
+    """The path; empty for one in memory."""
+    return "" if isinstance(source, (bytes, bytearray, memoryview, mmap.mmap)) else os.fspath(source)
+
+
+def _map(source: Source) -> NDArray[np.uint8]:
+    """The file on a multiple of WISP_ALIGNMENT."""
+    if isinstance(source, mmap.mmap):
+        return np.frombuffer(source, np.uint8)
     if isinstance(source, (bytes, bytearray, memoryview)):
         if not len(source):
             raise BadFileError("the file is empty")
         copy = _library.aligned(len(source))
         copy[:] = np.frombuffer(source, np.uint8)
-        return ffi.from_buffer(copy)
-    if isinstance(source, mmap.mmap):
-        return ffi.from_buffer(source)
+        return copy
     with open(source, "rb") as file:
         if not os.path.isfile(source):  # a pipe, which can be read but not mapped
             return _map(file.read())
         if os.fstat(file.fileno()).st_size == 0:
             raise BadFileError(f"{os.fspath(source)} is empty")
-        return ffi.from_buffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
 
 
-def _name(source) -> str:
-    """What an error message starts with: the file's name where there is one."""
-    return "" if isinstance(source, (bytes, bytearray, memoryview, mmap.mmap)) else f"{os.fspath(source)}: "
+def _integer(what: str, value: Any) -> int:
+    """An int or a numpy integer."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise ArgumentError(f"{what} is {value!r}, expected an integer") from None
+
+
+def _shape(name: str, shape: Sequence[int]) -> tuple[int, ...]:
+    try:
+        dims = tuple(shape)
+    except TypeError:
+        raise ArgumentError(f"the shape of {name!r} is {shape!r}, expected a tuple of integers") from None
+    dims = tuple(_integer(f"an extent of {name!r}", d) for d in dims)
+    if not all(0 <= d < 1 << 31 for d in dims):
+        raise ShapeError(f"the shape of {name!r} is {_text(dims)}, expected extents from 0 to {(1 << 31) - 1}")
+    return dims
 
 
 def _match(info: TensorInfo, shape: tuple[int, ...], found: dict[str, int]) -> None:
@@ -315,5 +438,9 @@ def _match(info: TensorInfo, shape: tuple[int, ...], found: dict[str, int]) -> N
                              f"axis {axis} is {got}, not {want}")
 
 
-def _text(shape) -> str:
+def _text(shape: Sequence[int | str | None]) -> str:
     return "[" + ",".join("?" if d is None else str(d) for d in shape) + "]"
+
+
+def _tensor_text(info: TensorInfo) -> str:
+    return f"{info.name}: {info.dtype}{_text(info.shape)}"

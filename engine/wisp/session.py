@@ -1,17 +1,24 @@
-"""A prepared session of the library: its memory, its thread pool, and numpy views of its inputs and outputs."""
+"""A prepared session of the library: its memory, and numpy views of its inputs and outputs."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import logging
 import math
-import os
-import weakref
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, NoReturn
 
 import numpy as np
+from numpy import ndarray
+from numpy.typing import NDArray
 
 from ._library import DTYPES, aligned, ffi, lib, pointer, text
-from .errors import OutOfMemoryError, UnsupportedError, check
+from .errors import ArgumentError, DtypeError, OutOfMemoryError, ShapeError, check
+from .pool import Pool
+
+log = logging.getLogger("wisp")
 
 
 @dataclass(frozen=True)
@@ -23,7 +30,7 @@ class TensorInfo:
     """
 
     name: str
-    dtype: np.dtype
+    dtype: np.dtype[Any]
     shape: tuple[int | str | None, ...]
     scale: float
     zero_point: int
@@ -46,7 +53,7 @@ class NodeInfo:
     """One operator of a prepared model.
 
     `kernel`: the inner loop it got, or "portable". `macs`: multiply-accumulates. `bytes`: read and written, weights
-    included. `dtype`, `shape`: of the first output. `microseconds`: median of one run; 0 unless profiled.
+    included. `dtype`, `shape`: of the first output.
     """
 
     name: str
@@ -54,69 +61,221 @@ class NodeInfo:
     kernel: str
     macs: int
     bytes: int
-    dtype: np.dtype
+    dtype: np.dtype[Any]
     shape: tuple[int, ...]
-    microseconds: float = 0.0
 
 
-def new_error():
+def new_error() -> Any:
     return ffi.new("wisp_error *")
 
 
-def raise_for(status: int, error) -> None:
+def raise_for(status: int, error: Any) -> None:
     """Raise what `status` stands for, with the library's message."""
     if status:
         check(status, text(error.message) or text(lib.wisp_status_name(status)))
 
 
-class Pool:
-    """The library's worker threads. They stop when the last session using them is gone, or at exit."""
-
-    def __init__(self, threads: int):
-        memory = aligned(lib.wisp_pool_size(threads))
-        self.handle = ffi.cast("wisp_pool *", memory.ctypes.data)
-        status = lib.wisp_pool_start(self.handle, threads)
-        if status == lib.WISP_UNSUPPORTED:
-            raise UnsupportedError("this build of libwisp has no threads; use threads=1")
-        check(status, f"cannot start {threads - 1} threads")
-        weakref.finalize(self, _stop_pool, self.handle, memory, os.getpid())
-
-
-def _stop_pool(handle, _memory, pid: int) -> None:
-    if os.getpid() == pid:  # in a forked child the workers do not exist
-        lib.wisp_pool_stop(handle)
-
-
 class Session:
-    """One prepared session. Belongs to one thread at a time.
+    """One set of extents, ready to run in memory of its own; made by `Model.session`.
 
-    `owner` is kept alive as long as the session: whatever holds the model's bytes.
+        session = model.session()
+        x, y = session.inputs["x"], session.outputs["y"]
+        for frame in camera:
+            x[...] = frame
+            session.run()
+            use(y)
+
+    `inputs`, `outputs`: {name: array}, the places in memory that a run reads and writes; nothing is copied, nothing
+    allocated. They stay the same arrays until `resize`. Write every input before every run: a run may use its memory
+    for other values. Outputs cannot be written, and hold until the next run. Where extents depend on data, an output is
+    in `outputs` after a run, and another array after each.
+
+    A session belongs to one thread at a time; make one for each. It may outlive its model, and its arrays outlive it.
     """
 
-    def __init__(self, model, owner, symbols: tuple[int, ...], threads: int, cpu: int, pool: Pool | None):
-        self.symbols = symbols
-        self._keep = (model, owner, pool)
-        extents = ffi.new("int32_t[]", list(symbols) or [0])
+    inputs: dict[str, NDArray[Any]]
+    outputs: dict[str, NDArray[Any]]
+    arena_bytes: int
+    """Bytes of activations and scratch, states included."""
+
+    def __init__(self, model: Any, data: NDArray[np.uint8], symbols: tuple[int, ...], threads: int, cpu: int,
+                 pool: Pool | None) -> None:
+        start = time.perf_counter()
+        self._model, self._data, self._pool = model, data, pool
+        self._busy = threading.Lock()
+        self._memory = aligned(lib.wisp_session_size(model))
+        self._error, self._info = new_error(), ffi.new("wisp_tensor_info *")
+        self._arena: NDArray[np.uint8] | None = None
+        self._wisp_run: Callable[[Any, Any], int] = pool.run if pool else lib.wisp_run
+        extents, handle = ffi.new("int32_t[]", list(symbols) or [0]), ffi.new("wisp_session **")
         options = ffi.new("wisp_options *", {"symbols": extents, "symbol_count": len(symbols), "threads": threads,
                                              "cpu_mask": cpu, "pool": pool.handle if pool else ffi.NULL})
-        self._memory = aligned(lib.wisp_session_size(model))
-        self._error = new_error()
-        handle = ffi.new("wisp_session **")
         raise_for(lib.wisp_prepare(model, options, pointer(self._memory), self._memory.size, handle, self._error),
                   self._error)
         self._handle = handle[0]
-        self._options = (options, extents)
-        self._node_count = lib.wisp_node_count(model)
-        self._arena: np.ndarray | None = None
-        self._settle()
+        self._settle(symbols)
+        log.debug("session: extents %s, %d bytes, arena %d bytes, %d thread(s), %.2f ms", symbols, self._memory.size,
+                  self.arena_bytes, threads, (time.perf_counter() - start) * 1e3)
+
+    # ---- memory
 
     def resize(self, symbols: tuple[int, ...]) -> None:
-        """Other extents for the symbolic axes; costs less than a new session.
-        After an error the session is of no use."""
+        """Other extents of the model's symbolic axes, in the file's order; costs less than a new session. `inputs` and
+        `outputs` get other arrays, states keep their values. After an error the session is of no use."""
+        start = time.perf_counter()
         extents = ffi.new("int32_t[]", list(symbols) or [0])
         raise_for(lib.wisp_resize(self._handle, extents, len(symbols), self._error), self._error)
+        self._settle(symbols)
+        log.debug("resize: extents %s, arena %d bytes, %.2f ms", symbols, self.arena_bytes,
+                  (time.perf_counter() - start) * 1e3)
+
+    def _settle(self, symbols: tuple[int, ...]) -> None:
+        """After extents changed: memory and views."""
         self.symbols = symbols
-        self._settle()
+        self._fixed = bool(lib.wisp_session_is_fixed(self._handle))
+        self._place()
+        self.inputs = views = self._views(lib.wisp_input_count, lib.wisp_session_input_info, lib.wisp_input_data)
+        if not self._fixed:  # a run may begin again elsewhere, so inputs are kept apart
+            self.inputs = {name: np.empty_like(view) for name, view in views.items()}
+        self._slots = [(name, view, view.dtype, view.shape) for name, view in self.inputs.items()]
+        self.outputs = self._output_views()
+        self._targets = {name: (view, view.dtype, view.shape) for name, view in self.outputs.items()}
+
+    def _place(self) -> None:
+        """An arena for the bytes that the session needs now: the one at hand if it is large enough."""
+        self.arena_bytes = lib.wisp_arena_size(self._handle)
+        if self._arena is not None and self._arena.size >= self.arena_bytes:
+            arena = self._arena
+        elif self.arena_bytes >= 1 << 47:
+            raise OutOfMemoryError(f"these shapes need {self.arena_bytes} bytes of activations")
+        else:
+            arena = aligned(self.arena_bytes)
+        # states are copied over from the arena bound before, which lives until then
+        raise_for(lib.wisp_bind(self._handle, pointer(arena), arena.size, self._error), self._error)
+        self._arena = arena
+
+    def _output_views(self) -> dict[str, NDArray[Any]]:
+        views = self._views(lib.wisp_output_count, lib.wisp_session_output_info, lib.wisp_output_data)
+        for view in views.values():
+            view.flags.writeable = False
+        return views
+
+    def _views(self, count: Callable[[Any], int], info_of: Callable[[Any, int, Any], int],
+               data_of: Callable[[Any, int], Any]) -> dict[str, NDArray[Any]]:
+        """Those tensors whose extents are known."""
+        views, info = {}, self._info
+        for i in range(count(self._model)):
+            check(info_of(self._handle, i, info), "the session does not know its own tensors")
+            dtype, shape = DTYPES[info.dtype], tuple(info.dims[0 : info.rank])
+            if min(shape, default=0) < 0 or info.size != math.prod(shape) * dtype.itemsize:
+                continue
+            place = self._bytes(int(ffi.cast("uintptr_t", data_of(self._handle, i))), info.size)
+            views[text(info.name)] = place.view(dtype).reshape(shape)
+        return views
+
+    def _bytes(self, address: int, size: int) -> NDArray[np.uint8]:
+        """Memory of session, arena or file, as an array that keeps it alive."""
+        for memory in (self._arena, self._memory, self._data):
+            if memory is not None and 0 <= (start := address - memory.ctypes.data) <= memory.size - size and size:
+                return memory[start : start + size]
+        return np.empty(size, np.uint8)  # of no bytes
+
+    # ---- run
+
+    def run(self) -> None:
+        """Outputs from inputs, in place. Other Python threads run meanwhile.
+
+        Raises InputIndexError if an index found in the data is out of range, and what `load` raises for extents that
+        only a run can tell.
+        """
+        if not self._busy.acquire(False):
+            raise ArgumentError("the session is running in another thread; make one for each thread")
+        try:
+            self.start()
+        finally:
+            self._busy.release()
+
+    def start(self) -> None:
+        """As run, for a caller who has the session alone."""
+        if not self._fixed:
+            self._run_open(self._wisp_run)
+        elif status := self._wisp_run(self._handle, self._error):
+            raise_for(status, self._error)
+
+    def _run_open(self, run: Callable[[Any, Any], int]) -> None:
+        """A run that may find out extents: once more in a larger arena as long as it needs one."""
+        while True:
+            places = self._views(lib.wisp_input_count, lib.wisp_session_input_info, lib.wisp_input_data)
+            for name, place in places.items():
+                np.copyto(place, self.inputs[name])
+            status = run(self._handle, self._error)
+            if status != lib.WISP_NO_MEMORY or lib.wisp_arena_size(self._handle) <= self.arena_bytes:
+                break
+            self._place()
+            log.debug("arena: %d bytes for extents found in the run", self.arena_bytes)
+        raise_for(status, self._error)
+        self.arena_bytes = lib.wisp_arena_size(self._handle)
+        self.outputs = self._output_views()
+
+    def run_timed(self) -> NDArray[np.uint64]:
+        """As run. Returns the nanoseconds of each node."""
+        ticks = np.zeros(lib.wisp_node_count(self._model), np.uint64)
+        clock, address = ffi.cast("uint64_t (*)(void)", lib.wisp_clock), ffi.cast("uint64_t *", ticks.ctypes.data)
+        if self._pool:
+            self._pool.ensure()
+
+        def run(handle: Any, error: Any) -> int:
+            return int(lib.wisp_run_timed(handle, clock, address, error))
+
+        if self._fixed:
+            raise_for(run(self._handle, self._error), self._error)
+        else:
+            self._run_open(run)
+        return ticks
+
+    def reset(self) -> None:
+        """States, which a model may carry from run to run, back to their initial values."""
+        raise_for(lib.wisp_reset(self._handle, self._error), self._error)
+
+    # ---- arrays of the caller
+
+    def fill(self, arrays: Mapping[str, Any]) -> bool:
+        """Copy arrays into the inputs if they are just what the session takes. False, and nothing promised, if not."""
+        if len(arrays) != len(self._slots):
+            return False
+        for name, view, dtype, shape in self._slots:
+            array = arrays.get(name)
+            if type(array) is not ndarray or array.dtype is not dtype or array.shape != shape:
+                return False
+            view[...] = array
+        return True
+
+    def run_into(self, out: Mapping[str, NDArray[Any]], names: list[str]) -> None:
+        """As start, and the outputs into arrays of the caller. `names`: of all outputs."""
+        pairs = []
+        for name, array in out.items():
+            if target := self._targets.get(name):
+                view, dtype, shape = target
+                pairs.append((array, view))
+                if type(array) is ndarray and array.dtype is dtype and array.shape == shape and array.flags.writeable:
+                    continue
+            if name not in names:
+                raise ArgumentError(f"out names {name!r}; the model's outputs are: {', '.join(map(repr, names))}")
+            _check_array(name, array, self.outputs.get(name))
+        if len(out) > 1 and len({id(array) for array in out.values()}) < len(out):
+            raise ArgumentError("out has one array for two outputs")
+        self.start()
+        if not self._fixed:
+            pairs = [(array, self.outputs[name]) for name, array in out.items()]
+            for name, array in out.items():
+                _check_array(name, array, self.outputs[name])
+        for array, view in pairs:
+            array[...] = view
+
+    def copy_outputs(self) -> dict[str, NDArray[Any]]:
+        return {name: view.copy() for name, view in self.outputs.items()}
+
+    # ---- questions
 
     def scratch_needs(self) -> tuple[int, int]:
         """Bytes the hungriest algorithms of any processor could use: of all threads together, of each."""
@@ -126,88 +285,39 @@ class Session:
 
     def output_shapes(self) -> dict[str, tuple[int | None, ...]]:
         """None for an extent that only a run can tell."""
-        shapes, info = {}, ffi.new("wisp_tensor_info *")
-        for i in range(lib.wisp_output_count(self._keep[0])):
+        shapes, info = {}, self._info
+        for i in range(lib.wisp_output_count(self._model)):
             check(lib.wisp_session_output_info(self._handle, i, info), "the session does not know its own tensors")
             shapes[text(info.name)] = tuple(d if d >= 0 else None for d in info.dims[0 : info.rank])
         return shapes
 
-    def reset(self) -> None:
-        """States back to their initial values."""
-        raise_for(lib.wisp_reset(self._handle, self._error), self._error)
-
-    def _settle(self) -> None:
-        """After extents changed: whether the outputs' are known before a run, then memory for all."""
-        info, self._outputs_known = ffi.new("wisp_tensor_info *"), True
-        for i in range(lib.wisp_output_count(self._keep[0])):
-            check(lib.wisp_session_output_info(self._handle, i, info), "the session does not know its own tensors")
-            dims = info.dims[0 : info.rank]
-            self._outputs_known &= (min(dims, default=0) >= 0
-                                    and info.size == math.prod(dims) * DTYPES[info.dtype].itemsize)
-        self._place()
-
-    def _place(self) -> None:
-        """A larger arena if the one at hand is too small, and views of where inputs and outputs are now."""
-        self.arena_bytes = lib.wisp_arena_size(self._handle)
-        if self._arena is None or self._arena.size < self.arena_bytes:
-            if self.arena_bytes >= 1 << 47:
-                raise OutOfMemoryError(f"these shapes need {self.arena_bytes} bytes of activations")
-            arena = aligned(self.arena_bytes)  # states are copied over from the old one, which lives until then
-            raise_for(lib.wisp_bind(self._handle, pointer(arena), arena.size, self._error), self._error)
-            self._arena = arena
-        self.inputs = self._views(lib.wisp_input_count(self._keep[0]), lib.wisp_session_input_info, lib.wisp_input_data)
-        self.outputs = self._output_views() if self._outputs_known else {}
-
-    def _output_views(self) -> dict[str, np.ndarray]:
-        return self._views(lib.wisp_output_count(self._keep[0]), lib.wisp_session_output_info, lib.wisp_output_data)
-
-    def _views(self, count: int, info_of, data_of) -> dict[str, np.ndarray]:
-        views, info = {}, ffi.new("wisp_tensor_info *")
-        for i in range(count):
-            check(info_of(self._handle, i, info), "the session does not know its own tensors")
-            dtype, shape = DTYPES[info.dtype], tuple(info.dims[0 : info.rank])
-            if info.size == 0:
-                views[text(info.name)] = np.empty(shape, dtype)
-                continue
-            buffer = ffi.buffer(ffi.cast("char *", data_of(self._handle, i)), info.size)
-            views[text(info.name)] = np.frombuffer(buffer, dtype).reshape(shape)
-        return views
-
-    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Fresh outputs for inputs whose names, dtypes and shapes were checked. Other Python threads run meanwhile."""
-        self._run(inputs, lambda: lib.wisp_run(self._handle, self._error))
-        outputs = self.outputs if self._outputs_known else self._output_views()
-        return {name: view.copy() for name, view in outputs.items()}
-
-    def run_timed(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
-        """Nanoseconds of each node, from one run."""
-        ticks = np.zeros(self._node_count, np.uint64)
-        clock = ffi.cast("uint64_t (*)(void)", lib.wisp_clock)
-        address = ffi.cast("uint64_t *", ticks.ctypes.data)
-        self._run(inputs, lambda: lib.wisp_run_timed(self._handle, clock, address, self._error))
-        return ticks
-
-    def _run(self, inputs: dict[str, np.ndarray], run: Callable[[], int]) -> None:
-        """Fill the inputs and run; once more in a larger arena as long as the run finds out that it needs one."""
-        while True:
-            for name, view in self.inputs.items():
-                np.copyto(view, inputs[name])
-            status = run()
-            if status != lib.WISP_NO_MEMORY or lib.wisp_arena_size(self._handle) <= self._arena.size:
-                break
-            self._place()
-        raise_for(status, self._error)
-
     def nodes(self) -> list[NodeInfo]:
+        """The operators in execution order."""
         info, nodes = ffi.new("wisp_node_info *"), []
-        for i in range(self._node_count):
+        for i in range(lib.wisp_node_count(self._model)):
             check(lib.wisp_session_node_info(self._handle, i, info), "the session does not know its own nodes")
             nodes.append(NodeInfo(text(info.name), text(info.operator_name), text(info.kernel), info.macs, info.bytes,
                                   DTYPES[info.output_dtype], tuple(info.output_dims[0 : info.output_rank])))
         return nodes
 
     def kernel_slots(self) -> list[str]:
-        names = []
+        """The inner loops the session calls."""
+        names: list[str] = []
         while name := text(lib.wisp_slot_name(len(names))):
             names.append(name)
         return [name for i, name in enumerate(names) if lib.wisp_session_uses(self._handle, i)]
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a session cannot be pickled or copied; pickle the model and make a session where it is used")
+
+
+def _check_array(name: str, array: Any, view: NDArray[Any] | None) -> None:
+    """Whether an array of the caller can take an output, of which `view` is None while its shape is unknown."""
+    if not isinstance(array, np.ndarray):
+        raise DtypeError(f"out[{name!r}] is {type(array).__name__}, expected a numpy array")
+    if not array.flags.writeable:
+        raise ArgumentError(f"out[{name!r}] is read-only")
+    if view is not None and array.dtype != view.dtype:
+        raise DtypeError(f"out[{name!r}] is {array.dtype}, expected {view.dtype}")
+    if view is not None and array.shape != view.shape:
+        raise ShapeError(f"out[{name!r}] has shape {list(array.shape)}, expected {list(view.shape)}")

@@ -234,7 +234,7 @@ def test_unsupported_operators_are_all_named(folder):
 
 
 @pytest.mark.parametrize("array, text", [
-    (np.zeros((1, 3, 8, 8)), "is float64, expected float32"),
+    (np.full((1, 3, 8, 8), 0.1), "is float64, expected float32"),
     (np.zeros((1, 3, 8, 9), np.float32), "has shape [1,3,8,9], expected [1,3,8,8]"),
     (np.array([None]), "not an array"),
 ])

@@ -51,8 +51,7 @@ def test_non_contiguous_and_byte_swapped_inputs(small_files, x8):
     model = wisp.load(small_files["float"])
     expected = model.run(x8)["y"]
     assert np.array_equal(model.run(np.asfortranarray(x8))["y"], expected)
-    with pytest.raises(wisp.DtypeError):
-        model.run(x8.astype(">f4"))
+    assert np.array_equal(model.run(x8.astype(">f4"))["y"], expected)
 
 
 @pytest.mark.parametrize("kind", ["float", "int8", "dynamic"])
@@ -119,6 +118,12 @@ def test_shapes_at_load(small_files, x8):
     assert model.run(np.concatenate([x8, x8]))["y"].shape == (2, 4)
 
 
+def test_numpy_integers_are_integers(small_files, x8):
+    model = wisp.load(small_files["dynamic"], threads=np.int64(2), shapes={"x": np.array([2, 3, 8, 8])})
+    assert model.threads == 2 and model.nodes()[-1].shape == (2, 4)
+    assert model.session({"x": np.uint8([1, 3, 8, 8])}).outputs["y"].shape == (1, 4)
+
+
 def test_empty_batch(small_files):
     assert wisp.load(small_files["dynamic"]).run(np.zeros((0, 3, 8, 8), np.float32))["y"].shape == (0, 4)
 
@@ -144,7 +149,8 @@ def test_one_symbol_in_two_inputs():
     (np.zeros((1, 3, 8, 9), np.float32), wisp.ShapeError, ValueError,
      r"input 'x' has shape \[1,3,8,9\], expected \[1,3,8,8\]"),
     (np.zeros((3, 8, 8), np.float32), wisp.ShapeError, ValueError, "has shape"),
-    (np.zeros((1, 3, 8, 8)), wisp.DtypeError, TypeError, "is float64, expected float32; convert it with .astype"),
+    (np.full((1, 3, 8, 8), 0.1), wisp.DtypeError, TypeError,
+     r"is float64, expected float32, which cannot hold 0.1; convert it with .astype\(numpy.float32\)"),
 ])
 def test_wrong_inputs(small_files, inputs, error, base, text):
     with pytest.raises(error, match=text) as caught:
@@ -155,7 +161,9 @@ def test_wrong_inputs(small_files, inputs, error, base, text):
 @pytest.mark.parametrize("options, error", [
     ({"threads": 0}, wisp.ArgumentError), ({"threads": 65}, wisp.ArgumentError), ({"threads": "2"}, wisp.ArgumentError),
     ({"cpu": "mmx"}, wisp.ArgumentError), ({"shapes": {"q": (1,)}}, wisp.ArgumentError),
-    ({"shapes": {"x": (1, 3)}}, wisp.ShapeError),
+    ({"shapes": {"x": (1, 3)}}, wisp.ShapeError), ({"shapes": {"x": 3}}, wisp.ArgumentError),
+    ({"shapes": {"x": (1, 3, 8, 8.0)}}, wisp.ArgumentError), ({"shapes": {"x": (1, 3, 8, -8)}}, wisp.ShapeError),
+    ({"shapes": {"x": (1, 3, 8, 1 << 40)}}, wisp.ShapeError),
 ])
 def test_wrong_options(small_files, options, error):
     with pytest.raises(error):
@@ -262,10 +270,77 @@ def test_threads_end_with_the_model(small_files, x8):
 
 
 def test_profile(small_files, x8):
-    nodes = wisp.load(small_files["float"]).profile(x8, runs=3)
-    assert sum(n.macs for n in nodes) >= 8 * 64 * 27
-    assert all(n.microseconds >= 0 for n in nodes) and any(n.microseconds > 0 for n in nodes)
-    assert nodes[-1].shape == (1, 4)
+    model = wisp.load(small_files["float"], threads=2)
+    profile = model.profile(x8, runs=np.int64(3))
+    assert profile.macs == sum(n.macs for n in profile.nodes) >= 8 * 64 * 27
+    assert [n.name for n in profile.nodes] == [n.name for n in model.nodes()] and profile.nodes[-1].shape == (1, 4)
+    assert all(n.microseconds >= 0 for n in profile.nodes) and abs(sum(n.share for n in profile.nodes) - 1) < 1e-6
+    conv = max(profile.nodes, key=lambda n: n.macs)
+    assert conv.gmacs == pytest.approx(conv.macs / conv.microseconds / 1e3)
+    assert conv.peak_share == pytest.approx(conv.gmacs / profile.peak_gmacs["float32"])
+    assert profile.runs == 3 and 0 < profile.min_us <= profile.median_us
+    assert (profile.session_bytes, profile.arena_bytes) == (model.session_bytes, model.arena_bytes)
+    assert all(n.name[-40:] in str(profile) for n in profile.nodes) and "on 2 thread(s)" in str(profile)
+    with pytest.raises(wisp.ArgumentError, match="runs is -5"):
+        model.profile(x8, runs=-5)
+
+
+@pytest.mark.parametrize("dtype, values", [
+    (np.float32, None), (np.uint8, 256), (np.int8, 256), (np.int64, 2), (np.bool_, 2),
+])
+def test_random_inputs_are_drawn_by_dtype(dtype, values):
+    from wisp.profile import random_inputs
+    from wisp_converter import convert
+
+    source = onnx_model([helper.make_node("Identity", ["x"], ["y"])], {"x": (dtype, [50, 100])},
+                        {"y": (dtype, [50, 100])})
+    x = random_inputs(wisp.load(convert(source, verify=False)))["x"]
+    assert x.dtype == dtype and x.shape == (50, 100)
+    assert len(np.unique(x)) == values if values else -1 <= x.min() < -0.9 and 0.9 < x.max() <= 1
+
+
+def test_profile_of_a_table_with_one_row():
+    from wisp_converter import convert
+
+    source = onnx_model([helper.make_node("Gather", ["table", "i"], ["y"])], {"i": (np.int64, [9])},
+                        {"y": (np.float32, [9])}, {"table": np.float32([1])})
+    assert wisp.load(convert(source, verify=False)).profile(runs=1).runs == 1
+
+
+def test_repr(small_files, x8, tmp_path):
+    path = tmp_path / "small <net>.wisp"
+    path.write_bytes(small_files["dynamic"])
+    model = wisp.load(path, threads=2)
+    assert repr(model) == (f"<wisp.Model x: float32[N,3,8,8] -> y: float32[?,4]; file small <net>.wisp "
+                           f"{len(small_files['dynamic']):,} bytes, threads 2, arena known when the dynamic axes are "
+                           "bound>")
+    model.run(x8)
+    assert f"arena {model.arena_bytes:,} bytes, session {model.session_bytes:,} bytes>" in repr(model)
+    page = model._repr_html_()
+    assert "small &lt;net&gt;.wisp" in page and "<td>x: float32[N,3,8,8]</td>" in page and "2 Conv" in page
+    model.close()
+    assert "closed" in repr(model) and "closed" in model._repr_html_()
+
+
+def test_log(small_files, x8, caplog, capfd):
+    import logging
+
+    def work():
+        model = wisp.load(small_files["dynamic"], threads=2)
+        model.run(x8)
+        model.run(np.concatenate([x8, x8]))
+        return model
+
+    with caplog.at_level(logging.DEBUG, "wisp"):
+        arena = work().arena_bytes
+    lines = [r.getMessage() for r in caplog.records]
+    assert all(r.name == "wisp" for r in caplog.records)
+    assert lines[0].startswith(f"load: from memory, {len(small_files['dynamic'])} bytes, 2 thread(s)")
+    assert lines[1].startswith("session: extents (1,)")
+    assert lines[2].startswith(f"resize: extents (2,), arena {arena} bytes")
+    caplog.clear()
+    work()
+    assert not caplog.records and capfd.readouterr() == ("", "")
 
 
 def test_opening_is_a_check_not_a_parse(asset):

@@ -83,9 +83,10 @@ class GuardedAllocator:
 
 def run_guarded(path: str, threads: int, flush_end: bool) -> None:
     """In a process of its own: touching a guard page ends it."""
+    import wisp.pool
     import wisp.session
 
-    wisp.session.aligned = GuardedAllocator(flush_end)
+    wisp.session.aligned = wisp.pool.aligned = GuardedAllocator(flush_end)
     for cpu in ("scalar", None):
         model = wisp.load(path, threads=threads, cpu=cpu, shapes={"x": (1, 3, 8, 8)})
         model.run(np.ones((1, 3, 8, 8), np.float32))

@@ -75,20 +75,6 @@ def read_array(path: str, what: str = "an array") -> np.ndarray:
     return array
 
 
-def random_inputs(model: Model, seed: int = 0) -> dict[str, np.ndarray]:
-    """Inputs of the bound shapes: floats uniform in -1..1, int8 in full range, other integers and bools 0 or 1."""
-    rng = np.random.default_rng(seed)
-    inputs = {}
-    for name, view in model.zero_inputs().items():
-        if view.dtype.kind == "f":
-            inputs[name] = rng.uniform(-1, 1, view.shape).astype(view.dtype)
-        elif view.dtype == np.int8:
-            inputs[name] = rng.integers(-128, 128, view.shape, np.int8)
-        else:
-            inputs[name] = rng.integers(0, 2, view.shape).astype(view.dtype)
-    return inputs
-
-
 def check_target(option: str, path: str, endings: tuple[str, ...], inputs: list[str]) -> None:
     """Whether `path`, the value of `option`, can be written once there is something to write; see check_output."""
     check_output(path, inputs)

@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import ArgumentError, ResultError, UnsupportedError
 from ..expose import expose
 from ..model import Model
+from ..profile import random_inputs
 from . import _shared
 from .run import _named, _read
 
@@ -38,7 +39,7 @@ def run(arguments) -> None:
     model = Model(data, arguments.threads, _shared.parse_shapes(arguments.shape) or None)
     inputs = {name: _read(model, path) for name, path in _named(model, arguments.input).items()}
     if not inputs:
-        inputs = _shared.random_inputs(model)
+        inputs = random_inputs(model)
     got = model.run(inputs)
     scales = {t.name: (t.scale, t.zero_point) for t in model.outputs if t.scale}
     got = {name: _real(value, *scales.get(name, (0.0, 0))) for name, value in got.items()}
