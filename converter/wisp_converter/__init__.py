@@ -7,6 +7,7 @@ from .errors import (CalibrationError, ConvertError, InputError, ModelError, Sou
                      VerifyError)
 from .progress import Progress
 from .runner import temporary_file
+from .sources.onnx.load import files_of
 
 __all__ = ["CalibrationError", "ConvertError", "InputError", "ModelError", "Progress", "SourceError",
-           "UnsupportedError", "VerifyError", "convert", "save", "temporary_file"]
+           "UnsupportedError", "VerifyError", "convert", "files_of", "save", "temporary_file"]

@@ -29,6 +29,11 @@ OPTIONS = {
 _VALUE = re.compile(rf"\b({'|'.join(OPTIONS)})=(\{{.*?\}}|\(.*?\)|'[^']*'|\w*)")
 
 
+def in_options(text: str) -> str:
+    """What the converter or the library says, with options instead of Python's arguments."""
+    return _VALUE.sub(lambda found: OPTIONS[found[1]].format(found[2].strip("'")).strip(), text)
+
+
 class UsageError(Exception):
     """The command line contradicts itself or names something that does not exist in it."""
 
@@ -143,5 +148,5 @@ def _message(error: BaseException) -> str:
     converter = sys.modules.get("wisp_converter")
     own = (WispError, UsageError, OSError) + ((converter.ConvertError,) if converter else ())
     if isinstance(error, own):
-        return _VALUE.sub(lambda found: OPTIONS[found[1]].format(found[2].strip("'")).strip(), str(error))
+        return in_options(str(error))
     return f"{type(error).__name__}: {error}; this is a fault of Wisp: please report it with what --debug shows"

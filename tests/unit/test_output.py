@@ -230,6 +230,34 @@ def test_refused_before_anything_is_done(folder, command, text):
     assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
 
 
+def test_weights_beside_the_model_are_inputs(folder):
+    onnx.save(small_cnn(), folder / "two.onnx", save_as_external_data=True, location="two.wisp", size_threshold=0)
+    weights = (folder / "two.wisp").read_bytes()
+    for arguments in (["convert", "two.onnx"], ["convert", "two.onnx", "-o", "two.wisp"]):
+        result = call_wisp(*arguments, cwd=folder)
+        assert result.returncode == 2 and "two.wisp: is the same file as the input" in result.stderr
+    assert (folder / "two.wisp").read_bytes() == weights
+    assert call_wisp("convert", "two.onnx", "-o", "out.wisp", cwd=folder).returncode == 0
+
+
+@pytest.mark.skipif(not NAMELESS, reason="this system has no files without a name")
+@pytest.mark.parametrize("trouble", ["no more processes", "children are not waited for"])
+def test_without_a_child(tmp_path, monkeypatch, trouble):
+    """A taken name is given anew in this process where there can be no other; a child's status is not needed."""
+    def refuse():
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    (tmp_path / "m.wisp").write_bytes(b"old")
+    handler = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        if trouble == "no more processes":
+            monkeypatch.setattr(os, "fork", refuse)
+        write_output(tmp_path / "m.wisp", b"new")
+    finally:
+        signal.signal(signal.SIGCHLD, handler)
+    assert (tmp_path / "m.wisp").read_bytes() == b"new" and names(tmp_path) == ["m.wisp"]
+
+
 def command(folder, text):
     return subprocess.run(text.replace("wisp ", f"{sys.executable} -m wisp ", 1), shell=True, cwd=folder,
                           capture_output=True, executable="/bin/bash", timeout=300)
@@ -334,7 +362,8 @@ def test_interrupted(folder):
     """Ctrl-C: status 130, one line, nothing left."""
     before = names(folder)
     process = subprocess.Popen([sys.executable, "-m", "wisp", "bench", "m.wisp", "--seconds", "60"], cwd=folder,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     time.sleep(3)
     process.send_signal(signal.SIGINT)
     printed, said = process.communicate(timeout=60)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import os
 import sys
-from functools import partial
 from pathlib import Path
 
-from ..cli import UsageError
+from ..cli import UsageError, in_options
 from ..errors import ArgumentError, UnsupportedError
+from ..output import check_output
 from . import _shared
 
 HELP = """Convert an ONNX model to a .wisp file.
@@ -68,6 +68,9 @@ def run(arguments) -> None:
     if not arguments.quiet and sys.stderr is not None and sys.stderr.isatty():
         print("loading", end="\r", file=sys.stderr, flush=True)  # also the converter itself, which takes a second
     converter = import_converter()
+    if os.path.isfile(arguments.model):
+        inputs += converter.files_of(arguments.model)  # weights may be in other files
+        check_output(output, inputs)
     metadata = {}
     if arguments.labels is not None:
         metadata["labels"] = _labels(arguments.labels)
@@ -76,8 +79,10 @@ def run(arguments) -> None:
     if preprocessing:
         metadata["preprocessing"] = preprocessing
     with converter.Progress(False if arguments.quiet else None) as progress:
-        say = partial(progress.say, file=sys.stderr if output == "-" else sys.stdout)
-        report = (lambda line: None) if arguments.quiet else say
+        def report(line: str) -> None:
+            if not arguments.quiet:
+                progress.say(in_options(line), file=sys.stderr if output == "-" else sys.stdout)
+
         with converter.temporary_file() as file:
             converter.convert(
                 model, quantize=arguments.quantize, calibration=arguments.calibrate, preprocess=preprocessing,

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
-from onnx.external_data_helper import uses_external_data
+from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from ...errors import ModelError
 from ..foreign import advice
@@ -74,6 +74,17 @@ def _read(model) -> tuple[onnx.ModelProto, Weights, bytes, str]:
     except Exception as error:  # onnx raises several unrelated classes here
         raise ModelError(f"{name}: external weights cannot be read: {first_line(error)}") from error
     return proto, weights, hashlib.sha256(data).digest(), name
+
+
+def files_of(model: str | os.PathLike) -> list[Path]:
+    """The files that a model is read from: its own and those that its weights are in. Empty for what is no model."""
+    path, proto = Path(model).resolve(), onnx.ModelProto()
+    try:
+        proto.ParseFromString(without_weights(map_file(path), path.name))
+    except Exception:  # load says what is wrong with it
+        return []
+    names = {ExternalDataInfo(t).location for t in tensors_of(proto) if uses_external_data(t)}
+    return [path, *(path.parent / name for name in sorted(names - {path.name}))]
 
 
 def _check(proto: onnx.ModelProto, name: str) -> None:
