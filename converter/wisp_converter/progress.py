@@ -12,6 +12,7 @@ from typing import Any, TextIO, TypeVar
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
+STEP = "{desc} [{elapsed}]"
 REFRESH = 1.0  # seconds: the clock in the line moves, so that long work is seen to be alive
 
 
@@ -37,11 +38,11 @@ class Progress:
 
     def step(self, name: str, total: int | None = None, unit: str = "") -> None:
         """What is done from now on; `total` units of it, where that is known."""
-        if not self._shown or not self._open():
+        if not self._shown or not self._open(name):
             return
         bar = self._bar
         bar.unit = unit
-        bar.bar_format = None if total else "{desc} [{elapsed}]"
+        bar.bar_format = None if total else STEP
         bar.set_description_str(f"{name}: " if total else name, refresh=False)
         bar.reset(total)
         bar.refresh()
@@ -62,7 +63,7 @@ class Progress:
         with self._bar.external_write_mode(file=file):
             print(line, file=file, flush=True)
 
-    def _open(self) -> bool:
+    def _open(self, name: str) -> bool:
         if self._bar is None:
             try:
                 from tqdm import tqdm
@@ -70,7 +71,8 @@ class Progress:
                 self._shown = False
                 return False
             size = shutil.get_terminal_size()  # tqdm is silent on a terminal that does not tell its own
-            self._bar = tqdm(leave=False, file=sys.stderr, ncols=size.columns - 1, nrows=size.lines)
+            self._bar = tqdm(leave=False, file=sys.stderr, ncols=size.columns - 1, nrows=size.lines, desc=name,
+                             bar_format=STEP)
             self._clock = threading.Thread(target=self._tick, args=(self._bar,), daemon=True)
             self._clock.start()
         return True

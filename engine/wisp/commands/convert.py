@@ -89,6 +89,7 @@ def run(arguments) -> None:
                 shapes=_shared.parse_shapes(arguments.shape) or None, metadata=metadata, method=arguments.method,
                 percentile=arguments.percentile, verify=not arguments.no_verify, progress=progress, report=report,
                 into=file)
+            progress.step("writing")
             file.seek(0)
             converter.save(iter(lambda: file.read(PIECE), b""), output, inputs)
             report(f"{output}: {_shared.size_text(file.tell())}")
