@@ -31,12 +31,12 @@ class Runner:
         except ImportError as error:
             raise ConvertError(f"{MISSING} ({error})") from error
         self.wisp_error = wisp.WispError
-        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self.data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         try:
-            self.model = self._load(wisp, data, threads, cpu)
+            self.model = self._load(wisp, self.data, threads, cpu)
         except wisp.WispError as error:
             raise UnsupportedError(f"the runtime refuses the converted model: {error}") from error
-        rest(data)
+        self.rest()
 
     @classmethod
     def of(cls, graph: Graph, plan: Plan, threads: int = 1, cpu: str | None = None) -> Runner:
@@ -73,6 +73,10 @@ class Runner:
         from wisp.interface import to_source
         return to_source(self.model.outputs, self.model.metadata, outputs)
 
+    def rest(self) -> None:
+        """Give the memory back that the mapped file uses until the next run."""
+        rest(self.data)
+
     def output_shapes(self) -> dict[str, tuple[int | None, ...]]:
         """The outputs' shapes before a run; None for an extent that only a run can tell."""
         return self.model.output_shapes()
@@ -108,7 +112,7 @@ def scratch_needs(file: BinaryIO) -> tuple[int, int]:
 
 
 def rest(data: mmap.mmap) -> None:
-    """Give the memory back that a mapped file uses until it is read again."""
+    """Give the memory back that a mapped file uses; what is read again comes from the file again."""
     if hasattr(mmap, "MADV_DONTNEED"):
         data.madvise(mmap.MADV_DONTNEED)
 

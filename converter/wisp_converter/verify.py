@@ -114,7 +114,13 @@ def _run_once(reference: Reference, runner: Runner, inputs: dict) -> tuple[dict,
     """The source's inputs, as exact as the file stores them, and both outputs as the source has them."""
     stored = runner.from_source(inputs)
     inputs = runner.inputs_to_source(stored)
-    return inputs, reference.run(inputs), runner.outputs_to_source(runner.run(stored))
+    try:
+        got = runner.run(stored)
+    except UnsupportedError as error:
+        reference.run(inputs)  # whose refusal says more
+        raise error
+    runner.rest()  # both map all weights
+    return inputs, reference.run(inputs), runner.outputs_to_source(got)
 
 
 @dataclass
