@@ -52,5 +52,6 @@ def test_declared_output_shapes_are_not_believed():
         model = make_model([("Relu", ["x"], ["y"], {})], {"x": ["n", 3]}, {"y": declared})
         assert wisp.load(convert(model, verify=False)).run({"x": x})["y"].shape == (4, 3)
     for declared in ([1, 12], [2, 3, 2, 1]):
-        model = make_model([("Reshape", ["x", "s"], ["y"], {})], {"x": [4, 3]}, {"y": declared}, {"s": np.array([2, 2, 3])})
+        model = make_model([("Reshape", ["x", "s"], ["y"], {})], {"x": [4, 3]}, {"y": declared},
+                           {"s": np.array([2, 2, 3])})
         assert wisp.load(convert(model, verify=False)).run({"x": x})["y"].shape == (2, 2, 3)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from onnx import GraphProto
 
 from ...errors import UnsupportedError
 from ...ir import Dim, Graph, Node, Value, constant
+from .registry import DEFAULT_DOMAIN, find
 
+NEWEST = 24  # operator set of ONNX
 TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
@@ -65,6 +67,17 @@ class Emit:
             if rank is not None and value is not None and value.shape is None:
                 value.shape = (None,) * rank
 
+    def state_type(self, dtype, shape: tuple[Dim, ...] | None, output: int = 0) -> None:
+        """Of an output whose type ONNX's inference does not know, as of operators that are not ONNX's own."""
+        value = self.outputs[output] if output < len(self.outputs) else None
+        if value is not None:
+            value.dtype = value.dtype or np.dtype(dtype)
+            value.shape = shape if value.shape is None else value.shape
+
+    def keep_type(self, output: int = 0) -> None:
+        """As `state_type`: the output is like input 0."""
+        self.state_type(self.inputs[0].dtype, self.inputs[0].shape, output)
+
     def keep_rank(self) -> None:
         """As `state_rank`: the outputs have as many axes as input 0."""
         self.state_rank(self.rank_of(0))
@@ -95,6 +108,16 @@ class Emit:
             outputs = [output]
         self.nodes.append(Node(op, list(inputs), outputs, attrs, self.name))
         return outputs[0]
+
+    def call(self, op_type: str, inputs: list[Value | None], output: Value | None = None, *, dtype=None,
+             shape: tuple[Dim, ...] | None = None, domain: str = DEFAULT_DOMAIN, **attributes) -> Value:
+        """What the importer of another operator makes of these inputs, as of operator set NEWEST. Without `output` a new
+        value of this shape and dtype (default: that of the first input)."""
+        output = output or Value(f"{self.out.name}.{len(self.nodes)}", np.dtype(dtype or inputs[0].dtype), shape)
+        inner = replace(self, op_type=op_type, opset=NEWEST, inputs=inputs, outputs=[output])  # nodes, aliases shared
+        find(domain, op_type)(inner, **attributes)
+        self.shapes_wrong |= inner.shapes_wrong
+        return self.aliases.get(output, output)
 
     def constant(self, data: np.ndarray, label: str = "c") -> Value:
         """A new constant operand."""

@@ -97,8 +97,18 @@ def _state_defaults(node: onnx.NodeProto, versions: dict[str, int]) -> None:
 
 
 def _is_function(node: onnx.NodeProto, versions: dict[str, int]) -> bool:
+    schema = _schema(node, versions)
+    return schema is not None and (schema.has_function or schema.has_context_dependent_function)
+
+
+def has_schema(node: onnx.NodeProto, versions: dict[str, int]) -> bool:
+    """Whether ONNX knows the operator, in the operator sets at hand: then its inference finds types."""
+    return _schema(node, versions) is not None
+
+
+def _schema(node: onnx.NodeProto, versions: dict[str, int]):
+    domain = "" if node.domain == "ai.onnx" else node.domain
     try:
-        schema = onnx.defs.get_schema(node.op_type, versions.get(node.domain, 1), node.domain)
+        return onnx.defs.get_schema(node.op_type, versions.get(domain, versions.get(domain or "ai.onnx", 1)), domain)
     except onnx.defs.SchemaError:
-        return False
-    return schema.has_function or schema.has_context_dependent_function
+        return None

@@ -17,7 +17,7 @@ from ...opcodes import opcodes
 from ...passes.edit import copy_node
 from ...passes.fold_constants import compute, fold_constants
 from .emit import Emit
-from .expand import all_nodes, operator_name, origin
+from .expand import all_nodes, has_schema, operator_name, origin
 from .infer import infer
 from .load import Source, element_type, free_names
 from .registry import find
@@ -44,11 +44,11 @@ def _import(model: onnx.ModelProto, weights: Weights, outer: _Importer | None = 
         importer = _Importer(model, weights, outer)
         graph = importer.run()
         fold_constants(graph, also=importer.wanted)
-        found, shapes = importer.found(), importer.found_shapes()
-        if not (found or shapes) or importer.is_settled():
+        found, types = importer.found(), importer.found_types()
+        if not (found or types) or importer.is_settled():
             break
         _state_constants(model.graph, found, weights)
-        _state_shapes(model.graph, shapes)
+        _state_types(model.graph, types)
     if not importer.has_problems():
         _own_outputs(graph, [o.name for o in model.graph.output])
     return graph, importer
@@ -107,10 +107,10 @@ class _Importer:
                 arrays.update((name, v.data) for name, v in results.items())
         return arrays
 
-    def found_shapes(self) -> dict[str, tuple[Dim, ...]]:
-        """Shapes, by name, of which ONNX's inference does not even know the number of axes."""
-        return {name: v.shape for name, v in self.values.items() if v.shape is not None and v.data is None
-                and self.has_own_type(name, v) and not self.infos[name].HasField("shape")}
+    def found_types(self) -> dict[str, Value]:
+        """Values, by name, of which ONNX's inference does not know the element type, or the number of axes."""
+        return {name: v for name, v in self.values.items() if v.shape is not None and v.data is None
+                and (not self.element_type(name) or self.has_own_type(name, v) and not self.infos[name].HasField("shape"))}
 
     def has_own_type(self, name: str, value: Value) -> bool:
         info = self.infos.get(name)
@@ -130,11 +130,14 @@ class _Importer:
             return self.outer.compute(value)
         return value.data
 
-    def new_value(self, name: str) -> Value:
-        info = self.infos.get(name)
-        if info is None or not info.elem_type:
-            raise ModelError(f"the element type of {name!r} cannot be inferred")
-        shape = None
+    def new_value(self, name: str, typed: bool = True) -> Value:
+        """`typed`: False for what only its importer knows the type of: dtype and shape are None until then."""
+        if not self.element_type(name):
+            if typed:
+                raise ModelError(f"the element type of {name!r} cannot be inferred")
+            self.values[name] = Value(name, None, None)
+            return self.values[name]
+        info, shape = self.infos[name], None
         if info.HasField("shape"):
             shape = tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or None for d in info.shape.dim)
             if self.shapes_wrong:
@@ -147,10 +150,11 @@ class _Importer:
         if function is None:
             self.refuse(node, name, "no such operator")
             return
+        typed = has_schema(node, self.opsets)
         try:
             emit = Emit(name, node.op_type, self.opsets.get(node.domain or "ai.onnx", 1),
                         [self.read(i) for i in node.input],
-                        [self.new_value(o) if o and self.is_used(o) else None for o in node.output],
+                        [self.new_value(o, typed) if o and self.is_used(o) else None for o in node.output],
                         self.compute, self.import_body)
             _complete_ranks(emit)
             function(emit, **_attributes(node, function, emit, self.weights))
@@ -234,6 +238,9 @@ class _Importer:
 
     def take(self, node: onnx.NodeProto, emit: Emit) -> None:
         """Add what an importer emitted, and check that it made all outputs by operators that exist."""
+        for value in emit.outputs:
+            if value is not None and value.dtype is None:
+                raise ModelError(f"the element type of {value.name!r} cannot be inferred")
         made = {id(v) for n in emit.nodes for v in n.outputs if v is not None}
         for value in emit.outputs:
             if value is not None and id(value) not in made and value not in emit.aliases:
@@ -318,11 +325,11 @@ def _state_constants(graph: onnx.GraphProto, found: dict[str, np.ndarray], weigh
     graph.initializer.extend(weights.add(name, array) for name, array in found.items())
 
 
-def _state_shapes(graph: onnx.GraphProto, shapes: dict[str, tuple[Dim, ...]]) -> None:
-    for value in (*graph.value_info, *graph.output):
-        if value.name in shapes:
-            value.CopyFrom(_info(value.name, helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type),
-                                 shapes[value.name]))
+def _state_types(graph: onnx.GraphProto, types: dict[str, Value]) -> None:
+    """Tell inference what it did not find out."""
+    infos = {v.name: v for v in (*graph.value_info, *graph.output)}
+    for name, value in types.items():
+        (infos.get(name) or graph.value_info.add()).CopyFrom(_info(name, value.dtype, value.shape))
 
 
 def _dtype(code: int, name: str) -> np.dtype:
@@ -343,9 +350,10 @@ def _attributes(node: onnx.NodeProto, function: Callable, emit: Emit, weights: W
     """The node's attributes as keyword arguments of its importer."""
     parameters = inspect.signature(function).parameters
     accepted = {p.name for p in parameters.values() if p.kind is p.KEYWORD_ONLY}
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     attributes = {}
     for attribute in node.attribute:
-        if attribute.name in accepted:
+        if takes_all or attribute.name in accepted:
             attributes[attribute.name] = _python(helper.get_attribute_value(attribute), weights)
         elif not _is_default(node, attribute, emit.opset):
             raise emit.unsupported(f"attribute {attribute.name!r} is not supported")

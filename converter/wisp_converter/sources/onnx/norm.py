@@ -14,8 +14,7 @@ def _needs_f32(emit: Emit) -> None:
         raise emit.unsupported(f"elements of type {emit.inputs[0].dtype}")
     if emit.inputs[0].shape is None:
         raise emit.unsupported("the number of axes is not known")
-    if emit.out.shape is None:
-        emit.out.shape = emit.inputs[0].shape
+    emit.keep_type()
 
 
 def _softmax(emit: Emit, axis: int | None) -> None:

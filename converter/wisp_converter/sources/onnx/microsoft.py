@@ -1,0 +1,111 @@
+"""Operators of com.microsoft, which ONNX Runtime writes into graphs it has optimized, made of importers of ONNX's own."""
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import numpy as np
+
+from ...ir import Value
+from .emit import Emit
+from .registry import importer
+
+MS = "com.microsoft"
+
+ACTIVATIONS = {"HardSigmoid": ("alpha", "beta"), "LeakyRelu": ("alpha",), "Clip": ("min", "max")}
+"""Names of the numbers that come with an activation; others have none."""
+
+
+def _activate(emit: Emit, x: Value, name: str, numbers=()) -> None:
+    """The node's output from x, by the activation called so; none for ''."""
+    if not name:
+        emit.alias(x)
+    else:
+        emit.call(name, [x], emit.out, **dict(zip(ACTIVATIONS.get(name, ()), numbers)))
+
+
+def _with_bias(emit: Emit, x: Value, bias: Value | None) -> Value:
+    return x if bias is None else emit.call("Add", [x, bias], shape=x.shape)
+
+
+@importer("Gelu", "FastGelu", "BiasGelu", domain=MS)
+def import_gelu(emit: Emit) -> None:
+    """Of x, plus a bias along its last axis where there is one."""
+    emit.keep_type()
+    x = _with_bias(emit, emit.inputs[0], emit.input(1))
+    emit.call("Gelu", [x], emit.out, approximate="tanh" if emit.op_type == "FastGelu" else "none")
+
+
+@importer("QuickGelu", domain=MS)
+def QuickGelu(emit: Emit, *, alpha: float = 1.702) -> None:
+    emit.keep_type()
+    emit.call("Swish", emit.inputs, emit.out, alpha=alpha)
+
+
+@importer("FusedMatMul", domain=MS)
+def FusedMatMul(emit: Emit, *, alpha: float = 1.0, transA: int = 0, transB: int = 0, transBatchA: int = 0,
+                transBatchB: int = 0) -> None:
+    """alpha * A B. transBatch: A comes as (rows, batch..., k), see ONNX Runtime's ContribOperators.md."""
+    a, b = (_turned(emit, v, batch, turn) for v, batch, turn in
+            zip(emit.inputs, (transBatchA, transBatchB), (transA, transB)))
+    shape = None if a.shape is None or b.shape is None else (None,) * max(len(a.shape), len(b.shape))
+    emit.state_type(a.dtype, shape)
+    y = emit.call("MatMul", [a, b], emit.out if alpha == 1 else None, shape=shape)
+    if alpha != 1:
+        emit.call("Mul", [y, emit.constant(np.array(alpha, a.dtype), "alpha")], emit.out)
+
+
+def _turned(emit: Emit, x: Value, batch: int, turn: int) -> Value:
+    order = list(range(len(x.shape)))
+    if batch and len(order) > 2:
+        order = [*order[1:-1], order[0], order[-1]]
+    if turn and len(order) > 1:
+        order[-2:] = order[:-3:-1]
+    if order == sorted(order):
+        return x
+    return emit.call("Transpose", [x], shape=tuple(x.shape[p] for p in order), perm=order)
+
+
+@importer("FusedGemm", domain=MS)
+def FusedGemm(emit: Emit, *, activation: str = "", activation_alpha: float = 0.0, activation_beta: float = 0.0,
+              activation_gamma: float = 0.0, alpha: float = 1.0, beta: float = 1.0, transA: int = 0,
+              transB: int = 0) -> None:
+    emit.state_type(emit.inputs[0].dtype, (emit.inputs[0].shape[transA], emit.inputs[1].shape[1 - transB]))
+    y = emit.call("Gemm", emit.inputs, shape=emit.out.shape, alpha=alpha, beta=beta, transA=transA, transB=transB)
+    _activate(emit, y, activation, (activation_alpha, activation_beta, activation_gamma))
+
+
+@importer("FusedConv", domain=MS)
+def FusedConv(emit: Emit, *, activation: str = "", activation_params=(), **attributes) -> None:
+    """Conv of the first three inputs, plus the fourth, then an activation."""
+    x, weights = emit.inputs[:2]
+    emit.state_type(x.dtype, (x.shape[0], weights.shape[0], *(None for _ in x.shape[2:])))
+    y = emit.call("Conv", emit.inputs[:3], shape=emit.out.shape, **attributes)
+    _activate(emit, _with_bias(emit, y, emit.input(3)), activation, activation_params)
+
+
+@importer("SkipLayerNormalization", "SkipSimplifiedLayerNormalization", domain=MS)
+def import_skip_norm(emit: Emit, *, epsilon: float = 1e-12) -> None:
+    """The normalization of input + skip + bias; the fourth output is that sum."""
+    simplified = emit.op_type == "SkipSimplifiedLayerNormalization"
+    x, skip, scale = emit.inputs[:3]
+    beta, bias = (None, emit.input(3)) if simplified else (emit.input(3), emit.input(4))
+    if any(v is not None for v in emit.outputs[1:3]):
+        raise emit.unsupported("the outputs mean and inverse deviation")
+    emit.keep_type()
+    emit.keep_type(3)
+    total = emit.outputs[3] if len(emit.outputs) > 3 else None
+    y = emit.call("Add", [x, skip], total if bias is None else None, shape=x.shape)
+    if bias is not None:
+        y = emit.call("Add", [y, bias], total, shape=x.shape)
+    if simplified:
+        emit.call("RMSNormalization", [y, scale], emit.out, epsilon=epsilon)
+    else:
+        emit.call("LayerNormalization", [y, scale, beta], emit.out, epsilon=epsilon)
+
+
+@importer("SimplifiedLayerNormalization")
+def SimplifiedLayerNormalization(emit: Emit, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1) -> None:
+    """ONNX Runtime's own too, though it stands in ONNX's domain."""
+    if any(v is not None for v in emit.outputs[1:]):
+        raise emit.unsupported("the output inverse deviation")
+    emit.keep_type()
+    emit.call("RMSNormalization", emit.inputs, emit.out, axis=axis, epsilon=epsilon)
