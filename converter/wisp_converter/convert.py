@@ -13,10 +13,12 @@ from .inputs import draw_other, draws, given, meanings
 from .ir import Graph
 from .target.pack import pack
 from .passes import run_passes
+from .pictures import complete, doubt_labels, doubts
 from .runner import temporary_file
 from .target.amend import amend
 from .target.plan import plan_memory, settle_scratch
 from .progress import Progress, shows_progress
+from .samples import has_pictures, skipped
 from .save import save
 from .sources.onnx.importer import import_graph
 from .sources.onnx.load import load
@@ -30,22 +32,24 @@ QUANTIZE = ("int8",)
 @shows_progress
 def convert(model, *, quantize: str | None = None, calibration=None, shapes: dict | None = None,
             metadata: dict | None = None, method: str = "output", percentile: float = 99.999,
-            preprocess: dict | None = None, verify: bool = True, verify_inputs: dict | None = None,
+            preprocess: dict | None = None, verify: bool = True, verify_inputs=None,
             progress: Progress | bool | None = None, report: Callable[[str], None] | None = None,
             into: BinaryIO | None = None) -> bytes:
     """Convert an ONNX model to a .wisp file.
 
     model: a path, the bytes of an ONNX file, or an onnx.ModelProto.
     quantize: None keeps f32; "int8" needs `calibration`: an iterable of {input name: array}, an .npz or .npy file, or a
-        folder of such files or of images (then `preprocess` says how they become arrays, see calibrate.py).
+        folder of such files or of images (then `preprocess` says how they become arrays).
     shapes: {input name: extents} binds dynamic axes; those left open are bound when the file is loaded.
     metadata: anything JSON can hold (labels, preprocessing); stored in the file.
     method, percentile: how int8 ranges are chosen: "output", "minmax", "percentile" or "mse", see calibrate.py.
+    preprocess: for pictures, {"preset": "imagenet", "0..1", "-1..1" or "bytes"}, or "mean" and "std" for pixels of
+        0..255 (of 0..1 with "unit": 1); "size", "crop", "channel_order", "layout". Stored in the file, see wisp.image.
     verify: run source and result on the same input and compare. A float model that differs from what ONNX Runtime
         computes raises VerifyError; without ONNX Runtime, ONNX's own reference runs the source, and a difference is
         reported as a warning. Where the source takes no input that was tried, the report says "not compared: why".
-    verify_inputs: {input name: array}, what to compare on; default: a calibration sample, else drawn by chance, so that
-        ids lie within their tables, masks are 0 or 1, lengths fit.
+    verify_inputs: {input name: array}, or the array of the only input: what to compare on; default: a calibration
+        sample, else drawn by chance, so that ids lie within their tables, masks are 0 or 1, lengths fit.
     progress: show what is done; None: on a terminal. A Progress goes on with what it shows.
     report: called with each line of what was done and found.
     into: an empty file, open for reading and writing, that gets the result: then no bytes are returned, and of a large
@@ -75,12 +79,16 @@ def convert(model, *, quantize: str | None = None, calibration=None, shapes: dic
     progress.step("folding")
     run_passes(graph)
     interface, sample = meanings(graph), given(verify_inputs, graph.inputs)
+    for line in (*doubts(preprocess, has_pictures(calibration)), *skipped(calibration),
+                 *doubt_labels((metadata or {}).get("labels"), graph.outputs)):
+        say(line)
+    preprocess = complete(preprocess, graph.inputs)
     details = {"preprocessing": preprocess} if preprocess else {}
     if quantize:
         from .quantize.int8 import quantize_int8
         from .quantize.observe import calibrate
         means, first = calibrate(graph, calibration, method=method, percentile=percentile, preprocess=preprocess,
-                                  progress=progress)
+                                  progress=progress, say=say)
         sample = first if sample is None else sample
         progress.step("quantizing")
         details["quantization"] = {"method": method, **quantize_int8(graph, means, say)}

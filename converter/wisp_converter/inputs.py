@@ -23,6 +23,7 @@ OPEN_EXTENT = 32  # for axes left open that are no batch; many networks halve th
 WIDE_EXTENT = 512  # where that was too few: audio, whose windows are longer
 MAX_ELEMENTS = 1 << 22  # of an input whose axes were widened
 FLAGS = Whole(2)
+OWN = "input for the comparison"  # in messages
 TOP = 10  # whole numbers that mean nothing known are drawn below this
 
 
@@ -155,13 +156,13 @@ def draw_other(meanings: dict[Value, list[Whole]]) -> dict | None:
     return arrays if other.extents else None
 
 
-def given(arrays: dict | None, inputs: list[Value]) -> dict[str, np.ndarray] | None:
+def given(arrays, inputs: list[Value]) -> dict[str, np.ndarray] | None:
     """The user's own inputs, checked: InputError says which one does not fit."""
     if arrays is None:
         return None
-    arrays = named("verify_inputs", arrays, inputs, InputError)
+    arrays = named(OWN, arrays, inputs, InputError)
     for value in inputs:
-        array = arrays[value.name] = cast("verify_inputs", value, arrays[value.name], InputError)
+        array = arrays[value.name] = cast(OWN, value, arrays[value.name], InputError)
         if not fits(array.shape, value.shape):
-            raise InputError(f"verify_inputs: {value.name!r} has shape {array.shape}, expected {value.shape}")
+            raise InputError(f"{OWN}: {value.name!r} has shape {array.shape}, expected {value.shape}")
     return arrays

@@ -135,22 +135,27 @@ def is_image(path) -> bool:
     return str(path).lower().endswith((".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif"))
 
 
+def complete_preprocessing(options: dict) -> dict:
+    """All that was left out of `preprocess` but the size. ValueError in one line."""
+    return _image().complete(options)
+
+
 def normalize(pixels: np.ndarray, preprocessing: dict) -> np.ndarray:
     """uint8 RGB [height, width, 3] as the engine will feed it to the model."""
-    try:
-        from wisp.image import normalize as engine
-    except ImportError as error:
-        raise ConvertError(f"{MISSING} ({error})") from error
-    return engine(pixels, preprocessing)
+    return _image().normalize(pixels, preprocessing)
 
 
 def load_image(path, preprocessing: dict) -> np.ndarray:
     """A picture as the engine will feed it to the model; `preprocessing` as in the file's metadata."""
+    return _image().load_image(path, preprocessing)
+
+
+def _image():
     try:
-        from wisp.image import load_image as load
+        from wisp import image
     except ImportError as error:
         raise ConvertError(f"{MISSING} ({error})") from error
-    return load(path, preprocessing)
+    return image
 
 
 def write_output(data, path, inputs, error_class: type[ConvertError]) -> None:

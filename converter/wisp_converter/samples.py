@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import hashlib
 import os
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from .ir import Value
 from .runner import is_image, load_image
 
 ARRAYS = (".npy", ".npz")
+FEW = 10  # samples, below which chance decides over ranges
 
 
 def count_samples(calibration) -> int | None:
@@ -45,7 +47,8 @@ def _raw(calibration, inputs: list[Value], preprocess: dict | None) -> Iterator[
         path = Path(calibration)
         files = _files(path) if path.is_dir() else [path]
         if not files:
-            raise CalibrationError(f"{path}: no pictures, .npy or .npz files in this folder")
+            inner = f"; its {_count(_folders(path), 'subfolder')} are not searched" if _folders(path) else ""
+            raise CalibrationError(f"{path}: no pictures, .npy or .npz files in this folder{inner}")
         for file in files:
             yield str(file), _read(file, inputs, preprocess)
     elif isinstance(calibration, (Mapping, np.ndarray)):
@@ -57,6 +60,49 @@ def _raw(calibration, inputs: list[Value], preprocess: dict | None) -> Iterator[
             raise CalibrationError(f"calibration data cannot be a {type(calibration).__name__}") from None
         for i, sample in stream:
             yield f"calibration sample {i}", sample
+
+
+def has_pictures(calibration) -> bool:
+    """Whether the calibration data are a picture, or a folder of some."""
+    if not isinstance(calibration, (str, os.PathLike)):
+        return False
+    path = Path(calibration)
+    return any(map(is_image, _files(path) if path.is_dir() else [path]))
+
+
+def skipped(calibration) -> list[str]:
+    """What a folder holds that is not used, if anything, as a warning."""
+    if not isinstance(calibration, (str, os.PathLike)) or not os.path.isdir(calibration):
+        return []
+    folder = Path(calibration)
+    used = len(_files(folder))
+    others = sum(p.is_file() for p in folder.iterdir()) - used
+    parts = [_count(n, what) for n, what in ((_folders(folder), "subfolder"), (others, "other file")) if n]
+    return [f"warning: {folder}: {_count(used, 'file')} used, {' and '.join(parts)} skipped"] * bool(parts)
+
+
+def doubting(stream: Iterable[dict[str, np.ndarray]], say: Callable[[str], None]) -> Iterator[dict[str, np.ndarray]]:
+    """The samples; behind the last one, warnings if they were few, or the same ones again."""
+    seen, count = set(), 0
+    for sample in stream:
+        count += 1
+        digest = hashlib.sha256()
+        for name in sorted(sample):
+            digest.update(np.ascontiguousarray(sample[name]))
+        seen.add(digest.digest())
+        yield sample
+    if count < FEW:
+        say(f"warning: ranges come from only {_count(count, 'sample')}; a hundred that differ are better")
+    if len(seen) < count:
+        say(f"warning: {_count(count - len(seen), 'sample')} of {count} are the same as others")
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
+
+
+def _folders(folder: Path) -> int:
+    return sum(p.is_dir() for p in folder.iterdir())
 
 
 def _files(folder: Path) -> list[Path]:

@@ -2,6 +2,9 @@
 
     {"size": [height, width], "crop": 0.875, "channel_order": "RGB", "mean": [..3], "std": [..3], "layout": "NCHW"}
 
+"preset" stands for a mean and a std; "unit": 1 says that mean and std are given for pixels of 0..1. `complete` writes
+both out: files have neither.
+
 The picture is scaled (bicubic) so that its short side is the model's divided by `crop`, its centre is cut out, and
 each value becomes (pixel - mean) / std, pixels in 0..255 and mean and std in the same unit.
 """
@@ -18,9 +21,44 @@ from .interface import pixels_to_real
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif")
 DEFAULTS = {"crop": 1.0, "channel_order": "RGB", "mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0], "layout": "NCHW"}
 
+PRESETS = {"imagenet": ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375]), "0..1": ([0.0] * 3, [255.0] * 3),
+           "-1..1": ([127.5] * 3, [127.5] * 3), "bytes": ([0.0] * 3, [1.0] * 3)}
+"""(mean, std) for RGB pixels of 0..255 by what the training code did; imagenet: torchvision's Normalize."""
+
 
 def is_image(path: str | os.PathLike) -> bool:
     return os.fspath(path).lower().endswith(SUFFIXES)
+
+
+def complete(preprocessing: dict) -> dict:
+    """All but the size stated, mean and std in units of pixels 0..255. ArgumentError, which begins with the key, for
+    values that make no sense."""
+    given = dict(preprocessing)
+    preset, unit = given.pop("preset", None), given.pop("unit", 255)
+    options = {**DEFAULTS, **given}
+    _check("preset", preset is None or preset in PRESETS, f"expected one of {', '.join(PRESETS)}")
+    _check("preset", preset is None or not {"mean", "std"} & set(given), "states mean and std; leave those out")
+    _check("unit", unit in (1, 255), "expected 1 or 255, what the brightest pixel was when mean and std were found")
+    _check("channel_order", options["channel_order"] in ("RGB", "BGR"), "expected RGB or BGR")
+    _check("layout", options["layout"] in ("NCHW", "NHWC"), "expected NCHW or NHWC")
+    _check("crop", 0 < options["crop"] <= 1, "expected more than 0 and at most 1")
+    if preset is not None:
+        order = slice(None, None, -1 if options["channel_order"] == "BGR" else 1)
+        options["mean"], options["std"] = (values[order] for values in PRESETS[preset])
+    for key in ("mean", "std"):
+        _check(key, len(options[key]) == 3, "expected three numbers")
+        if key in given:
+            options[key] = [float(value) * (255 // unit) for value in options[key]]
+    _check("std", 0.0 not in options["std"], "0 is no standard deviation")
+    if "size" in options:
+        options["size"] = [int(n) for n in options["size"]]
+        _check("size", len(options["size"]) == 2 and min(options["size"]) > 0, "expected height,width")
+    return options
+
+
+def _check(key: str, holds: bool, problem: str) -> None:
+    if not holds:
+        raise ArgumentError(f"{key}: {problem}")
 
 
 def load_image(path: str | os.PathLike, preprocessing: dict) -> np.ndarray:

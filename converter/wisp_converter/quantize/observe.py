@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import chain, islice
 
 import numpy as np
@@ -12,7 +13,7 @@ from ..target.pack import pack
 from ..target.plan import plan_memory
 from ..progress import Progress
 from ..runner import Runner
-from ..samples import count_samples, samples
+from ..samples import count_samples, doubting, samples
 from .equalize import SAMPLES, equalize, linear_groups
 from .readers import best_range, find_readers
 
@@ -22,7 +23,8 @@ THREADS = 2
 
 
 def calibrate(graph: Graph, calibration, *, method: str, percentile: float, preprocess: dict | None = None,
-              progress: Progress) -> tuple[dict[Value, np.ndarray], dict[str, np.ndarray]]:
+              progress: Progress, say: Callable[[str], None] = lambda line: None
+              ) -> tuple[dict[Value, np.ndarray], dict[str, np.ndarray]]:
     """Run the float graph on the calibration data; Value.range of each f32 activation becomes its (low, high), None
     where it is not finite. Returns the mean of each activation at each index of its last axis, over all others, where
     that axis is not dynamic; and the first sample. Channels of the graph are equalized first, see equalize.py.
@@ -36,7 +38,7 @@ def calibrate(graph: Graph, calibration, *, method: str, percentile: float, prep
         raise CalibrationError(f"method {method!r}: expected one of {', '.join(METHODS)}")
     if not 50 < percentile <= 100:
         raise CalibrationError(f"percentile {percentile}: expected more than 50 and at most 100")
-    stream = samples(calibration, graph.inputs, preprocess)
+    stream = doubting(samples(calibration, graph.inputs, preprocess), say)
     first = next(stream)  # bad data should fail before the model is built
     progress.step("observing channels")
     head = [first, *islice(stream, SAMPLES - 1)]
