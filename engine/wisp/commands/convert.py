@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from pathlib import Path
 
@@ -35,7 +34,6 @@ PIECE = 1 << 20  # bytes that are copied at a time
 
 
 def add_arguments(parser) -> None:
-    parser._negative_number_matcher = re.compile(r"-\.?\d")  # argparse takes -1..1 and -1,2,3 for options otherwise
     parser.add_argument("model", metavar="MODEL.onnx")
     parser.add_argument("-o", "--output", metavar="MODEL.wisp", help="default: the model's name with .wisp")
     parser.add_argument("--shape", action="append", metavar="NAME=1,3,224,224", help="bind an input's dynamic axes")
