@@ -6,8 +6,6 @@ from .errors import InputError
 from .ir import Value
 from .runner import complete_preprocessing
 
-SUGGEST = "--preprocess imagenet, 0..1 or -1..1 (preprocess={'preset': ...})"
-
 
 def complete(preprocess: dict | None, inputs: list[Value]) -> dict | None:
     """All of it stated; size and layout from the model's picture. None if nothing was given. InputError."""
@@ -23,7 +21,7 @@ def complete(preprocess: dict | None, inputs: list[Value]) -> dict | None:
         options["size"] = list(shape[1:3] if is_nhwc else shape[2:4])
         if not all(isinstance(n, int) for n in options["size"]):
             raise InputError("the model's input does not state height and width of pictures: give "
-                             "--size H,W (preprocess={'size': [H, W]})")
+                             "preprocess={'size': [height, width]}")
     return options
 
 
@@ -31,14 +29,14 @@ def doubts(preprocess: dict | None, has_pictures: bool) -> list[str]:
     """Warnings on what was given, before it was completed: each says what to write instead."""
     given = preprocess or {}
     if has_pictures and not {"mean", "std", "preset"} & set(given):
-        return [f"warning: pictures are fed as numbers of 0..255, because neither mean nor std is given; most models "
-                f"want {SUGGEST}; --preprocess bytes says that 0..255 is right"]
+        return ["warning: pictures are fed as numbers of 0..255, because neither mean nor std is given; most models want "
+                "preprocess={'preset': 'imagenet'}, 0..1 or -1..1; preprocess={'preset': 'bytes'} says that this is right"]
     if given.get("unit", 255) == 255:
         mean, std = ([abs(float(v)) for v in given.get(key, ())] for key in ("mean", "std"))
         if any(v < 1 for v in std) or (any(mean) and max(mean) <= 1):
             numbers = "std" if any(v < 1 for v in std) else "mean"
             return [f"warning: {numbers} {','.join(f'{v:g}' for v in given[numbers])} is for pixels of 0..1, but "
-                    "pixels are 0..255: add --unit 1 (preprocess={'unit': 1})"]
+                    "pixels are 0..255: add preprocess={'unit': 1}"]
     return []
 
 

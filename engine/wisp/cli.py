@@ -18,7 +18,6 @@ COMMANDS = ("convert", "run", "bench", "inspect", "compare", "ops")
 
 OPTIONS = {
     "calibration": "--calibrate DIR|NPZ",
-    "preprocess": "--size H,W",
     "quantize": "--quantize {}",
     "shapes": "--shape NAME=1,3,224,224",
     "threads": "--threads {}",
@@ -27,10 +26,13 @@ OPTIONS = {
 """Messages say `argument=value` of what Python code gives to `convert` and `load`; here that is an option."""
 
 _VALUE = re.compile(rf"\b({'|'.join(OPTIONS)})=(\{{.*?\}}|\(.*?\)|'[^']*'|\w*)")
+_PREPROCESS = re.compile(r"\bpreprocess=\{'(\w+)': (.*?)\}")
 
 
 def in_options(text: str) -> str:
     """What the converter or the library says, with options instead of Python's arguments."""
+    text = _PREPROCESS.sub(lambda found: f"--{'preprocess' if found[1] == 'preset' else found[1]} "
+                           + found[2].strip("'[]").replace(", ", ","), text)
     return _VALUE.sub(lambda found: OPTIONS[found[1]].format(found[2].strip("'")).strip(), text)
 
 

@@ -83,15 +83,15 @@ def test_what_is_stored_is_complete(pictures):
     nhwc = make_model([("ReduceMean", ["x"], ["y"])], {"x": [1, 6, 8, 3]}, ["y"])
     stored = wisp.load(convert(nhwc, preprocess={"preset": "0..1"})).metadata["preprocessing"]
     assert stored["size"] == [6, 8] and stored["layout"] == "NHWC"
-    with pytest.raises(InputError, match="--size"):
+    with pytest.raises(InputError, match="'size'"):
         convert(classifier((1, 3, "h", "w")), preprocess={"preset": "0..1"})
 
 
 @pytest.mark.parametrize("preprocess, says", [
-    (None, "--preprocess imagenet, 0..1 or -1..1"),
+    (None, "'preset': 'imagenet'}, 0..1 or -1..1"),
     ({"crop": 0.875}, "neither mean nor std"),
-    ({"mean": [0.5] * 3, "std": [0.25, 0.5, 0.125]}, "std 0.25,0.5,0.125 is for pixels of 0..1.*--unit 1"),
-    ({"mean": [0.5] * 3}, "mean 0.5,0.5,0.5 is for pixels of 0..1.*--unit 1"),
+    ({"mean": [0.5] * 3, "std": [0.25, 0.5, 0.125]}, "std 0.25,0.5,0.125 is for pixels of 0..1.*'unit': 1"),
+    ({"mean": [0.5] * 3}, "mean 0.5,0.5,0.5 is for pixels of 0..1.*'unit': 1"),
     ({"mean": [0.5] * 3, "std": [0.25] * 3, "unit": 1}, None),
     ({"preset": "bytes"}, None), ({"mean": [0, 0, 0]}, None), ({"mean": [127.5] * 3, "std": [127.5] * 3}, None),
 ])
@@ -149,6 +149,8 @@ def test_command(pictures, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["metadata"]["preprocessing"]["mean"] == [127.5] * 3
     assert main([*command, *calibrate, "--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225"]) == 0
     assert "add --unit 1" in capsys.readouterr().out
+    assert main([*command, *calibrate]) == 0
+    assert "most models want --preprocess imagenet, 0..1 or -1..1; --preprocess bytes says" in capsys.readouterr().out
     assert main([*command, "--preprocess", "bytes", "--mean", "1,2,3"]) == 2
     assert "--preprocess: states mean and std" in capsys.readouterr().err
 
