@@ -1,4 +1,4 @@
-# make demo | test | check | fuzz | test-targets | wheels | lint | format | bench | clean. Needs python3 with pip, gcc and make; the rest goes into .venv.
+# make demo | test | check | fuzz | test-targets | docs | wheels | lint | format | bench | clean. Needs python3 with pip, gcc and make; the rest goes into .venv.
 # SPDX-License-Identifier: Apache-2.0
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 C_SOURCES := $(shell find cbackend tests -name '*.[ch]' -o -name '*.def')
 BUILD_INPUTS := $(C_SOURCES) pyproject.toml CMakeLists.txt cbackend/CMakeLists.txt engine/emit_cffi.py converter/wisp_converter/opcodes.py
 
-.PHONY: demo test check fuzz test-targets wheels lint format bench clean
+.PHONY: demo test check fuzz test-targets docs wheels lint format bench clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/demo.done
@@ -31,6 +31,10 @@ test-targets: $(VENV)/test.done
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/targets
 	$(BIN)/python tests/targets/run.py
 	$(BIN)/python tests/targets/counts.py
+
+# The reference of the Python API, from the docstrings: build/docs/index.html.
+docs: $(VENV)/test.done
+	$(BIN)/python -W error -m pdoc --output-directory build/docs wisp wisp_converter '!wisp_converter\..*'
 
 # make wheels PLATFORM=win_amd64: only that one. They come into dist.
 wheels: $(VENV)/wheels.done

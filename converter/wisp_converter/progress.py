@@ -37,7 +37,7 @@ class Progress:
             self._bar = self._clock = None
 
     def step(self, name: str, total: int | None = None, unit: str = "") -> None:
-        """What is done from now on; `total` units of it, where that is known."""
+        """The name of what is done from now on; `total` units of it, where that is known."""
         if not self._shown or not self._open(name):
             return
         bar = self._bar
@@ -48,7 +48,7 @@ class Progress:
         bar.refresh()
 
     def over(self, name: str, items: Iterable[T], total: int | None, unit: str) -> Iterator[T]:
-        """The items, counted as they are taken."""
+        """The items of the step `name`, counted as they are taken: `total` units, where that is known."""
         self.step(name, total, unit)
         for item in items:
             yield item
@@ -56,7 +56,7 @@ class Progress:
                 self._bar.update()
 
     def say(self, line: str, file: TextIO | None = None) -> None:
-        """Print a line (to stdout) in spite of the line that is shown."""
+        """Print a line to a file (stdout) in spite of the line that is shown."""
         if self._bar is None:
             print(line, file=file)
             return

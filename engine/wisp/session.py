@@ -44,7 +44,7 @@ class TensorInfo:
         return np.clip(steps + self.zero_point, limits.min, limits.max).astype(self.dtype)
 
     def dequantize(self, stored: np.ndarray) -> np.ndarray:
-        """The real numbers, f32, that this quantized tensor's values stand for."""
+        """The real numbers, f32, that `stored`, values of this quantized tensor, stand for."""
         return (np.asarray(stored).astype(np.int32) - self.zero_point).astype(np.float32) * np.float32(self.scale)
 
 
@@ -273,6 +273,7 @@ class Session:
             array[...] = view
 
     def copy_outputs(self) -> dict[str, NDArray[Any]]:
+        """Outputs by name, in arrays that are the caller's."""
         return {name: view.copy() for name, view in self.outputs.items()}
 
     # ---- questions

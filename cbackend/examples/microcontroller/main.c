@@ -1,4 +1,5 @@
-/* Classifies on a microcontroller: a .wisp file in flash, all memory static, the result as text. */
+/* Classifies on a microcontroller: a .wisp file in flash, all memory static, the result as text. In this folder:
+ * make run MODEL=model.wisp BOARD=m4 */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "board.h"
 #include "model.h"
