@@ -63,7 +63,19 @@ typedef enum wisp_dtype {
     WISP_F16 = 10,
     WISP_F64 = 11,
     WISP_U32 = 12,
-    WISP_U64 = 13 /* the numbers are ONNX's TensorProto.DataType */
+    WISP_U64 = 13,
+    /* stored and converted, not computed with; those below 8 bits have a byte an element, whose low bits count */
+    WISP_BF16 = 16,
+    WISP_F8E4M3FN = 17,
+    WISP_F8E4M3FNUZ = 18,
+    WISP_F8E5M2 = 19,
+    WISP_F8E5M2FNUZ = 20,
+    WISP_U4 = 21,
+    WISP_S4 = 22,
+    WISP_F4E2M1 = 23,
+    WISP_F8E8M0 = 24,
+    WISP_U2 = 25,
+    WISP_S2 = 26 /* the numbers are ONNX's TensorProto.DataType */
 } wisp_dtype;
 
 /* What went wrong, in one line that names the node or tensor. Valid after a call returned non-zero. */

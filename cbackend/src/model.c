@@ -51,19 +51,20 @@ const char *wisp_file_string(const wisp_model *model, uint32_t offset) {
 
 size_t wisp_dtype_size(int dtype) {
     switch (dtype) {
-        case WISP_U8:
-        case WISP_S8:
-        case WISP_BOOL: return 1;
         case WISP_U16:
         case WISP_S16:
-        case WISP_F16: return 2;
+        case WISP_F16:
+        case WISP_BF16: return 2;
         case WISP_F32:
         case WISP_S32:
         case WISP_U32: return 4;
         case WISP_S64:
         case WISP_U64:
         case WISP_F64: return 8;
-        default: return 0;
+        case WISP_U8:
+        case WISP_S8:
+        case WISP_BOOL: return 1;
+        default: return dtype >= WISP_F8E4M3FN && dtype <= WISP_S2; /* floats of 8 and 4 bits, integers of 4 and 2 */
     }
 }
 

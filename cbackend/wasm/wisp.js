@@ -25,6 +25,17 @@ const DTYPES = {
   11: ["float64", Float64Array],
   12: ["uint32", Uint32Array],
   13: ["uint64", BigUint64Array],
+  16: ["bfloat16", Uint16Array], // these as bits, those below 8 bits with a byte for each element
+  17: ["float8_e4m3fn", Uint8Array],
+  18: ["float8_e4m3fnuz", Uint8Array],
+  19: ["float8_e5m2", Uint8Array],
+  20: ["float8_e5m2fnuz", Uint8Array],
+  21: ["uint4", Uint8Array],
+  22: ["int4", Uint8Array],
+  23: ["float4_e2m1fn", Uint8Array],
+  24: ["float8_e8m0fnu", Uint8Array],
+  25: ["uint2", Uint8Array],
+  26: ["int2", Uint8Array],
 };
 
 /**

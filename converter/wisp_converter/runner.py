@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import BinaryIO
 
+import ml_dtypes
 import numpy as np
 
 from .errors import ConvertError, UnsupportedError
@@ -54,9 +55,11 @@ class Runner:
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         try:
-            return self.model.run(inputs)
+            outputs = self.model.run(inputs)
         except self.wisp_error as error:
             raise UnsupportedError(f"the runtime refuses to run the converted model: {error}") from error
+        types = {o.name: getattr(ml_dtypes, o.element_type) for o in self.model.outputs if o.element_type}
+        return {name: array.view(types[name]) if name in types else array for name, array in outputs.items()}
 
     def from_source(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The source's inputs in the dtypes and layouts of the file's."""

@@ -27,8 +27,14 @@ DTYPES: dict[int, np.dtype[Any]] = {
     11: np.dtype(np.float64),
     12: np.dtype(np.uint32),
     13: np.dtype(np.uint64),
+    16: np.dtype(np.uint16),
+    **dict.fromkeys(range(17, 27), np.dtype(np.uint8)),
 }
-"""numpy's type for each wisp_dtype."""
+"""numpy's type for each wisp_dtype, or that of its bits."""
+
+ELEMENT_TYPES = {16: "bfloat16", 17: "float8_e4m3fn", 18: "float8_e4m3fnuz", 19: "float8_e5m2", 20: "float8_e5m2fnuz",
+                 21: "uint4", 22: "int4", 23: "float4_e2m1fn", 24: "float8_e8m0fnu", 25: "uint2", 26: "int2"}
+"""Of a wisp_dtype that numpy lacks: its name in the package ml_dtypes."""
 
 
 def library_path() -> Path:

@@ -12,13 +12,17 @@ from .errors import ArgumentError, DtypeError
 _LITERALS = (bool, int, float, list, tuple)
 
 
-def convert(name: str, value: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+def convert(name: str, value: Any, dtype: np.dtype[Any], element_type: str = "") -> NDArray[Any]:
     """`value`, for the input `name`, as an array of `dtype`; itself where it is one.
 
     An array of another dtype is converted if every value stays what it is, NaN and infinity included. Python numbers
     and lists are literals, whose floats are rounded. Floats never become integers. 8-bit integers do not become floats:
     pictures and quantized tensors have to be scaled first. Raises DtypeError, or ArgumentError for what is no array.
+
+    element_type: a type that numpy lacks, see TensorInfo; then the array must have it, or `dtype`, that of its bits.
     """
+    if element_type:
+        return _bits(name, value, dtype, element_type)
     literal = isinstance(value, _LITERALS)
     array = _as_array(name, value)
     if array.dtype == dtype or literal and not array.size:
@@ -40,6 +44,14 @@ def convert(name: str, value: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
         raise DtypeError(f"input {name!r} is {array.dtype}, expected {dtype}, which cannot hold {value}"
                          f"{_advice(array, dtype)}")
     return result
+
+
+def _bits(name: str, value: Any, dtype: np.dtype[Any], element_type: str) -> NDArray[Any]:
+    array = _as_array(name, value)
+    if array.dtype != dtype and array.dtype.name != element_type:
+        raise DtypeError(f"input {name!r} is {array.dtype}, expected {element_type}; "
+                         f"convert it with .astype(ml_dtypes.{element_type})")
+    return array.view(dtype)
 
 
 def _as_array(name: str, value: Any) -> NDArray[Any]:

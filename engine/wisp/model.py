@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _library, arrays
-from ._library import DTYPES, ffi, lib, text
+from ._library import DTYPES, ELEMENT_TYPES, ffi, lib, text
 from .errors import ArgumentError, BadFileError, ShapeError, check
 from .pool import Pool
 from .session import NodeInfo, Session, TensorInfo, new_error
@@ -103,7 +103,8 @@ class Model:
         check(info_of(self._model, index, info), "the library does not know its own tensors")
         symbols = self._symbols if info_of is lib.wisp_input_info else []
         dims = (d if d >= 0 else symbols[-1 - d] if symbols else None for d in info.dims[0 : info.rank])
-        return TensorInfo(text(info.name), DTYPES[info.dtype], tuple(dims), info.scale, info.zero_point)
+        return TensorInfo(text(info.name), DTYPES[info.dtype], tuple(dims), info.scale, info.zero_point,
+                          ELEMENT_TYPES.get(info.dtype, ""))
 
     def _read_metadata(self) -> dict[str, Any]:
         size = ffi.new("uint64_t *")
@@ -245,7 +246,7 @@ class Model:
                                     f"{', '.join(repr(i.name) for i in self.inputs)}")
             inputs = {self._first: inputs}
         self._check_names(inputs, partial=False)
-        return {i.name: arrays.convert(i.name, inputs[i.name], i.dtype) for i in self.inputs}
+        return {i.name: arrays.convert(i.name, inputs[i.name], i.dtype, i.element_type) for i in self.inputs}
 
     def _fill_any(self, inputs: Any) -> Session:
         """A session that has these inputs, whatever they are."""
@@ -443,4 +444,4 @@ def _text(shape: Sequence[int | str | None]) -> str:
 
 
 def _tensor_text(info: TensorInfo) -> str:
-    return f"{info.name}: {info.dtype}{_text(info.shape)}"
+    return f"{info.name}: {info.element_type or info.dtype}{_text(info.shape)}"

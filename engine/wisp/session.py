@@ -27,6 +27,9 @@ class TensorInfo:
 
     `shape`: an int for each axis, or the name of a symbolic axis, or None where only a run can tell.
     `scale`: 0 unless the tensor is quantized; then real = scale * (stored - zero_point).
+    `element_type`: "" unless numpy lacks the type of the elements (bfloat16, float8_e4m3fn, int4, ...). Then it is the
+    type's name in the package ml_dtypes, and `dtype` that of its bits: `array.view(ml_dtypes.bfloat16)`. Elements below
+    8 bits have a byte each.
     """
 
     name: str
@@ -34,6 +37,7 @@ class TensorInfo:
     shape: tuple[int | str | None, ...]
     scale: float
     zero_point: int
+    element_type: str = ""
 
     def quantize(self, real: np.ndarray) -> np.ndarray:
         """What this quantized tensor stores for real numbers, rounded as the runtime would (halves to even, NaN gives

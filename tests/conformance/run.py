@@ -87,9 +87,14 @@ def _read(folder: Path, kind: str, values) -> dict:
 def _difference(got, want) -> str:
     """Why `got` is not what was expected, or an empty text."""
     import numpy as np
+    from wisp._library import ELEMENT_TYPES
 
     if got is None:
         return "missing"
+    if want.dtype.name in ELEMENT_TYPES.values():  # numpy lacks it: of one size are its bits, which wisp returns
+        if got.dtype.itemsize != want.dtype.itemsize:
+            return f"is {got.dtype}, expected the bits of {want.dtype}"
+        got, want = got.view(want.dtype).astype(np.float32), want.astype(np.float32)
     if got.dtype != want.dtype or got.shape != want.shape:
         return f"is {got.dtype}{list(got.shape)}, expected {want.dtype}{list(want.shape)}"
     if want.dtype.kind in "fc":

@@ -221,12 +221,6 @@ def test_in_place():
     check_model(model, x)
 
 
-def test_refused():
-    a = np.zeros(3, np.float16)
-    with pytest.raises(UnsupportedError, match="float16"):
-        convert(binary("Add", a, a), verify=False)
-
-
 # ---- int8
 
 

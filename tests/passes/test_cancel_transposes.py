@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from support import check_model, count, imported, make_model, optimized
+from wisp_converter.ir import Graph, Node, Value
 from wisp_converter.passes import run_passes
 from wisp_converter.passes.cancel_transposes import cancel_transposes
 
@@ -166,17 +167,30 @@ def test_slices_count_axes_from_the_end():
     check_model(model, {"x": x})
 
 
+def test_scales_move_with_their_axis():
+    """A transposition that passes QuantizeLinear and DequantizeLinear."""
+    for axis, scales in ((1, np.float32(0.05)), (1, random(8)), (-1, random(3))):
+        constants = {"s": np.abs(scales) + np.float32(0.01), "z": np.full(np.shape(scales), -7, np.int8)}
+        nodes = [("Transpose", ["x"], ["t"], {"perm": [0, 2, 3, 1]}),
+                 ("QuantizeLinear", ["t", "s", "z"], ["q"], {"axis": axis}),
+                 ("DequantizeLinear", ["q", "s", "z"], ["d"], {"axis": axis}),
+                 ("Transpose", ["d"], ["y"], {"perm": [0, 3, 1, 2]})]
+        model = make_model(nodes, {"x": x}, ["y"], constants, opset=21)
+        assert count(optimized(model), "Transpose") == 0
+        check_model(model, {"x": x}, atol=0, rtol=0)
+
+
 def test_what_moves_keeps_its_scale():
-    """A transposition that passes QuantizeLinear: the stored numbers mean the same on its other side."""
-    nodes = [("Transpose", ["x"], ["t"], {"perm": [0, 2, 3, 1]}), ("QuantizeLinear", ["t", "s", "z"], ["q"]),
-             ("DequantizeLinear", ["q", "s", "z"], ["d"]), ("Transpose", ["d"], ["y"], {"perm": [0, 3, 1, 2]})]
-    model = make_model(nodes, {"x": x}, ["y"], {"s": np.float32(0.05), "z": np.int8(-7)}, opset=21)
-    assert count(optimized(model), "Transpose") == 0
-    check_model(model, {"x": x})
-    z = random(2, 8, 6, 3)
-    nodes[2:] = [("QuantizeLinear", ["z", "s", "z0"], ["r"]), ("Concat", ["q", "r"], ["c"], {"axis": 1}),
-                 ("DequantizeLinear", ["c", "s", "z0"], ["d"]), ("Transpose", ["d"], ["y"], {"perm": [0, 3, 1, 2]})]
-    nodes[1] = ("QuantizeLinear", ["t", "s", "z0"], ["q"])
-    model = make_model(nodes, {"x": x, "z": z}, ["y"], {"s": np.float32(0.05), "z0": np.int8(-7)}, opset=21)
-    assert all(v.scale == np.float32(0.05) for n in optimized(model).nodes for v in n.outputs if v.dtype == np.int8)
-    check_model(model, {"x": x, "z": z})
+    """The scale of a tensor: its stored numbers mean the same on the other side of a transposition."""
+    f32, s8, moved = np.dtype(np.float32), np.dtype(np.int8), (2, 8, 6, 3)
+    a, b, y = Value("a", f32, (2, 3, 8, 6)), Value("b", f32, moved), Value("y", f32, (2, 3, 16, 6))
+    t, d = Value("t", f32, moved), Value("d", f32, (2, 16, 6, 3))
+    q, r, c = (Value(n, s8, shape, scale=0.05) for n, shape in (("q", moved), ("r", moved), ("c", (2, 16, 6, 3))))
+    graph = Graph([a, b], [y], [
+        Node("Transpose", [a], [t], {"perm": (0, 2, 3, 1)}), Node("QuantizeLinear", [t], [q]),
+        Node("QuantizeLinear", [b], [r]), Node("Concat", [q, r], [c], {"axis": 1}),
+        Node("DequantizeLinear", [c], [d]), Node("Transpose", [d], [y], {"perm": (0, 3, 1, 2)})])
+    cancel_transposes(graph)
+    assert count(graph, "Transpose") == 1
+    integers = [v for n in graph.nodes for v in n.outputs if v.dtype == s8]
+    assert len(integers) == 4 and all(v.scale == 0.05 for v in integers)

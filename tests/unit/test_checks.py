@@ -54,3 +54,33 @@ def test_what_needs_scratch_does_not_run_while_shapes_are_planned():
     parts.header["shape_size"] += 8
     with pytest.raises(wisp.UnsupportedError, match="cannot run while shapes are planned"):
         wisp.load(parts.together(), shapes={"x": (2, 3)})
+
+
+@pytest.mark.parametrize("op, name, value, message", [
+    ("Cast", "e8m0", 3, "no such rounding: 3"), ("Cast", "e8m0", -1, "no such rounding: -1"),
+    ("Quantize", "block", -2, "the block is -2"), ("Quantize", "axis", 2, "the input has no axis 2"),
+    ("Quantize", "precision", 7, "cannot divide in dtype 7"), ("Dequantize", "block", 2, "scales do not fit")])
+def test_parameters_of_conversions(op, name, value, message):
+    nodes = [("QuantizeLinear", ["x", "s", "z"], ["q"], {"axis": 0}), ("Cast", ["q"], ["c"], {"to": 10}),
+             ("DequantizeLinear", ["q", "s", "z"], ["d"], {"axis": 0})]
+    constants = {"s": np.ones(3, np.float32), "z": np.zeros(3, np.int8)}
+    parts = Parts(convert(make_model(nodes, {"x": [3, 4]}, ["c", "d"], constants, opset=21), verify=False))
+    operators, names = parts.sections["operators"], [n for _, n in opcodes()[op].params]
+    node = operators[operators["code"] == opcodes()[op].code][0]
+    parts.sections["parameters"].view("<i4")[int(node["parameters"]) + names.index(name)] = value
+    with pytest.raises(wisp.WispError, match=message):
+        wisp.load(parts.together())
+
+
+def test_dtypes_of_conversions():
+    """A bool is no quantized number, 32 bits are too many for one, and BitCast keeps the size."""
+    nodes = [("QuantizeLinear", ["x", "s", "z"], ["q"], {}), ("BitCast", ["x"], ["b"], {"to": 6})]
+    model = make_model(nodes, {"x": [3, 4]}, ["q", "b"], {"s": np.ones((), np.float32), "z": np.int8(0)}, opset=26)
+    for name, dtype, size, message in (("q", 9, 1, "quantized elements cannot have dtype 9"),
+                                       ("q", 6, 4, "quantized elements cannot have dtype 6"),
+                                       ("b", 2, 1, "different sizes"), ("z", 2, 1, "have the quantized dtype")):
+        parts = Parts(convert(model, verify=False))
+        row = parts.sections["tensors"][parts.index("tensors", name)]
+        row["dtype"], row["size"] = dtype, size * (1 if name == "z" else 12)
+        with pytest.raises(wisp.WispError, match=message):
+            wisp.load(parts.together())

@@ -134,6 +134,19 @@ static int plan_identity(wisp_call *call) {
 
 const wisp_operator wisp_op_Identity = {.plan = plan_identity, .range = copy_all};
 
+static int plan_bitcast(wisp_call *call) {
+    const int status = wisp_check_operands(call, 1, 1, 1);
+    if (status) return status;
+    const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
+    const size_t size = wisp_movable_size(call, x);
+    if (!size) return WISP_UNSUPPORTED;
+    if (size != wisp_dtype_size(y->dtype)) return wisp_call_fail(call, WISP_BAD_FILE, "the dtypes have different sizes");
+    wisp_set_work(call, x->size > 0, 1, 1);
+    return wisp_set_output(call, 0, y->dtype, x->rank, x->dims); /* the file states the type */
+}
+
+const wisp_operator wisp_op_BitCast = {.plan = plan_bitcast, .range = copy_all};
+
 static int check_axes(wisp_call *call, const wisp_tensor *axes, int rank, bool *mask) {
     int status = wisp_wait_for(call, 1, 1);
     if (status) return status;

@@ -15,7 +15,7 @@ from .edit import is_known_one
 
 Perm = tuple[int, ...]
 
-_ELEMENT_BY_ELEMENT = {"Identity", "Cast", "QuantizeLinear", "DequantizeLinear", "IsNaN", "IsInf"}
+_ELEMENT_BY_ELEMENT = {"Identity", "Cast", "BitCast", "QuantizeLinear", "DequantizeLinear", "IsNaN", "IsInf"}
 
 
 @dataclass
@@ -122,7 +122,17 @@ def _slice(node: Node, perm: Perm) -> Sunk | None:
     return Sunk(dict(node.attrs), [*node.inputs[:3], moved, *node.inputs[4:]], [perm])
 
 
+def _scaled(node: Node, perm: Perm) -> Sunk | None:
+    """With one scale the axis means nothing."""
+    axis = node.attrs.get("axis", 0)
+    if node.attrs.get("block", 0):
+        return None
+    moved = perm[axis] if -len(perm) <= axis < len(perm) else axis
+    return Sunk({**node.attrs, "axis": moved}, list(node.inputs), [perm])
+
+
 _RULES = {
+    **dict.fromkeys(("Quantize", "Dequantize"), _scaled),
     **dict.fromkeys(("Softmax", "LogSoftmax", "Split"), _keep_axis),
     **dict.fromkeys(("ArgMax", "ArgMin"), _arg_extreme),
     **dict.fromkeys(("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2",

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+import ml_dtypes
 import numpy as np
 
 from ..ir import Graph, Value, all_graphs
@@ -52,8 +53,25 @@ ENTRY_SIZES = {"tensors": TENSOR.itemsize, "graphs": GRAPH.itemsize, "states": S
 
 DTYPES = {np.dtype(n): code for n, code in (
     ("float32", 1), ("uint8", 2), ("int8", 3), ("uint16", 4), ("int16", 5), ("int32", 6), ("int64", 7), ("bool", 9),
-    ("float16", 10), ("float64", 11), ("uint32", 12), ("uint64", 13))}
+    ("float16", 10), ("float64", 11), ("uint32", 12), ("uint64", 13), (ml_dtypes.bfloat16, 16),
+    (ml_dtypes.float8_e4m3fn, 17), (ml_dtypes.float8_e4m3fnuz, 18), (ml_dtypes.float8_e5m2, 19),
+    (ml_dtypes.float8_e5m2fnuz, 20), (ml_dtypes.uint4, 21), (ml_dtypes.int4, 22), (ml_dtypes.float4_e2m1fn, 23),
+    (ml_dtypes.float8_e8m0fnu, 24), (ml_dtypes.uint2, 25), (ml_dtypes.int2, 26))}
 """Element types and their numbers (those of ONNX's TensorProto.DataType)."""
+
+HALF = (np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16))
+NARROW = frozenset(dtype for dtype, code in DTYPES.items() if code > 16)
+"""Those that the runtime stores and converts, and does not compute with."""
+
+
+def is_float(dtype: np.dtype) -> bool:
+    return "float" in dtype.name
+
+
+def element_bits(dtype: np.dtype) -> int:
+    """Bits that count in an element; those below 8 are stored in a byte."""
+    digits = "".join(c for c in dtype.name.split("_")[0] if c.isdigit())
+    return int(digits) if digits else 8 * dtype.itemsize
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def import_double(emit: Emit) -> None:
 @importer("Relu", "Neg", "Abs", "Sign")
 def import_number(emit: Emit) -> None:
     """Operators that ONNX defines on integers as well."""
-    if emit.inputs[0].dtype.kind not in "fiu" or emit.inputs[0].dtype == np.float16:
+    if emit.inputs[0].dtype.kind not in "fiu":
         raise emit.unsupported(f"elements of type {emit.inputs[0].dtype}")
     emit.add(emit.op_type, emit.inputs, emit.out)
 
@@ -45,7 +45,7 @@ def Clip(emit: Emit, *, min: float | None = None, max: float | None = None) -> N
     """Bounds are attributes before opset 11, then inputs.
     A constant range of f32 is Clip, everything else Max and Min."""
     x = emit.inputs[0]
-    if x.dtype.kind not in "fiu" or x.dtype == np.float16:
+    if x.dtype.kind not in "fiu":
         raise emit.unsupported(f"elements of type {x.dtype}")
     bounds = [_bound(emit, i, attribute) for i, attribute in ((1, min), (2, max))]
     if x.dtype == np.float32 and all(b is None or b.data is not None for b in bounds):

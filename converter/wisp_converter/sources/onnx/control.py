@@ -14,7 +14,7 @@ Type = tuple[np.dtype, tuple[Dim, ...] | None]
 ITERATION, CONDITION = (np.dtype(np.int64), ()), (np.dtype(bool), ())
 
 
-@importer("If")
+@importer("If", any_dtype=True)
 def If(emit: Emit, *, then_branch: GraphProto, else_branch: GraphProto):
     condition = emit.known(0)
     if condition is not None:
@@ -31,14 +31,14 @@ def If(emit: Emit, *, then_branch: GraphProto, else_branch: GraphProto):
     emit.add("If", [emit.inputs[0]], outputs=emit.outputs, then_branch=branches[0], else_branch=branches[1])
 
 
-@importer("Loop")
+@importer("Loop", any_dtype=True)
 def Loop(emit: Emit, *, body: GraphProto):
     trips, condition, *carried = (*emit.inputs, *[None] * (2 - len(emit.inputs)))
     graph = _settled(emit, body, [ITERATION, CONDITION], carried, [], 1)
     _add_loop(emit, trips, condition, carried, graph, emit.outputs)
 
 
-@importer("Scan")
+@importer("Scan", any_dtype=True)
 def Scan(emit: Emit, *, body: GraphProto, num_scan_inputs: int, scan_input_axes=(), scan_input_directions=(),
          scan_output_axes=(), scan_output_directions=()):
     if emit.opset < 9:

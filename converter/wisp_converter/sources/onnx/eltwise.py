@@ -123,6 +123,6 @@ def BitShift(emit: Emit, *, direction: str) -> None:
     emit.add("BitShift", emit.inputs, emit.out, left=int(direction == "LEFT"))
 
 
-@importer("Where")
+@importer("Where", any_dtype=True)
 def Where(emit: Emit) -> None:
     emit.add("Where", emit.inputs, emit.out)

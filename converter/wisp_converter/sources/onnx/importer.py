@@ -11,7 +11,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ...errors import ModelError, UnsupportedError
-from ...target.format import DTYPES
+from ...target.format import DTYPES, HALF, NARROW
 from ...ir import Dim, Graph, Node, Value, constant
 from ...opcodes import opcodes
 from ...passes.edit import copy_node
@@ -66,6 +66,7 @@ class _Importer:
         self.nodes: list[Node] = []
         self.makers: dict[Value, int] = {}  # of values that depend on constants only: the index of their node
         self.refused: dict[tuple[str, str], list[str]] = {}  # (operator, reason): nodes
+        self.wide: dict[Value, Value] = {}  # of a float16 or bfloat16 value: it as float32
         self.wanted: list[Value] = []  # what nodes read that could not be imported
         self.errors: list[ModelError] = []
         self.shapes_wrong = False  # since a node whose extents inference got wrong
@@ -114,7 +115,7 @@ class _Importer:
 
     def has_own_type(self, name: str, value: Value) -> bool:
         info = self.infos.get(name)
-        return info is not None and info.elem_type == DTYPES[value.dtype]
+        return info is not None and info.elem_type == DTYPES[value.dtype] and value.dtype not in NARROW
 
     def compute(self, value: Value) -> np.ndarray | None:
         """The data of a value that depends on constants only, computed now; None for any other."""
@@ -156,8 +157,10 @@ class _Importer:
                         [self.read(i) for i in node.input],
                         [self.new_value(o, typed) if o and self.is_used(o) else None for o in node.output],
                         self.compute, self.import_body)
+            rounded = {} if function.any_dtype else self.widen(emit)
             _complete_ranks(emit)
             function(emit, **_attributes(node, function, emit, self.weights))
+            _round(emit, rounded)
             self.take(node, emit)
         except _Reported:
             self.give_up(node)
@@ -230,6 +233,35 @@ class _Importer:
     def knows(self, name: str) -> bool:
         return self.find(name) is not None
 
+    def widen(self, emit: Emit) -> dict[Value, Value]:
+        """Let the importer see float32 where the node has float16 or bfloat16: exactly as the operator computes there,
+        if it rounds each result once. Returns the outputs to be rounded, by what stands for them."""
+        for value in emit.inputs:
+            if value is not None and value.dtype in NARROW:
+                raise emit.unsupported(f"elements of type {value.dtype}")
+        emit.inputs = [v if v is None or v.dtype not in HALF else self.widened(v) for v in emit.inputs]
+        rounded = {Value(f"{v.name}.f32", np.dtype(np.float32), v.shape): v
+                   for v in emit.outputs if v is not None and v.dtype in HALF}
+        wide = {v: w for w, v in rounded.items()}
+        emit.outputs = [wide.get(v, v) for v in emit.outputs]
+        return rounded
+
+    def widened(self, value: Value) -> Value:
+        """The same numbers as float32; made once."""
+        if value not in self.wide:
+            name = f"{value.name}.wide"
+            if value.data is not None:
+                self.wide[value] = constant(name, value.data.astype(np.float32))
+            else:
+                wide = self.wide[value] = Value(name, np.dtype(np.float32), value.shape)
+                self.add(Node("Cast", [value], [wide], {}, name))
+        return self.wide[value]
+
+    def add(self, node: Node) -> None:
+        if all(v is None or v.data is not None or v in self.makers for v in node.inputs):
+            self.makers.update((v, len(self.nodes)) for v in node.outputs if v is not None)
+        self.nodes.append(node)
+
     def read(self, name: str) -> Value | None:
         value = self.find(name)
         if name and value is None:  # its node was refused
@@ -253,9 +285,7 @@ class _Importer:
                     raise emit.unsupported(f"the number of axes of {value.name!r} is only known in a run; "
                                            "bind the inputs with shapes=")
         for emitted in emit.nodes:
-            if all(v is None or v.data is not None or v in self.makers for v in emitted.inputs):
-                self.makers.update((v, len(self.nodes)) for v in emitted.outputs if v is not None)
-            self.nodes.append(emitted)
+            self.add(emitted)
         self.shapes_wrong |= emit.shapes_wrong
         for name, value in zip(node.output, emit.outputs):
             if value in emit.aliases:
@@ -302,18 +332,18 @@ def _info(name: str, dtype: np.dtype, shape: tuple[Dim, ...] | None) -> onnx.Val
     return helper.make_tensor_value_info(name, DTYPES[dtype], shape)
 
 
-WIDER = {"bfloat16": np.float32, "float8": np.float32, "float4": np.float32, "int4": np.int8, "uint4": np.uint8,
-         "int2": np.int8, "uint2": np.uint8}
-"""What constants of element types become that the runtime lacks."""
+def _round(emit: Emit, rounded: dict[Value, Value]) -> None:
+    """After the importer: the node's own outputs from those that `widen` put in their places."""
+    emit.outputs = [rounded.get(v, v) for v in emit.outputs]
+    for wide, value in rounded.items():
+        source = emit.aliases.pop(wide, wide)
+        value.shape = value.shape if wide.shape is None else wide.shape
+        emit.add("Cast", [source], value)
 
 
 def _array(tensor: onnx.TensorProto, weights: Weights) -> np.ndarray:
-    kind = element_type(tensor.data_type)
-    wider = next((dtype for name, dtype in WIDER.items() if kind.startswith(name)), None)
-    if wider is None:
-        _dtype(tensor.data_type, tensor.name)
-    array = weights.array(tensor)
-    return array if wider is None else array.astype(wider)
+    dtype = _dtype(tensor.data_type, tensor.name)
+    return weights.array(tensor).astype(dtype, copy=False)  # older versions of onnx have other types here
 
 
 def _state_constants(graph: onnx.GraphProto, found: dict[str, np.ndarray], weights: Weights) -> None:
@@ -333,8 +363,9 @@ def _state_types(graph: onnx.GraphProto, types: dict[str, Value]) -> None:
 
 
 def _dtype(code: int, name: str) -> np.dtype:
-    if code in DTYPES.values():
-        return helper.tensor_dtype_to_np_dtype(code)
+    dtype = next((d for d, c in DTYPES.items() if c == code), None)
+    if dtype is not None:
+        return dtype
     raise UnsupportedError(f"elements of type {element_type(code)} are not supported ({name!r})")
 
 

@@ -12,7 +12,7 @@ from .registry import importer
 
 def _needs_kind(emit: Emit, kinds: str) -> None:
     x = emit.inputs[0]
-    if x.dtype.kind not in kinds or x.dtype == np.float16:
+    if x.dtype.kind not in kinds:
         raise emit.unsupported(f"elements of type {x.dtype}")
 
 

@@ -9,9 +9,14 @@ DEFAULT_DOMAIN = "ai.onnx"
 _IMPORTERS: dict[tuple[str, str], Callable] = {}
 
 
-def importer(*names: str, domain: str = DEFAULT_DOMAIN) -> Callable[[Callable], Callable]:
-    """Decorator: the function imports these operators of `domain`. A second importer of one operator is an error."""
+def importer(*names: str, domain: str = DEFAULT_DOMAIN, any_dtype: bool = False) -> Callable[[Callable], Callable]:
+    """Decorator: the function imports these operators of `domain`. A second importer of one operator is an error.
+
+    any_dtype: it takes values of every element type as they are, for the runtime moves or converts elements and does
+    not compute with them. All others see float32 where the node has float16 or bfloat16: its results are rounded.
+    """
     def register(function: Callable) -> Callable:
+        function.any_dtype = any_dtype
         for name in names:
             if (domain, name) in _IMPORTERS:
                 raise ValueError(f"{domain}.{name} has two importers: {_IMPORTERS[domain, name].__module__} and "

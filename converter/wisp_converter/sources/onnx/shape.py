@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+import ml_dtypes
 import numpy as np
 
-from ...target.format import DTYPES
+from ...target.format import NARROW, element_bits
 from ...ir import Dim, Value, constant
 from .emit import Emit
 from .registry import importer
@@ -49,13 +50,13 @@ def _new_shape(emit: Emit, op: str, inputs: list[Value | None], **attrs) -> None
         emit.add(op, inputs, emit.out, **attrs)
 
 
-@importer("Reshape")
+@importer("Reshape", any_dtype=True)
 def Reshape(emit: Emit, *, allowzero: int = 0) -> None:
     emit.add_ranks(emit.length_of(1))
     _new_shape(emit, "Reshape", emit.inputs, allowzero=allowzero)
 
 
-@importer("Squeeze")
+@importer("Squeeze", any_dtype=True)
 def Squeeze(emit: Emit, *, axes=None) -> None:
     given = emit.input(1) if axes is None else _integers(emit, axes, "axes")
     if emit.input(1) is not None:
@@ -63,7 +64,7 @@ def Squeeze(emit: Emit, *, axes=None) -> None:
     _new_shape(emit, "Squeeze", [emit.inputs[0], given])
 
 
-@importer("Unsqueeze")
+@importer("Unsqueeze", any_dtype=True)
 def Unsqueeze(emit: Emit, *, axes=None) -> None:
     given = emit.input(1) if axes is None else _integers(emit, axes, "axes")
     if axes is None:
@@ -71,17 +72,17 @@ def Unsqueeze(emit: Emit, *, axes=None) -> None:
     _new_shape(emit, "Unsqueeze", [emit.inputs[0], given])
 
 
-@importer("Flatten")
+@importer("Flatten", any_dtype=True)
 def Flatten(emit: Emit, *, axis: int = 1) -> None:
     _new_shape(emit, "Flatten", emit.inputs, axis=axis)
 
 
-@importer("Identity")
+@importer("Identity", any_dtype=True)
 def Identity(emit: Emit) -> None:
     emit.alias(emit.inputs[0])
 
 
-@importer("Dropout")
+@importer("Dropout", any_dtype=True)
 def Dropout(emit: Emit, *, ratio: float = 0.5, seed: int = 0) -> None:
     """Of inference: the identity, and a mask of ones."""
     training = emit.known(2) if emit.input(2) is not None else np.array(False)
@@ -95,7 +96,7 @@ def Dropout(emit: Emit, *, ratio: float = 0.5, seed: int = 0) -> None:
         emit.add("ConstantOfShape", [shape, emit.constant(np.ones(1, mask.dtype))], mask)
 
 
-@importer("Transpose")
+@importer("Transpose", any_dtype=True)
 def Transpose(emit: Emit, *, perm=None) -> None:
     rank = _rank(emit, emit.inputs[0])
     emit.add("Transpose", emit.inputs, emit.out, perm=tuple(range(rank))[::-1] if perm is None else tuple(perm))
@@ -104,7 +105,7 @@ def Transpose(emit: Emit, *, perm=None) -> None:
 # ---- pieces
 
 
-@importer("Concat")
+@importer("Concat", any_dtype=True)
 def Concat(emit: Emit, *, axis: int = 1) -> None:
     if len(emit.inputs) == 1:
         emit.alias(emit.inputs[0])
@@ -125,7 +126,7 @@ def _sum_extents(emit: Emit, axis: int) -> None:
         emit.out.shape = (*shape[:axis], sum(v.shape[axis] for v in emit.inputs), *shape[axis + 1:])
 
 
-@importer("Split")
+@importer("Split", any_dtype=True)
 def Split(emit: Emit, *, axis: int = 0, split=None, num_outputs: int | None = None) -> None:
     x = emit.inputs[0]
     if len(emit.outputs) > MAX_OPERANDS:
@@ -145,7 +146,7 @@ def _open(shape: tuple[Dim, ...] | None, axis: int) -> tuple[Dim, ...] | None:
     return None if shape is None else tuple(None if i == axis % len(shape) else d for i, d in enumerate(shape))
 
 
-@importer("Slice")
+@importer("Slice", any_dtype=True)
 def Slice(emit: Emit, *, starts=None, ends=None, axes=None) -> None:
     """Bounds are attributes before opset 10, then inputs."""
     inputs = list(emit.inputs)
@@ -156,19 +157,19 @@ def Slice(emit: Emit, *, starts=None, ends=None, axes=None) -> None:
     emit.add("Slice", inputs, emit.out)
 
 
-@importer("Gather")
+@importer("Gather", any_dtype=True)
 def Gather(emit: Emit, *, axis: int = 0) -> None:
     emit.add_ranks(emit.rank_of(0), emit.rank_of(1), -1)
     emit.add("Gather", emit.inputs, emit.out, axis=axis)
 
 
-@importer("GatherElements")
+@importer("GatherElements", any_dtype=True)
 def GatherElements(emit: Emit, *, axis: int = 0) -> None:
     emit.keep_rank()
     emit.add("GatherElements", emit.inputs, emit.out, axis=axis)
 
 
-@importer("GatherND")
+@importer("GatherND", any_dtype=True)
 def GatherND(emit: Emit, *, batch_dims: int = 0) -> None:
     emit.add("GatherND", emit.inputs, emit.out, batch_dims=batch_dims)
 
@@ -200,20 +201,20 @@ def ScatterND(emit: Emit, *, reduction: str = "none") -> None:
 # ---- repetition and borders
 
 
-@importer("Expand")
+@importer("Expand", any_dtype=True)
 def Expand(emit: Emit) -> None:
     x, to = emit.rank_of(0), emit.length_of(1)
     emit.state_rank(None if x is None or to is None else max(x, to))
     emit.add("Expand", emit.inputs, emit.out)
 
 
-@importer("Tile")
+@importer("Tile", any_dtype=True)
 def Tile(emit: Emit) -> None:
     emit.keep_rank()
     emit.add("Tile", emit.inputs, emit.out)
 
 
-@importer("Pad")
+@importer("Pad", any_dtype=True)
 def Pad(emit: Emit, *, mode: str = "constant", pads=None, value: float = 0.0) -> None:
     """Pads are an attribute before opset 11, then an input. A scalar and a pad by nothing pass unchanged."""
     x, inputs = emit.inputs[0], list(emit.inputs)
@@ -232,7 +233,7 @@ def Pad(emit: Emit, *, mode: str = "constant", pads=None, value: float = 0.0) ->
 # ---- shapes as values, values from shapes
 
 
-@importer("Shape")
+@importer("Shape", any_dtype=True)
 def Shape(emit: Emit, *, start: int = 0, end: int = TO_THE_END) -> None:
     """A constant where the extents are known; prepare compares them with those it finds."""
     shape = emit.inputs[0].shape
@@ -242,7 +243,7 @@ def Shape(emit: Emit, *, start: int = 0, end: int = TO_THE_END) -> None:
     emit.add("Shape", emit.inputs, emit.out, start=start, end=end)
 
 
-@importer("Size")
+@importer("Size", any_dtype=True)
 def Size(emit: Emit) -> None:
     if emit.inputs[0].is_static:
         emit.alias(constant(emit.out.name, np.array(math.prod(emit.inputs[0].shape), np.int64)))
@@ -250,7 +251,7 @@ def Size(emit: Emit) -> None:
     emit.add("Size", emit.inputs, emit.out)
 
 
-@importer("Constant")
+@importer("Constant", any_dtype=True)
 def Constant(emit: Emit, *, value=None, value_float=None, value_floats=None, value_int=None, value_ints=None) -> None:
     forms = ((value, None), (value_float, np.float32), (value_floats, np.float32), (value_int, np.int64),
              (value_ints, np.int64))
@@ -260,13 +261,13 @@ def Constant(emit: Emit, *, value=None, value_float=None, value_floats=None, val
     emit.alias(constant(emit.out.name, np.asarray(given, dtype)))
 
 
-@importer("OptionalHasElement")
+@importer("OptionalHasElement", any_dtype=True)
 def OptionalHasElement(emit: Emit) -> None:
     """Optional values have no form in a file: an input is a tensor or left out."""
     emit.alias(constant(emit.out.name, np.array(emit.input(0) is not None)))
 
 
-@importer("ConstantOfShape")
+@importer("ConstantOfShape", any_dtype=True)
 def ConstantOfShape(emit: Emit, *, value=None) -> None:
     value = np.zeros(1, np.float32) if value is None else np.asarray(value)
     emit.add_ranks(emit.length_of(0))
@@ -281,7 +282,7 @@ def Range(emit: Emit) -> None:
     emit.add("Range", emit.inputs, emit.out)
 
 
-@importer("EyeLike")
+@importer("EyeLike", any_dtype=True)
 def EyeLike(emit: Emit, *, dtype: int = 0, k: int = 0) -> None:
     emit.add("EyeLike", [emit.inputs[0], emit.constant(np.array([0, 1], emit.out.dtype), "values")], emit.out, k=k)
 
@@ -299,7 +300,7 @@ def OneHot(emit: Emit, *, axis: int = -1) -> None:
     emit.add("OneHot", [indices, depth, values], emit.out, axis=axis)
 
 
-@importer("Trilu")
+@importer("Trilu", any_dtype=True)
 def Trilu(emit: Emit, *, upper: int = 1) -> None:
     emit.keep_rank()
     emit.add("Trilu", emit.inputs, emit.out, upper=upper)
@@ -307,21 +308,28 @@ def Trilu(emit: Emit, *, upper: int = 1) -> None:
 
 # ---- element types
 
+ROUND_MODES = {"up": 0, "down": 1, "nearest": 2}
 
-def _cast(emit: Emit) -> None:
+
+@importer("Cast", "CastLike", any_dtype=True)
+def import_cast(emit: Emit, *, to: int = 0, saturate: int = 1, round_mode: str = "up") -> None:
     if emit.inputs[0].dtype == emit.out.dtype:
         emit.alias(emit.inputs[0])
+        return
+    mode = _choose(emit, ROUND_MODES, round_mode, "round_mode")
+    emit.keep_rank()
+    is_scale = emit.out.dtype == ml_dtypes.float8_e8m0fnu
+    emit.add("Cast", emit.inputs[:1], emit.out, unsaturated=int(emit.out.dtype in NARROW and not saturate),
+             e8m0=mode if is_scale else 0)
+
+
+@importer("BitCast", any_dtype=True)
+def BitCast(emit: Emit, *, to: int) -> None:
+    x, y = emit.inputs[0].dtype, emit.out.dtype
+    if element_bits(x) != element_bits(y):
+        raise emit.unsupported(f"{x} and {y} have different numbers of bits")
+    if x == y:
+        emit.alias(emit.inputs[0])
     else:
-        emit.add("Cast", emit.inputs[:1], emit.out)
-
-
-@importer("Cast")
-def Cast(emit: Emit, *, to: int, saturate: int = 1, round_mode: str = "up") -> None:
-    if to not in DTYPES.values():
-        raise emit.unsupported(f"element type {to} is not supported")
-    _cast(emit)
-
-
-@importer("CastLike")
-def CastLike(emit: Emit, *, saturate: int = 1, round_mode: str = "up") -> None:
-    _cast(emit)
+        emit.keep_rank()
+        emit.add("BitCast", emit.inputs, emit.out)

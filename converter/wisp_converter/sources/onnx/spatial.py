@@ -16,7 +16,7 @@ NEAREST_MODES = {"round_prefer_floor": 0, "round_prefer_ceil": 1, "floor": 2, "c
 POLICIES = {"stretch": 0, "not_larger": 1, "not_smaller": 2}
 
 
-@importer("DepthToSpace")
+@importer("DepthToSpace", any_dtype=True)
 def DepthToSpace(emit: Emit, *, blocksize: int, mode: str = "DCR") -> None:
     x, out = emit.inputs[0], emit.out
     y = emit.add("DepthToSpace", [emit.to_nhwc(x)], shape=nhwc_shape(out.shape), blocksize=blocksize,
@@ -24,7 +24,7 @@ def DepthToSpace(emit: Emit, *, blocksize: int, mode: str = "DCR") -> None:
     emit.to_nchw(y)
 
 
-@importer("SpaceToDepth")
+@importer("SpaceToDepth", any_dtype=True)
 def SpaceToDepth(emit: Emit, *, blocksize: int) -> None:
     y = emit.add("SpaceToDepth", [emit.to_nhwc(emit.inputs[0])], shape=nhwc_shape(emit.out.shape), blocksize=blocksize)
     emit.to_nchw(y)
