@@ -15,6 +15,7 @@ from .ir import Dim, Graph, Node, Value, bodies
 from .opcodes import has_trait
 from .ops.rules import Whole
 from .runner import normalize
+from .target.format import is_float
 from .samples import cast, fits, named
 
 SINGLE_AXES = {"n", "b", "bs", "batch", "batch_size", "batchsize", "num_batch"}
@@ -101,14 +102,13 @@ class Draw:
         return self.extents.setdefault(dim, self.single if single else self.open_extent)
 
     def _array(self, value: Value, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-        kind = value.dtype.kind
-        if kind == "f":
+        if is_float(value.dtype):
             if self.small:
                 return rng.random(shape).astype(value.dtype)
             if self.pixels and len(self.meanings) == 1 and len(shape) == 4:
                 return self._pictures(shape, rng).astype(value.dtype)
             return rng.standard_normal(shape).astype(value.dtype)
-        low, count = (0, 2) if kind == "b" or self.small else self._numbers(value, shape)
+        low, count = (0, 2) if value.dtype.kind == "b" or self.small else self._numbers(value, shape)
         return (low + rng.integers(0, count, shape)).astype(value.dtype)
 
     def _pictures(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
+import ml_dtypes
 import numpy as np
 import onnx
 from onnx import numpy_helper
@@ -17,6 +18,7 @@ from .reference import Reference, references
 from .runner import Runner
 from .sources.onnx.load import Source
 from .sources.onnx.weights import Weights
+from .target.format import DTYPES, HALF
 
 TOLERANCE = 1e-3
 """A float result may differ from the source's by this part of the output's largest value..."""
@@ -25,6 +27,7 @@ FLOOR = 1e-6
 OWN = 4
 """... or by this many times what the source moves by itself when all its numbers change a little."""
 LITTLE = 1e-6  # relative; what a sum of a few hundred f32 products may lose
+LITTLE_OF_HALF = {dtype: 2.0 ** -(2 + ml_dtypes.finfo(dtype).nmant) for dtype in HALF}  # a number or its neighbour
 LOW_SNR = 10.0  # dB; below, an int8 output says little about the source's
 DECIDE = ("that reference is wrong about some operators; to know which is right, pip install onnxruntime and convert "
           "again")
@@ -211,16 +214,17 @@ class _Judge:
 def _moved(source: Source, rng: np.random.Generator) -> Source:
     model = source.weights.whole(source.original)
     for tensor in model.graph.initializer:
-        if tensor.data_type == onnx.TensorProto.FLOAT:
+        if tensor.data_type in (onnx.TensorProto.FLOAT, *(DTYPES[half] for half in HALF)):
             tensor.CopyFrom(numpy_helper.from_array(_jitter(numpy_helper.to_array(tensor), rng), tensor.name))
     return replace(source, original=model, weights=Weights(b"", "", None))
 
 
 def _jitter(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Floats that are no whole numbers (these may be sizes or factors), moved by LITTLE."""
-    if array.dtype.kind != "f":
+    if array.dtype.kind != "f" and array.dtype not in HALF:
         return array
-    moved = (array * (1 + LITTLE * rng.standard_normal(array.shape))).astype(array.dtype)
+    little = LITTLE_OF_HALF.get(array.dtype, LITTLE)
+    moved = (array * (1 + little * rng.standard_normal(array.shape))).astype(array.dtype)
     return np.where(array == np.rint(array), array, moved)
 
 

@@ -1,4 +1,4 @@
-"""QuantizeLinear and DequantizeLinear of ONNX: scales and zero points are operands, for the tensor, an axis or blocks."""
+"""QuantizeLinear and DequantizeLinear of ONNX: scales and zero points for the tensor, an axis or blocks."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
