@@ -171,12 +171,14 @@ def _in_double(model: onnx.ModelProto, change) -> onnx.ModelProto:
     return copy
 
 
-def check_int8_layer(model: onnx.ModelProto, inputs: dict[str, np.ndarray], *, off_by_one: float = 0.02) -> np.ndarray:
+def check_int8_layer(model: onnx.ModelProto, inputs: dict[str, np.ndarray], *, off_by_one: float = 0.02,
+                     oracle=None) -> np.ndarray:
     """Quantize a model of one layer, calibrated on `inputs` themselves, and compare it with exact arithmetic on the
     same rounded inputs and weights: within half an output step,
     but at most one step for a share `off_by_one` of the values.
 
-    Every node must have got an int8 form. Returns the (only) output.
+    oracle: computes the float model; None: ONNX's reference. Every node must have got an int8 form. Returns the (only)
+    output.
     """
     import wisp
     from wisp.file import read
@@ -191,7 +193,7 @@ def check_int8_layer(model: onnx.ModelProto, inputs: dict[str, np.ndarray], *, o
     assert any(f"{n}.s8" in scales for n in inputs)
     (name, got), = wisp.load(data).run(inputs).items()
     scale, zero = scales[f"{name}.s8"]
-    want = reference(_round_weights(model), rounded)[name].astype(np.float64)
+    want = (oracle or reference)(_round_weights(model), rounded)[name].astype(np.float64)
     want = np.clip(want, (-128 - zero) * scale, (127 - zero) * scale)
     steps = np.abs(got - want) / scale
     print(f"{name}: step {scale:.3g}, largest difference {steps.max(initial=0):.3g} steps, "
@@ -212,13 +214,19 @@ def _round_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     copy.CopyFrom(model)
     tensors = {t.name: t for t in copy.graph.initializer}
     for node in copy.graph.node:
-        if node.op_type not in ("Conv", "Gemm", "MatMul") or node.input[1] not in tensors:
+        if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul") or node.input[1] not in tensors:
             continue
         transposed = any(a.name == "transB" and a.i for a in node.attribute)
         axis = 0 if node.op_type == "Conv" or transposed else 1
         weights = numpy_helper.to_array(tensors[node.input[1]]).astype(np.float64)
+        stored, group = weights.shape, next((a.i for a in node.attribute if a.name == "group"), 1)
+        if node.op_type == "ConvTranspose":  # (inputs, outputs of a group, ...): a scale for each output of each group
+            weights = weights.reshape(group, -1, *stored[1:]).swapaxes(1, 2).reshape(group * stored[1], -1)
+            axis = 0
         others = tuple(i for i in range(weights.ndim) if i != axis)
         step = np.maximum(np.abs(weights).max(axis=others, keepdims=True) / 127, 1e-300)
         rounded = (np.rint(weights / step) * step).astype(np.float32)
+        if node.op_type == "ConvTranspose":
+            rounded = rounded.reshape(group, stored[1], -1, *stored[2:]).swapaxes(1, 2).reshape(stored)
         tensors[node.input[1]].CopyFrom(numpy_helper.from_array(rounded, node.input[1]))
     return copy

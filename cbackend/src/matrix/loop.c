@@ -93,12 +93,23 @@ static void set_columns(const wisp_matrix *m, const wisp_factors *f, wisp_gemm *
     if (f->row_term) g->column_term = f->column_term + column;
 }
 
+static int64_t line_offset(const wisp_lines *l, int64_t line) {
+    return line % l->lines * l->line_stride + line / l->lines % l->planes * l->plane_stride + line / l->lines / l->planes * l->image_stride;
+}
+
+/* A tile ends with its line. */
 static inline void set_rows(const wisp_matrix *m, const wisp_factors *f, wisp_gemm *g, uint8_t *tile, int64_t row, int64_t end,
                             int32_t column) {
+    int64_t at = row * m->y_stride;
+    if (m->lines.line) {
+        const int64_t line = row / m->lines.line, x = row % m->lines.line;
+        at = line_offset(&m->lines, line) + x * m->y_stride;
+        if (end - row > m->lines.line - x) end = row + m->lines.line - x;
+    }
     g->m = end - row < m->kernel->rows ? (int32_t)(end - row) : m->kernel->rows;
     g->rows = (const void *const *)(void *)(tile + m->pointers_at);
     g->packed = tile;
-    g->out = (uint8_t *)f->y + (row * m->y_stride + column) * m->y_size;
+    g->out = (uint8_t *)f->y + (at + column) * m->y_size;
     if (f->row_term) g->row_term = f->row_term + row;
 }
 
@@ -146,7 +157,7 @@ static void multiply_block(const wisp_matrix *m, const wisp_factors *f, uint8_t 
 void wisp_matrix_multiply(const wisp_matrix *m, const wisp_factors *f, void *scratch, int64_t row, int64_t row_end, int32_t column,
                           int32_t column_end) {
     if (m->source != WISP_ROWS_PLAIN) memset(scratch, f->outside, (size_t)m->group_k * m->x_size);
-    if (m->tiles > 1 && row_end - row <= (int64_t)m->tiles * m->kernel->rows)
+    if (m->tiles > 1 && !m->lines.line && row_end - row <= (int64_t)m->tiles * m->kernel->rows)
         multiply_block(m, f, scratch, row, row_end, column, column_end);
     else
         multiply_tiles(m, f, scratch, row, row_end, column, column_end);

@@ -15,12 +15,19 @@ enum {
     WISP_ROWS_PATCHES /* the same, its values copied together: the weights have one tap */
 };
 
+/* Where y is no matrix: its rows lie in lines, these in planes, these in images. Strides in elements. line = 0: it is one. */
+typedef struct wisp_lines {
+    int32_t line, lines, planes;
+    int64_t line_stride, plane_stride, image_stride;
+} wisp_lines;
+
 /* One product, as a plan keeps it: everything but the data. */
 typedef struct wisp_matrix {
     const wisp_gemm_kernel *kernel;
-    wisp_window window;                          /* of TAPS and PATCHES */
-    int64_t x_stride;                            /* of PLAIN */
-    int64_t y_stride;                            /* elements between rows of y */
+    wisp_window window; /* of TAPS and PATCHES */
+    int64_t x_stride;   /* of PLAIN */
+    int64_t y_stride;   /* elements between rows of y, of a line */
+    wisp_lines lines;
     int32_t k, taps;                             /* as the weights are packed */
     int32_t n;                                   /* columns */
     int32_t group_k;                             /* values that a tap of a window has: channels of a group */

@@ -6,12 +6,12 @@
 
 /* Walks output pixels in order without dividing at every step. */
 typedef struct pixel {
-    int64_t b, oy, ox;
+    int64_t b, oz, oy, ox;
 } pixel;
 
 static pixel pixel_at(const wisp_window *w, int64_t r) {
-    int64_t image = (int64_t)w->out_h * w->out_w;
-    return (pixel){r / image, r % image / w->out_w, r % w->out_w};
+    const int64_t plane = (int64_t)w->out_h * w->out_w, planes = r / plane;
+    return (pixel){planes / w->out_d, planes % w->out_d, r % plane / w->out_w, r % w->out_w};
 }
 
 static void next_pixel(const wisp_window *w, pixel *p) {
@@ -19,13 +19,17 @@ static void next_pixel(const wisp_window *w, pixel *p) {
     p->ox = 0;
     if (++p->oy < w->out_h) return;
     p->oy = 0;
+    if (++p->oz < w->out_d) return;
+    p->oz = 0;
     p->b++;
 }
 
-/* The row of the image under row ky of the window; null outside. */
-static const uint8_t *line_of(const wisp_window *w, const wisp_image *x, pixel p, int32_t ky) {
-    int64_t iy = p.oy * w->stride_h - w->pad_top + (int64_t)ky * w->dilation_h;
-    return iy >= 0 && iy < w->in_h ? row_at(x, p.b, iy) : NULL;
+/* The row of the image under row k of the window, counted over its depth; null outside. */
+static const uint8_t *line_of(const wisp_window *w, const wisp_image *x, pixel p, int32_t k) {
+    const int32_t kz = w->kernel_d > 1 ? k / w->kernel_h : 0, ky = k - kz * w->kernel_h;
+    const int64_t iz = p.oz * w->stride_d - w->pad_front + (int64_t)kz * w->dilation_d;
+    const int64_t iy = p.oy * w->stride_h - w->pad_top + (int64_t)ky * w->dilation_h;
+    return iy >= 0 && iy < w->in_h && iz >= 0 && iz < w->in_d ? row_at(x, p.b * w->in_d + iz, iy) : NULL;
 }
 
 static inline void point_plain(const uint8_t *x, int64_t stride, int32_t count, const void **rows) {
@@ -37,8 +41,8 @@ static void point_rows(const wisp_matrix *m, const wisp_image *x, pixel p, int32
     const int64_t pixel_size = (int64_t)w->channels * m->x_size;
     for (int32_t i = 0; i < count; i++, next_pixel(w, &p)) {
         const void **row = rows + i;
-        for (int32_t ky = 0; ky < w->kernel_h; ky++) {
-            const uint8_t *line = line_of(w, x, p, ky);
+        for (int32_t k = 0; k < w->kernel_d * w->kernel_h; k++) {
+            const uint8_t *line = line_of(w, x, p, k);
             int64_t ix = p.ox * w->stride_w - w->pad_left;
             for (int32_t kx = 0; kx < w->kernel_w; kx++, ix += w->dilation_w, row += count)
                 *row = line && ix >= 0 && ix < w->in_w ? line + ix * pixel_size : outside;
@@ -59,8 +63,8 @@ static inline void copy_ahead(uint8_t *to, const uint8_t *from, int64_t size, co
 static void copy_pieces(const wisp_matrix *m, const wisp_image *x, pixel p, const void *outside, uint8_t *to) {
     const wisp_window *w = &m->window;
     const int64_t pixel_size = (int64_t)w->channels * m->x_size, size = (int64_t)m->group_k * m->x_size;
-    for (int32_t ky = 0; ky < w->kernel_h; ky++) {
-        const uint8_t *line = line_of(w, x, p, ky);
+    for (int32_t k = 0; k < w->kernel_d * w->kernel_h; k++) {
+        const uint8_t *line = line_of(w, x, p, k);
         int64_t ix = p.ox * w->stride_w - w->pad_left;
         for (int32_t kx = 0; kx < w->kernel_w; kx++, ix += w->dilation_w, to += size) {
             bool inside = line && ix >= 0 && ix < w->in_w;
@@ -77,7 +81,8 @@ static void copy_patches(const wisp_matrix *m, const wisp_factors *f, pixel p, i
     const uint8_t *const end = f->x_end;
     const int64_t stride = (int64_t)wisp_patch_values(m) * m->x_size;
     const int64_t size = (int64_t)w.kernel_w * m->group_k * m->x_size, pixel_size = (int64_t)w.channels * m->x_size;
-    const bool side_by_side = w.dilation_w == 1 && m->group_k == w.channels;
+    const bool side_by_side =
+        w.dilation_w == 1 && m->group_k == w.channels && w.in_d == 1 && w.out_d == 1 && w.kernel_d == 1 && !w.pad_front;
     for (int32_t i = 0; i < count; i++, next_pixel(&w, &p), patches += stride) {
         const int64_t iy = p.oy * w.stride_h - w.pad_top, ix = p.ox * w.stride_w - w.pad_left;
         rows[i] = patches;

@@ -1,4 +1,4 @@
-/* Conv on NHWC: the matrix loop for general kernels, rows of pointers for depthwise ones. */
+/* Conv on NHWC and NDHWC: the matrix loop for general kernels, rows of pointers for depthwise ones. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
@@ -20,28 +20,16 @@ typedef struct conv_plan {
     };
 } conv_plan;
 
-static wisp_window read_window(const wisp_call *call) {
-    const wisp_Conv_params *p = WISP_PARAMS(call, Conv);
-    return (wisp_window){.kernel_h = p->kernel_h,
-                         .kernel_w = p->kernel_w,
-                         .stride_h = p->stride_h,
-                         .stride_w = p->stride_w,
-                         .dilation_h = p->dilation_h,
-                         .dilation_w = p->dilation_w,
-                         .pad_top = p->pad_top,
-                         .pad_left = p->pad_left,
-                         .pad_bottom = p->pad_bottom,
-                         .pad_right = p->pad_right};
-}
+_Static_assert(offsetof(wisp_Conv_params, same) == offsetof(window_params, same), "the words of a window come first");
 
 /* ---- general: a product of windows and weights */
 
 static int plan_matrix(wisp_call *call, const wisp_window *w, int32_t channels, wisp_matrix_plan *plan) {
     const wisp_Conv_params *p = WISP_PARAMS(call, Conv);
     wisp_matrix *m = &plan->m;
-    const bool pointwise = w->kernel_h == 1 && w->kernel_w == 1 && w->stride_h == 1 && w->stride_w == 1 && !w->pad_top && !w->pad_left &&
-                           !w->pad_bottom && !w->pad_right;
-    plan->rows = (int64_t)w->batch * w->out_h * w->out_w;
+    bool pointwise = window_taps(w) == 1;
+    for (int i = 0; i < 3; i++) pointwise &= w->stride[i] == 1 && !w->before[i] && !w->after[i];
+    plan->rows = window_lines(w) * w->out_w;
     plan->groups = p->group;
     m->source = pointwise ? WISP_ROWS_PLAIN : WISP_ROWS_TAPS;
     m->window = *w;
@@ -59,22 +47,22 @@ static int plan_matrix(wisp_call *call, const wisp_window *w, int32_t channels, 
 /* ---- depthwise. Shared scratch: offsets of the taps, then a pixel of values outside the image. */
 
 static uint64_t offsets_size(const wisp_window *w) {
-    return (sizeof(int32_t) * (uint64_t)w->kernel_h * (uint64_t)w->kernel_w + 63) & ~63ull;
+    return (sizeof(int32_t) * (uint64_t)window_taps(w) + 63) & ~63ull;
 }
 
 static uint64_t pointers_size(const wisp_window *w) {
-    return sizeof(void *) * (uint64_t)w->kernel_h * (uint64_t)window_columns(w);
+    return sizeof(void *) * (uint64_t)window_pointers(w);
 }
 
 static int plan_depthwise(wisp_call *call, const wisp_window *w, depthwise_plan *plan) {
     const wisp_Conv_params *p = WISP_PARAMS(call, Conv);
     const wisp_tensor *x = wisp_input(call, 0), *weights = wisp_input(call, 1);
-    const int64_t taps = (int64_t)w->kernel_h * w->kernel_w, rows = (int64_t)w->batch * w->out_h;
+    const int64_t taps = window_taps(w), rows = window_lines(w);
     const bool s8 = wisp_is_s8(x);
     if (weights->kind != WISP_KIND_CONSTANT || weights->layout != (s8 ? WISP_LAYOUT_DW_S8 : WISP_LAYOUT_DW_F32) ||
         weights->dims[0] != taps || weights->dims[1] != w->channels || p->group != w->channels)
         return wisp_call_fail(call, WISP_BAD_SHAPE, "weights do not fit input, kernel or groups");
-    if (window_columns(w) * w->kernel_h > INT32_MAX) return wisp_call_fail(call, WISP_BAD_SHAPE, "input too wide");
+    if (window_pointers(w) > INT32_MAX) return wisp_call_fail(call, WISP_BAD_SHAPE, "input too wide");
     int status = wisp_check_columns(call, w->channels);
     if (!status && s8) status = wisp_check_clamp(call, p->lo, p->hi);
     if (status) return status;
@@ -110,7 +98,7 @@ static void convolve_row(const wisp_call *call, const depthwise_plan *plan, cons
     if (plan->s8) {
         const wisp_dwconv_s8 d = {.n = w->out_w,
                                   .c = w->channels,
-                                  .taps = w->kernel_h * w->kernel_w,
+                                  .taps = window_taps(w),
                                   .rows = (const int8_t *const *)rows,
                                   .tap_offset = offsets,
                                   .row_step = w->stride_w,
@@ -126,7 +114,7 @@ static void convolve_row(const wisp_call *call, const depthwise_plan *plan, cons
     } else {
         const wisp_dwconv_f32 d = {.n = w->out_w,
                                    .c = w->channels,
-                                   .taps = w->kernel_h * w->kernel_w,
+                                   .taps = window_taps(w),
                                    .rows = (const float *const *)rows,
                                    .tap_offset = offsets,
                                    .row_step = w->stride_w,
@@ -147,7 +135,7 @@ static void depthwise_rows(const wisp_call *call, const depthwise_plan *plan, ui
     const wisp_image image = image_of(x);
     const void **rows = wisp_scratch(call, thread), *outside = call->shared + offsets_size(w);
     for (int64_t row = y0; row < y1; row++) {
-        window_rows(w, &image, plan->s8 ? 1 : 4, row / w->out_h, row % w->out_h, outside, rows);
+        window_rows(w, &image, plan->s8 ? 1 : 4, row, outside, rows);
         convolve_row(call, plan, rows, row);
     }
 }
@@ -155,20 +143,21 @@ static void depthwise_rows(const wisp_call *call, const depthwise_plan *plan, ui
 /* ---- operator */
 
 static int plan_conv(wisp_call *call) {
-    int status = wisp_check_operands(call, 3, 3, 1);
+    int status = wisp_check_operands(call, 2, 3, 1);
     if (status) return status;
     const wisp_Conv_params *p = WISP_PARAMS(call, Conv);
-    const wisp_tensor *x = wisp_input(call, 0), *weights = wisp_input(call, 1);
+    const wisp_tensor *x = wisp_input(call, 0), *weights = wisp_input(call, 1), *y = wisp_output(call, 0);
     conv_plan *plan = call->plan;
-    wisp_window w = read_window(call);
+    wisp_window w;
     if (!wisp_has_kernels(x)) return wisp_call_fail(call, WISP_UNSUPPORTED, "dtype of x must be f32 (in a build with WISP_FLOAT) or s8");
-    if ((status = window_shape(call, &w, x, false))) return status;
+    if ((status = window_shape(call, &w, false, false))) return status;
     plan->is_depthwise = weights->layout == WISP_LAYOUT_DW_S8 || weights->layout == WISP_LAYOUT_DW_F32;
-    const int32_t channels = plan->is_depthwise ? w.channels : wisp_output(call, 0)->dims[3];
+    const bool is_plain = weights->layout == WISP_LAYOUT_PLAIN;
+    if (y->rank != x->rank || weights->rank < 1) return wisp_call_fail(call, WISP_BAD_SHAPE, "ranks of x, weights and y do not fit");
+    const int32_t channels = plan->is_depthwise ? w.channels : is_plain ? weights->dims[0] : y->dims[y->rank - 1];
     if (p->group < 1 || w.channels % p->group || channels < 1 || channels % p->group || channels > INT32_MAX - 16)
         return wisp_call_fail(call, WISP_BAD_SHAPE, "groups do not divide the channels");
-    const int32_t dims[4] = {w.batch, w.out_h, w.out_w, channels};
-    if ((status = wisp_set_output(call, 0, x->dtype, 4, dims))) return status;
+    if ((status = window_output(call, &w, channels))) return status;
     return plan->is_depthwise ? plan_depthwise(call, &w, &plan->depthwise) : plan_matrix(call, &w, channels, &plan->matrix);
 }
 

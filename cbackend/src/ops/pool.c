@@ -1,4 +1,4 @@
-/* MaxPool and AveragePool on NHWC, global ones included. */
+/* MaxPool and AveragePool on NHWC and NDHWC, global ones included. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
@@ -21,13 +21,17 @@ typedef struct pieces {
     uint64_t size;
 } pieces;
 
+_Static_assert(offsetof(wisp_MaxPool_params, same) == offsetof(window_params, same) &&
+                   offsetof(wisp_AveragePool_params, same) == offsetof(window_params, same),
+               "the words of a window come first");
+
 static uint64_t tap_count(const wisp_window *w) {
-    return (uint64_t)w->kernel_h * (uint64_t)w->kernel_w;
+    return (uint64_t)window_taps(w);
 }
 
 static pieces cut_scratch(const wisp_window *w, char *base, bool sums) {
     pieces p = {0};
-    p.rows = take(&base, &p.size, sizeof(void *) * (uint64_t)w->kernel_h * (uint64_t)window_columns(w));
+    p.rows = take(&base, &p.size, sizeof(void *) * (uint64_t)window_pointers(w));
     p.inside = take(&base, &p.size, sizeof(void *) * tap_count(w));
     p.sums = take(&base, &p.size, sums ? sizeof(int32_t) * (uint64_t)w->channels : 0);
     return p;
@@ -35,7 +39,7 @@ static pieces cut_scratch(const wisp_window *w, char *base, bool sums) {
 
 /* Pointers to the values of window ox that lie inside the image. */
 static int32_t gather_window(const wisp_window *w, const pieces *p, const int32_t *offsets, int64_t ox) {
-    int32_t count = 0, taps = w->kernel_h * w->kernel_w;
+    int32_t count = 0, taps = window_taps(w);
     for (int32_t t = 0; t < taps; t++) {
         const void *row = p->rows[offsets[t] + ox * w->stride_w];
         if (row) p->inside[count++] = row;
@@ -43,28 +47,25 @@ static int32_t gather_window(const wisp_window *w, const pieces *p, const int32_
     return count;
 }
 
-/* What both have in common, once the window's parameters are known. */
-static int plan_pool(wisp_call *call, bool ceil_mode, bool sums) {
+/* What both have in common. `whole`: the window is the whole image. */
+static int plan_pool(wisp_call *call, bool ceil_mode, bool whole, bool sums) {
     pool_plan *plan = call->plan;
     wisp_window *w = &plan->window;
-    const wisp_tensor *x = wisp_input(call, 0);
-    int status = window_shape(call, w, x, ceil_mode);
+    int status = window_shape(call, w, ceil_mode, whole);
     if (status) return status;
     /* so that pointer tables stay addressable by int32 */
-    if (tap_count(w) > INT32_MAX / 8 || window_columns(w) * w->kernel_h > INT32_MAX)
+    if (tap_count(w) > INT32_MAX / 8 || window_pointers(w) > INT32_MAX)
         return wisp_call_fail(call, WISP_BAD_SHAPE, "window or input too wide");
-    const int32_t dims[4] = {w->batch, w->out_h, w->out_w, w->channels};
-    if ((status = wisp_set_output(call, 0, x->dtype, 4, dims))) return status;
+    if ((status = window_output(call, w, w->channels))) return status;
     const int64_t row = (int64_t)w->out_w * w->channels, worth = 40000; /* sums that are worth a thread */
     wisp_need_scratch(call, sizeof(int32_t) * tap_count(w), cut_scratch(w, NULL, sums).size);
-    wisp_set_work(call, w->channels ? (int64_t)w->batch * w->out_h : 0, row < worth ? 1 + worth / (1 + row * (int64_t)tap_count(w)) : 1, 1);
+    wisp_set_work(call, w->channels ? window_lines(w) : 0, row < worth ? 1 + worth / (1 + row * (int64_t)tap_count(w)) : 1, 1);
     return WISP_OK;
 }
 
 static int check_dtype(wisp_call *call) {
-    const wisp_tensor *x = wisp_input(call, 0);
-    if (!wisp_has_kernels(x)) return wisp_call_fail(call, WISP_UNSUPPORTED, "dtype must be f32 (in a build with WISP_FLOAT) or s8");
-    if (x->rank != 4) return wisp_call_fail(call, WISP_BAD_SHAPE, "takes a tensor of rank 4 (NHWC)");
+    if (!wisp_has_kernels(wisp_input(call, 0)))
+        return wisp_call_fail(call, WISP_UNSUPPORTED, "dtype must be f32 (in a build with WISP_FLOAT) or s8");
     return WISP_OK;
 }
 
@@ -78,51 +79,83 @@ static int begin_pool(wisp_call *call) {
 
 static int plan_max(wisp_call *call) {
     const wisp_MaxPool_params *p = WISP_PARAMS(call, MaxPool);
+    const wisp_tensor *x = wisp_input(call, 0), *indices = wisp_output(call, 1);
     pool_plan *plan = call->plan;
-    int status = wisp_check_operands(call, 1, 1, 1);
-    if (status || (status = check_dtype(call))) return status;
-    plan->window = (wisp_window){.kernel_h = p->kernel_h,
-                                 .kernel_w = p->kernel_w,
-                                 .stride_h = p->stride_h,
-                                 .stride_w = p->stride_w,
-                                 .dilation_h = p->dilation_h,
-                                 .dilation_w = p->dilation_w,
-                                 .pad_top = p->pad_top,
-                                 .pad_left = p->pad_left,
-                                 .pad_bottom = p->pad_bottom,
-                                 .pad_right = p->pad_right};
-    if (wisp_is_s8(wisp_input(call, 0)))
-        plan->max_s8 = WISP_KERNEL(call, max_s8);
-    else
-        plan->max_f32 = WISP_KERNEL(call, max_f32);
-    return plan_pool(call, p->ceil_mode != 0, false);
+    int status = wisp_check_operands(call, 1, 1, call->output_count == 2 ? 2 : 1);
+    if (status || (x->dtype != WISP_U8 && (status = check_dtype(call)))) return status;
+    if (!wisp_output(call, 0)) return wisp_call_fail(call, WISP_BAD_FILE, "missing output");
+    if (x->dtype == WISP_F32 && !indices) plan->max_f32 = WISP_KERNEL(call, max_f32);
+    if (x->dtype == WISP_S8 && !indices) plan->max_s8 = WISP_KERNEL(call, max_s8);
+    if ((status = plan_pool(call, p->ceil_mode != 0, false, false)) || !indices) return status;
+    return wisp_set_output(call, 1, WISP_S64, x->rank, wisp_output(call, 0)->dims);
 }
 
 static void max_of_nothing(const wisp_tensor *y, int64_t at, int32_t count) {
-    if (wisp_is_s8(y))
-        memset((int8_t *)y->data + at, -128, (size_t)count);
+    if (y->dtype != WISP_F32)
+        memset((int8_t *)y->data + at, y->dtype == WISP_S8 ? -128 : 0, (size_t)count);
     else
         for (int32_t c = 0; c < count; c++) ((float *)y->data)[at + c] = -__builtin_inff();
+}
+
+/* Which of the values at rows[..][c] is the largest, the first of equal ones. A NaN is larger than all. */
+static inline int32_t largest(int dtype, const void *const *rows, int32_t count, int64_t c) {
+    int32_t best = 0;
+    for (int32_t t = 1; t < count; t++) {
+        bool larger;
+        if (dtype == WISP_F32) {
+            const float v = ((const float *)rows[t])[c], most = ((const float *)rows[best])[c];
+            larger = v > most || (v != v && most == most);
+        } else if (dtype == WISP_S8) {
+            larger = ((const int8_t *)rows[t])[c] > ((const int8_t *)rows[best])[c];
+        } else {
+            larger = ((const uint8_t *)rows[t])[c] > ((const uint8_t *)rows[best])[c];
+        }
+        if (larger) best = t;
+    }
+    return best;
+}
+
+/* Where in N, C, (D,) H, W a value of x lies. */
+static int64_t index_of(const wisp_call *call, const wisp_window *w, const void *pixel, int64_t c) {
+    const wisp_tensor *x = wisp_input(call, 0);
+    const int64_t size = (int64_t)w->channels * (int64_t)wisp_dtype_size(x->dtype), plane = (int64_t)w->in_h * w->in_w;
+    const int64_t at = ((const uint8_t *)pixel - (const uint8_t *)x->data) / size, b = at / (plane * w->in_d);
+    int64_t inside = at % (plane * w->in_d);
+    if (WISP_PARAMS(call, MaxPool)->column_major)
+        inside = inside / plane + w->in_d * (inside % plane / w->in_w + w->in_h * (inside % w->in_w));
+    return (b * w->channels + c) * plane * w->in_d + inside;
+}
+
+/* Without a kernel: u8, or with indices, which are -1 where the window meets the padding only. */
+static void max_plain(const wisp_call *call, const pieces *p, int32_t count, int64_t out) {
+    const pool_plan *plan = call->plan;
+    const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0), *indices = wisp_output(call, 1);
+    const size_t size = wisp_dtype_size(x->dtype);
+    for (int64_t c = 0; c < plan->window.channels; c++) {
+        const int32_t best = count ? largest(x->dtype, p->inside, count, c) : 0;
+        if (count) memcpy((uint8_t *)y->data + (size_t)(out + c) * size, (const uint8_t *)p->inside[best] + (size_t)c * size, size);
+        if (indices) ((int64_t *)indices->data)[out + c] = count ? index_of(call, &plan->window, p->inside[best], c) : -1;
+    }
 }
 
 static void range_max(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
     const pool_plan *plan = call->plan;
     const wisp_window *w = &plan->window;
     const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
-    const bool s8 = wisp_is_s8(x);
     const wisp_image image = image_of(x);
     const pieces p = cut_scratch(w, wisp_scratch(call, thread), false);
     const int32_t *offsets = (const int32_t *)(const void *)call->shared;
     for (int64_t row = begin; row < end; row++) {
-        window_rows(w, &image, s8 ? 1 : 4, row / w->out_h, row % w->out_h, NULL, p.rows);
+        window_rows(w, &image, (int)wisp_dtype_size(x->dtype), row, NULL, p.rows);
         for (int64_t ox = 0; ox < w->out_w; ox++) {
             const int64_t out = (row * w->out_w + ox) * w->channels;
             const int32_t count = gather_window(w, &p, offsets, ox);
-            if (!count)
-                max_of_nothing(y, out, w->channels);
-            else if (s8)
+            if (!count) max_of_nothing(y, out, w->channels);
+            if (!plan->max_s8 && !plan->max_f32)
+                max_plain(call, &p, count, out);
+            else if (count && plan->max_s8)
                 plan->max_s8((const int8_t *const *)p.inside, count, w->channels, (int8_t *)y->data + out);
-            else
+            else if (count)
                 plan->max_f32((const float *const *)p.inside, count, w->channels, (float *)y->data + out);
         }
     }
@@ -158,34 +191,23 @@ static int plan_average(wisp_call *call) {
     pool_plan *plan = call->plan;
     int status = wisp_check_operands(call, 1, 2, 1);
     if (status || (status = check_dtype(call))) return status;
-    const wisp_tensor *x = wisp_input(call, 0);
-    const bool s8 = wisp_is_s8(x);
-    wisp_window *w = &plan->window;
-    if (p->global)
-        *w = (wisp_window){.kernel_h = x->dims[1], .kernel_w = x->dims[2], .stride_h = 1, .stride_w = 1};
-    else
-        *w = (wisp_window){.kernel_h = p->kernel_h,
-                           .kernel_w = p->kernel_w,
-                           .stride_h = p->stride_h,
-                           .stride_w = p->stride_w,
-                           .pad_top = p->pad_top,
-                           .pad_left = p->pad_left,
-                           .pad_bottom = p->pad_bottom,
-                           .pad_right = p->pad_right};
-    w->dilation_h = w->dilation_w = 1;
+    const bool s8 = wisp_is_s8(wisp_input(call, 0));
+    if (p->count < 0 || p->count > (s8 ? 1 : 2)) return wisp_call_fail(call, WISP_BAD_FILE, "no such way to count");
     if (s8)
         plan->sum_s8 = WISP_KERNEL(call, sum_s8);
     else
         plan->sum_f32 = WISP_KERNEL(call, sum_f32);
-    if ((status = plan_pool(call, p->ceil_mode && !p->global, s8))) return status;
-    return s8 ? plan_table(call, w) : WISP_OK;
+    if ((status = plan_pool(call, p->ceil_mode != 0, p->global != 0, s8))) return status;
+    return s8 ? plan_table(call, &plan->window) : WISP_OK;
 }
 
-/* Values of a window along one axis that count: those on the image, or on image and padding. */
-static int32_t counted(int64_t start, int32_t kernel, int32_t extent, int32_t before, int32_t after) {
-    int64_t lo = start > -before ? start : -before, hi = start + kernel;
-    if (hi > (int64_t)extent + after) hi = (int64_t)extent + after;
-    return hi > lo ? (int32_t)(hi - lo) : 0;
+/* Taps of a window at position o of an axis that count: those on the image, or on image and padding. */
+static int32_t counted(const wisp_window *w, int axis, int64_t o, bool pads) {
+    const int64_t start = o * w->stride[axis] - w->before[axis], step = w->dilation[axis];
+    const int64_t lo = pads ? -w->before[axis] : 0, hi = (int64_t)w->in[axis] + (pads ? w->after[axis] : 0);
+    const int64_t first = start < lo ? (lo - start + step - 1) / step : 0, end = start < hi ? (hi - start + step - 1) / step : 0;
+    const int64_t last = end < w->kernel[axis] ? end : w->kernel[axis];
+    return last > first ? (int32_t)(last - first) : 0;
 }
 
 static void average_s8(const wisp_call *call, const pieces *p, int32_t inside, int32_t count, int8_t *out) {
@@ -207,30 +229,29 @@ static void average_f32(const wisp_call *call, const pieces *p, int32_t inside, 
     memset(out, 0, 4 * (size_t)channels);
     if (!inside) return;
     plan->sum_f32((const float *const *)p->inside, inside, channels, out);
-    for (int32_t c = 0; c < channels; c++) out[c] /= (float)count;
+    for (int32_t c = 0; c < channels && count > 1; c++) out[c] /= (float)count;
 }
 
 static void range_average(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
     const pool_plan *plan = call->plan;
     const wisp_window *w = &plan->window;
     const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
-    const bool s8 = wisp_is_s8(x), pad = WISP_PARAMS(call, AveragePool)->count_include_pad != 0;
+    const bool s8 = wisp_is_s8(x);
+    const int32_t count = WISP_PARAMS(call, AveragePool)->count;
     const wisp_image image = image_of(x);
     const pieces p = cut_scratch(w, wisp_scratch(call, thread), s8);
     const int32_t *offsets = (const int32_t *)(const void *)call->shared;
     for (int64_t row = begin; row < end; row++) {
-        const int64_t oy = row % w->out_h;
-        window_rows(w, &image, s8 ? 1 : 4, row / w->out_h, oy, NULL, p.rows);
-        const int32_t rows = counted(oy * w->stride_h - w->pad_top, w->kernel_h, w->in_h, pad ? w->pad_top : 0, pad ? w->pad_bottom : 0);
+        window_rows(w, &image, s8 ? 1 : 4, row, NULL, p.rows);
+        const int32_t rows = counted(w, 0, row / w->out_h % w->out_d, count) * counted(w, 1, row % w->out_h, count);
         for (int64_t ox = 0; ox < w->out_w; ox++) {
-            const int32_t columns =
-                counted(ox * w->stride_w - w->pad_left, w->kernel_w, w->in_w, pad ? w->pad_left : 0, pad ? w->pad_right : 0);
+            const int32_t taps = count == 2 ? 1 : rows * counted(w, 2, ox, count);
             const int64_t out = (row * w->out_w + ox) * w->channels;
             const int32_t inside = gather_window(w, &p, offsets, ox);
             if (s8)
-                average_s8(call, &p, inside, rows * columns, (int8_t *)y->data + out);
+                average_s8(call, &p, inside, taps, (int8_t *)y->data + out);
             else
-                average_f32(call, &p, inside, rows * columns, (float *)y->data + out);
+                average_f32(call, &p, inside, taps, (float *)y->data + out);
         }
     }
 }

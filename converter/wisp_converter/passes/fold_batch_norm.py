@@ -5,18 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from ..ir import Graph, Node, constant, row_blocks
+from ..ops.conv import is_computed
 from .edit import channel_vector, clamp_range, only_user
 
 FLOAT = np.dtype(np.float32)
+INTO = {"Conv", "ConvTranspose", "Gemm"}
 
 
 def fold_batch_norm(graph: Graph) -> None:
     """Before: BatchNormalization is a Mul and an Add of constants (its importer says so), channels are last.
-    After: no Conv or Gemm without clamp is read only by a Mul, Div, Add or Sub of a constant that varies along the
-    last axis only."""
+    After: no Conv, ConvTranspose or Gemm of constant weights without clamp is read only by a Mul, Div, Add or Sub of a
+    constant that varies along the last axis only."""
     users, removed = graph.users(), set()
     for node in graph.nodes:
-        while node.op in ("Conv", "Gemm") and node.outputs[0].dtype == FLOAT and clamp_range(node) == (-np.inf, np.inf):
+        while (node.op in INTO and not is_computed(node) and node.outputs[0].dtype == FLOAT
+               and clamp_range(node) == (-np.inf, np.inf)):
             after = only_user(graph, users, node)
             if after is None or not _absorb(node, after):
                 break

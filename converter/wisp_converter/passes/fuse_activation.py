@@ -1,4 +1,4 @@
-"""Relu and Clip go into the Conv, Gemm or Add before them, as its clamp."""
+"""Relu and Clip go into the Conv, ConvTranspose, Gemm or Add before them, as its clamp."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 from ..ir import Graph, Node
 from .edit import clamp_range, only_user
 
-INTO = {"Conv", "Gemm", "Add"}
+INTO = {"Conv", "ConvTranspose", "Gemm", "Add"}
 
 
 def fuse_activation(graph: Graph) -> None:
-    """After: no f32 Conv, Gemm or Add is read only by a Relu or a Clip."""
+    """After: no f32 Conv, ConvTranspose, Gemm or Add is read only by a Relu or a Clip."""
     users, removed = graph.users(), set()
     for node in graph.nodes:
         while node.op in INTO and node.outputs[0].dtype == np.float32:

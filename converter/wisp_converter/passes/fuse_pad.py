@@ -23,8 +23,8 @@ def fuse_pad(graph: Graph) -> None:
         amounts = _spatial_pads(pad)
         if amounts is not None and all(_takes(user, pad) for user in users[pad.outputs[0]]):
             _add(node, pad.inputs[0], amounts)
-            if node.op == "AveragePool":
-                node.attrs["count_include_pad"] = 1
+            if node.op == "AveragePool":  # sums may count zeros or not
+                node.attrs["count"] = max(node.attrs.get("count", 0), 1)
 
 
 def _pad_after_transposing(graph: Graph) -> None:
@@ -73,13 +73,13 @@ def _fill(pad: Node) -> float | None:
 def _takes(user: Node, pad: Node) -> bool:
     """Whether a reader of the padded value can pad by itself and compute the same."""
     fill, own = _fill(pad), any(user.attrs.get(p, 0) for p in ("pad_top", "pad_left", "pad_bottom", "pad_right"))
-    if user.inputs[0] is not pad.outputs[0]:
+    if user.inputs[0] is not pad.outputs[0] or user.attrs.get("same", 0):
         return False
     if user.op == "Conv":
         return fill == 0
     if user.op == "AveragePool":  # without padding of its own every window counts kernel_h * kernel_w values
         return (fill == 0 and not user.attrs.get("global", 0)
-                and (not own or bool(user.attrs.get("count_include_pad", 0))))
+                and (not own or user.attrs.get("count", 0) > 0))
     if user.op == "MaxPool":
         return fill == -np.inf
     return False

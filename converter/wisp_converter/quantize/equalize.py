@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..ir import Graph, Node, Value, constant
+from ..ops.conv import is_computed
 
 SAMPLES = 16  # calibration samples whose channel peaks are looked at
 LARGEST = 16.0  # no channel is stretched by more
@@ -24,7 +25,7 @@ def linear_groups(graph: Graph) -> list[tuple[set[Value], list[Node], list[Node]
     seen: set[Value] = set()
     groups = []
     for node in graph.nodes:
-        if node.op != "Conv" or node.outputs[0] in seen:
+        if not _is_conv(node) or node.outputs[0] in seen:
             continue
         values, makers, readers, open_values, fine = set(), [], [], [node.outputs[0]], True
         while open_values:
@@ -36,14 +37,14 @@ def linear_groups(graph: Graph) -> list[tuple[set[Value], list[Node], list[Node]
             fine &= value not in outputs and value.shape is not None and len(value.shape) == 4
             if maker is not None and _is_sum(maker):
                 open_values += maker.inputs
-            elif maker is not None and maker.op == "Conv" and not _clamps(maker):
+            elif maker is not None and _is_conv(maker) and not _clamps(maker):
                 makers.append(maker)
             else:
                 fine = False
             for reader in users[value]:
                 if _is_sum(reader):
                     open_values.append(reader.outputs[0])
-                elif reader.op == "Conv" and reader.inputs[0] is value and reader.attrs["group"] == 1:
+                elif _is_conv(reader) and reader.inputs[0] is value and reader.attrs["group"] == 1:
                     readers.append(reader)
                 else:
                     fine = False
@@ -70,6 +71,10 @@ def equalize(graph: Graph, peaks: dict[Value, np.ndarray]) -> int:
             node.inputs[1] = _scaled(node.inputs[1], factor)
         changed += len(values)
     return changed
+
+
+def _is_conv(node: Node) -> bool:
+    return node.op == "Conv" and not is_computed(node)
 
 
 def _is_sum(node: Node) -> bool:

@@ -56,12 +56,17 @@ def _refusal(node: Node) -> str | None:
 
 
 def _float_names(nodes: list[Node], choice: Choice) -> dict[str, str]:
-    return {n.name: choice.reasons.get(n, "its neighbours are float") for n in nodes
+    return {n.name: choice.reasons.get(n, "its neighbours are float") for n in _by_reason(nodes, choice)
             if n not in choice.nodes and any(v is not None and v.dtype == FLOAT for v in n.outputs)}
 
 
+def _by_reason(nodes: list[Node], choice: Choice) -> list[Node]:
+    """Those with a reason of their own last: of nodes that share a name, being made of one, these tell why."""
+    return sorted(nodes, key=lambda n: n in choice.reasons)
+
+
 def _report(nodes: list[Node], lowering: Lowering, say: Callable[[str], None]) -> None:
-    choice, op_of = lowering.choice, {n.name: n.op for n in nodes}
+    choice, op_of = lowering.choice, {n.name: n.op for n in _by_reason(nodes, lowering.choice)}
     say(f"int8: {len(choice.nodes)} of {len(nodes)} nodes")
     for name, reason in _float_names(nodes, choice).items():
         say(f"stays float: {op_of[name]} {name!r}: {reason}")

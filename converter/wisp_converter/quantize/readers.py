@@ -30,7 +30,8 @@ class Reader:
     @staticmethod
     def wanted(node: Node) -> bool:
         return (has_trait(node.op, "WEIGHTS") and node.inputs[1] is not None
-                and node.inputs[1].data is not None and node.inputs[1].data.size > 0)
+                and node.inputs[1].data is not None and node.inputs[1].data.size > 0
+                and not node.attrs.get("kernel_d") and not node.attrs.get("same"))
 
     def add(self, x: np.ndarray, samples: int) -> None:
         """x: the f32 input, NHWC for a Conv. samples: how many of them share the capacity."""

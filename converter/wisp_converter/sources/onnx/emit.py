@@ -37,7 +37,7 @@ class Emit:
     body: Callable[[GraphProto, list[tuple[np.dtype, tuple[Dim, ...]]]], Graph] | None = None
     nodes: list[Node] = field(default_factory=list)
     aliases: dict[Value, Value] = field(default_factory=dict)
-    shapes_wrong: bool = False  # set by an importer that finds ONNX's inference wrong: what follows is not believed
+    shapes_wrong: bool = False  # ONNX's inference is: what follows is not believed either
 
     @property
     def out(self) -> Value:
@@ -77,6 +77,12 @@ class Emit:
     def keep_type(self, output: int = 0) -> None:
         """As `state_type`: the output is like input 0."""
         self.state_type(self.inputs[0].dtype, self.inputs[0].shape, output)
+
+    def state_shape(self, shape: tuple[Dim, ...]) -> None:
+        """What the first output's shape is, whatever ONNX's inference says; None where that may know better."""
+        known = self.out.shape or (None,) * len(shape)
+        self.shapes_wrong |= any(isinstance(a, int) and isinstance(b, int) and a != b for a, b in zip(shape, known))
+        self.out.shape = tuple(b if a is None else a for a, b in zip(shape, known))
 
     def keep_rank(self) -> None:
         """As `state_rank`: the outputs have as many axes as input 0."""

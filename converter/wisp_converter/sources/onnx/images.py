@@ -1,66 +1,96 @@
-"""From N, C, (H,) W of ONNX to the NHWC of Wisp's spatial operators and back, and the windows that slide over it."""
+"""From N, C, (D,) (H,) W of ONNX to the channels-last form of Wisp's spatial operators and back, and the windows that
+slide over it."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
 import numpy as np
 
 from ...ir import Dim, Value
-from .emit import Emit
+from .emit import Emit, permute
 
-
-def spatial_pads(emit: Emit, spatial: tuple[Dim, ...], kernel: list[int], strides: list[int], dilations: list[int],
-                 auto_pad: str, pads: list[int] | None) -> list[int]:
-    """Pads as ONNX lists them (all begins, then all ends), with auto_pad worked out."""
-    if auto_pad in ("NOTSET", "VALID"):
-        return list(pads) if pads and auto_pad == "NOTSET" else [0] * (2 * len(kernel))
-    begins, ends = [], []
-    for extent, k, s, d in zip(spatial, kernel, strides, dilations):
-        if not isinstance(extent, int):
-            raise emit.unsupported(f"auto_pad {auto_pad} needs fixed spatial axes; bind them with shapes=")
-        total = max((-(-extent // s) - 1) * s + d * (k - 1) + 1 - extent, 0)
-        small, large = total // 2, total - total // 2
-        begins.append(large if auto_pad == "SAME_LOWER" else small)
-        ends.append(small if auto_pad == "SAME_LOWER" else large)
-    return begins + ends
+SAME = {"SAME_UPPER": 1, "SAME_LOWER": 2}
+PADS = {"d": ("pad_front", "pad_back"), "h": ("pad_top", "pad_bottom"), "w": ("pad_left", "pad_right")}
 
 
 def window_attrs(emit: Emit, x: Value, kernel: list[int], strides, dilations, auto_pad: str, pads) -> dict:
-    """kernel_h .. pad_right of ops.def for a node whose x is N, C, then one or two spatial axes."""
+    """kernel_d .. pad_right and same of ops.def for a node whose x is N, C, then one to three spatial axes."""
     rank = len(kernel)
     strides, dilations = list(strides or [1] * rank), list(dilations or [1] * rank)
-    pads = spatial_pads(emit, x.shape[2:], kernel, strides, dilations, auto_pad, pads)
-    if rank == 1:
-        kernel, strides, dilations, pads = [1, *kernel], [1, *strides], [1, *dilations], [0, pads[0], 0, pads[1]]
+    same = SAME.get(auto_pad, 0)
+    if same and all(isinstance(d, int) for d in x.shape[2:]):
+        pads, same = _same_pads(x.shape[2:], kernel, strides, dilations, same), 0
+    elif auto_pad != "NOTSET" or not pads:
+        pads = [0] * (2 * rank)
     if min(pads, default=0) < 0:
         raise emit.unsupported("negative pads")
-    return dict(kernel_h=kernel[0], kernel_w=kernel[1], stride_h=strides[0], stride_w=strides[1],
-                dilation_h=dilations[0], dilation_w=dilations[1],
-                pad_top=pads[0], pad_left=pads[1], pad_bottom=pads[2], pad_right=pads[3])
+    attrs = {"same": same}
+    for letter, *values in ([("h", 1, 1, 1, 0, 0)] if rank == 1 else []) + \
+            list(zip("dhw"[-rank:], kernel, strides, dilations, pads[:rank], pads[rank:])):
+        names = (f"kernel_{letter}", f"stride_{letter}", f"dilation_{letter}", *PADS[letter])
+        attrs.update(zip(names, map(int, values)))
+    return attrs
+
+
+def state_windows(emit: Emit, attrs: dict, ceil_mode: int = 0) -> None:
+    """The output's extents are as many as there are windows; ONNX's inference counts some that lie in the padding."""
+    x = emit.inputs[0].shape
+    letters = "dhw"[2 - len(x):]
+    extents = []
+    for letter, extent in zip(letters, x[2:]):
+        if not isinstance(extent, int) or attrs["same"]:
+            extents.append(None)
+            continue
+        before, after, stride = *(attrs[name] for name in PADS[letter]), attrs[f"stride_{letter}"]
+        span = extent + before + after - attrs[f"dilation_{letter}"] * (attrs[f"kernel_{letter}"] - 1) - 1
+        count = max(span // stride + 1, 0)
+        extents.append(count + (ceil_mode and span > -stride and span % stride and count * stride < extent + before))
+    emit.state_shape((None, None, *map(lambda d: d if d is None else int(d), extents)))
+
+
+def _same_pads(spatial, kernel: list[int], strides: list[int], dilations: list[int], same: int) -> list[int]:
+    """Pads as ONNX lists them: all begins, then all ends."""
+    total = [max((-(-extent // s) - 1) * s + d * (k - 1) + 1 - extent, 0)
+             for extent, k, s, d in zip(spatial, kernel, strides, dilations)]
+    small, large = [t // 2 for t in total], [t - t // 2 for t in total]
+    return small + large if same == SAME["SAME_UPPER"] else large + small
+
+
+def kernel_of(emit: Emit, weights: Value, kernel_shape) -> list[int]:
+    """The kernel's extents, of weights (n, k, ...)."""
+    kernel = [None] * len(kernel_shape or ()) if weights.shape is None else list(weights.shape[2:])
+    kernel = [d if isinstance(d, int) else k for d, k in zip(kernel, kernel_shape or kernel)]
+    if not all(isinstance(d, int) for d in kernel):
+        raise emit.unsupported("needs a kernel of fixed extents")
+    if not 1 <= len(kernel) <= 3:
+        raise emit.unsupported(f"takes one to three spatial axes, not {len(kernel)}")
+    return kernel
 
 
 def enter_nhwc(emit: Emit, x: Value) -> Value:
-    """N, C, (H,) W to NHWC; one spatial axis gets H = 1."""
-    if x.shape is None or len(x.shape) not in (3, 4):
-        raise emit.unsupported("takes one or two spatial axes, "
+    """N, C, (D,) (H,) W to N, (D,) H, W, C; one spatial axis gets H = 1."""
+    if x.shape is None or len(x.shape) not in (3, 4, 5):
+        raise emit.unsupported("takes one to three spatial axes, "
                                f"not {'unknown' if x.shape is None else len(x.shape) - 2}")
-    if len(x.shape) == 4:
-        return emit.to_nhwc(x)
-    moved = emit.add("Transpose", [x], shape=(x.shape[0], x.shape[2], x.shape[1]), perm=(0, 2, 1))
+    rank = len(x.shape)
+    order = (0, *range(2, rank), 1)
+    moved = emit.add("Transpose", [x], shape=permute(x.shape, order), perm=order)
+    if rank > 3:
+        return moved
     return _reshape(emit, moved, (x.shape[0], 1, x.shape[2], x.shape[1]), unsqueeze=True)
 
 
-def leave_nhwc(emit: Emit, y: Value) -> None:
-    """The way back into the node's first output."""
-    if len(emit.out.shape) == 4:
-        emit.to_nchw(y)
-        return
-    flat = _reshape(emit, y, (y.shape[0], y.shape[2], y.shape[3]), unsqueeze=False)
-    emit.add("Transpose", [flat], emit.out, perm=(0, 2, 1))
+def leave_nhwc(emit: Emit, y: Value, output: Value | None = None) -> None:
+    """The way back into an output, by default the node's first."""
+    output = output or emit.out
+    rank = len(output.shape)
+    if rank == 3:
+        y = _reshape(emit, y, (y.shape[0], y.shape[2], y.shape[3]), unsqueeze=False)
+    emit.add("Transpose", [y], output, perm=(0, rank - 1, *range(1, rank - 1)))
 
 
 def nhwc_shape(shape: tuple[Dim, ...]) -> tuple[Dim, ...]:
-    """Shape of the NHWC form of an output with one or two spatial axes."""
-    return (shape[0], *shape[2:], shape[1]) if len(shape) == 4 else (shape[0], 1, shape[2], shape[1])
+    """Shape of the channels-last form of an output with one to three spatial axes."""
+    return (shape[0], 1, shape[2], shape[1]) if len(shape) == 3 else (shape[0], *shape[2:], shape[1])
 
 
 def _reshape(emit: Emit, x: Value, shape: tuple[Dim, ...], *, unsqueeze: bool) -> Value:

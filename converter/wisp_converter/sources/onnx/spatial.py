@@ -104,10 +104,8 @@ def _resize(emit: Emit, scales: Value | None, sizes: Value | None, roi: Value | 
 def _state_extents(emit: Emit, scales: np.ndarray) -> None:
     """Products in f32, as ONNX Runtime computes them; ONNX's inference takes doubles, and with a scale that is a
     rounding below the ratio finds one less."""
-    stated = [int(np.float32(d) * s) if isinstance(d, int) else o
-              for d, s, o in zip(emit.inputs[0].shape, scales.astype(np.float32), emit.out.shape)]
-    emit.shapes_wrong = any(isinstance(o, int) and o != d for o, d in zip(emit.out.shape, stated))
-    emit.out.shape = tuple(stated)
+    emit.state_shape(tuple(int(np.float32(d) * s) if isinstance(d, int) else None
+                           for d, s in zip(emit.inputs[0].shape, scales.astype(np.float32))))
 
 
 def _may_change(x: Value, listed: list[int], axis: int, scales: Value | None, sizes: Value | None) -> bool:
