@@ -130,7 +130,7 @@ def MaxUnpool(emit: Emit, *, kernel_shape, pads=None, strides=None) -> None:
     zeros = emit.add("ConstantOfShape", [emit.constant(np.array([size]), "size"),
                                          emit.constant(np.zeros(1, x.dtype), "zero")], shape=(size,), dtype=x.dtype)
     flat = [emit.add("Reshape", [v], shape=(count,)) for v in (indices, x)]
-    y = emit.add("ScatterElements", [zeros, *flat], shape=(size,))
+    y = emit.add("ScatterElements", [zeros, *flat], shape=(size,), axis=0)
     if wanted is None:
         emit.add("Reshape", [y], emit.out if emit.out.is_static else _stated(emit, shape))
         return
