@@ -244,6 +244,10 @@ static int plan_node(wisp_session *s, uint32_t i, wisp_error *error) {
     uint32_t alias = 0;
     int status;
     node->flags &= WISP_NODE_AT_RESIZE;
+    if (s->running) { /* what it states is for this run only, also where it fails half-way */
+        node->flags |= WISP_NODE_LATE;
+        s->late = true;
+    }
     node->kernel = "portable";
     node->macs = 0, node->items = 0, node->grain = 1, node->phases = 0;
     s->plan_shared = s->plan_scratch = 0;
@@ -259,8 +263,7 @@ static int plan_node(wisp_session *s, uint32_t i, wisp_error *error) {
     const wisp_tensor *y = node->output_count ? operand(s, node, node->input_count) : NULL;
     if (!s->lives && (status = check_places(s, &call, &alias))) return status;
     if (s->lives && y && y->flags & WISP_TENSOR_KNOWN) alias = join_root(s, node, y);
-    node->flags |= WISP_NODE_PLANNED | (s->running ? WISP_NODE_LATE : 0) | alias << WISP_NODE_ALIAS_SHIFT;
-    if (s->running) s->late = true;
+    node->flags |= WISP_NODE_PLANNED | alias << WISP_NODE_ALIAS_SHIFT;
     if (node->flags & WISP_NODE_SIZED_IN_RUN) {
         s->late = true;
         if (!s->lives) return wisp_call_fail(&call, WISP_BAD_FILE, "extents that only a run finds out, in a file with a plan");

@@ -78,7 +78,8 @@ def test_fused_gemm(activation):
 
 
 @pytest.mark.parametrize(("activation", "params"), [
-    ("Relu", []), ("Tanh", []), ("Sigmoid", []), ("LeakyRelu", [0.2]), ("Clip", [-0.5, 0.5]), ("HardSigmoid", [0.3, 0.4])])
+    ("Relu", []), ("Tanh", []), ("Sigmoid", []), ("LeakyRelu", [0.2]), ("Clip", [-0.5, 0.5]),
+    ("HardSigmoid", [0.3, 0.4])])
 def test_fused_conv(activation, params):
     operands = {"x": f32(1, 3, 7, 7), "w": f32(4, 3, 3, 3), "b": f32(4)}
     options = {"activation": activation, **({"activation_params": params} if params else {})}

@@ -55,3 +55,20 @@ def test_declared_output_shapes_are_not_believed():
         model = make_model([("Reshape", ["x", "s"], ["y"], {})], {"x": [4, 3]}, {"y": declared},
                            {"s": np.array([2, 2, 3])})
         assert wisp.load(convert(model, verify=False)).run({"x": x})["y"].shape == (2, 2, 3)
+
+
+def test_a_run_that_fails_leaves_nothing_behind():
+    """Split sizes that do not fit fail alike every time, and the next run is as if they had never been."""
+    model = make_model([("Split", ["x", "s"], ["a", "b"], {"axis": 0}), ("Neg", ["a"], ["y"]), ("Abs", ["b"], ["z"])],
+                       {"x": (6,), "s": (np.int64, [2])}, {"y": ["m"], "z": ["n"]})
+    loaded, x = wisp.load(convert(model, verify=False)), np.arange(6, dtype=np.float32)
+    messages = set()
+    for sizes in ([2, 4], [5, 4], [5, 4], [-1, 7], [5, 1], [5, 4], [3, 3]):
+        try:
+            got = loaded.run({"x": x, "s": np.array(sizes)})
+        except wisp.WispError as error:
+            assert sum(sizes) != 6 or min(sizes) < 0
+            messages.add((tuple(sizes), str(error)))
+        else:
+            assert np.array_equal(got["y"], -x[:sizes[0]]) and np.array_equal(got["z"], x[sizes[0]:])
+    assert len(messages) == 2, messages

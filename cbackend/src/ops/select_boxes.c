@@ -28,6 +28,8 @@ static int plan_nms(wisp_call *call) {
         const wisp_tensor *t = wisp_input(call, i);
         if (t && (t->dtype != WISP_F32 || t->count != 1)) return wisp_call_fail(call, WISP_BAD_SHAPE, "thresholds must be one f32 each");
     }
+    const wisp_tensor *y = wisp_output(call, 0);
+    if (y->dtype != WISP_S64 || y->rank != 2) return wisp_call_fail(call, WISP_BAD_FILE, "the output must be s64 (count, 3)");
     *plan = (nms_plan){boxes->dims[0], scores->dims[1], boxes->dims[1]};
     wisp_need_scratch(call, 2 * sizeof(int32_t) * (uint64_t)plan->boxes, 0);
     wisp_size_later(call);

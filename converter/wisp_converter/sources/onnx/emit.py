@@ -117,8 +117,8 @@ class Emit:
 
     def call(self, op_type: str, inputs: list[Value | None], output: Value | None = None, *, dtype=None,
              shape: tuple[Dim, ...] | None = None, domain: str = DEFAULT_DOMAIN, **attributes) -> Value:
-        """What the importer of another operator makes of these inputs, as of operator set NEWEST. Without `output` a new
-        value of this shape and dtype (default: that of the first input)."""
+        """What the importer of another operator makes of these inputs, as of operator set NEWEST. Without `output` a
+        new value of this shape and dtype (default: that of the first input)."""
         output = output or Value(f"{self.out.name}.{len(self.nodes)}", np.dtype(dtype or inputs[0].dtype), shape)
         inner = replace(self, op_type=op_type, opset=NEWEST, inputs=inputs, outputs=[output])  # nodes, aliases shared
         find(domain, op_type)(inner, **attributes)

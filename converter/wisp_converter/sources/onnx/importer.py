@@ -111,7 +111,8 @@ class _Importer:
     def found_types(self) -> dict[str, Value]:
         """Values, by name, of which ONNX's inference does not know the element type, or the number of axes."""
         return {name: v for name, v in self.values.items() if v.shape is not None and v.data is None
-                and (not self.element_type(name) or self.has_own_type(name, v) and not self.infos[name].HasField("shape"))}
+                and (not self.element_type(name)
+                     or self.has_own_type(name, v) and not self.infos[name].HasField("shape"))}
 
     def has_own_type(self, name: str, value: Value) -> bool:
         info = self.infos.get(name)

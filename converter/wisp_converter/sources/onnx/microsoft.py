@@ -1,4 +1,4 @@
-"""Operators of com.microsoft, which ONNX Runtime writes into graphs it has optimized, made of importers of ONNX's own."""
+"""Operators of com.microsoft, which ONNX Runtime writes into graphs it optimized, made of importers of ONNX's own."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 

@@ -128,6 +128,7 @@ def _sum_extents(emit: Emit, axis: int) -> None:
 
 @importer("Split", any_dtype=True)
 def Split(emit: Emit, *, axis: int = 0, split=None, num_outputs: int | None = None) -> None:
+    emit.keep_rank()
     x = emit.inputs[0]
     if len(emit.outputs) > MAX_OPERANDS:
         raise emit.unsupported(f"more than {MAX_OPERANDS} outputs")
