@@ -49,7 +49,7 @@ class _Parser(argparse.ArgumentParser):
         self._negative_number_matcher = re.compile(r"-\.?\d")  # so that "--mean -1,0,1" has a value
 
     def error(self, message: str):
-        message = re.sub("^argument ", "", message)
+        message = re.sub("^argument (COMMAND: )?", "", message)
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
     def parse_known_args(self, args=None, namespace=None):
@@ -116,13 +116,22 @@ def main(argv: list[str] | None = None) -> int:
         status = end.code
     except (Exception, KeyboardInterrupt) as error:
         status = _report(arguments, error)
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries again at its end, and says so
+    error = _flush(sys.stdout)
+    if error is not None:
         status = status or _report(arguments, error)
+    _flush(sys.stderr)
     return status
+
+
+def _flush(stream) -> OSError | None:
+    """What prevents it, if anything; then the stream leads nowhere, or Python would try again at its end, and say so."""
+    try:
+        if stream is not None:
+            stream.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return error
+    return None
 
 
 def _report(arguments, error: BaseException) -> int:

@@ -170,7 +170,7 @@ def test_installed_script(folder):
 
 @pytest.mark.parametrize("arguments, text", [
     ([], "COMMAND"),
-    (["fly"], "there is no 'fly'; there are convert, run, bench, inspect, compare, ops"),
+    (["fly"], "wisp: there is no 'fly'; there are convert, run, bench, inspect, compare, ops"),
     (["covert"], "there is no 'covert'; did you mean convert?"),
     (["run"], "MODEL.wisp"),
     (["run", "float.wisp", "--threads", "0"], "number from 1 to 64"),
