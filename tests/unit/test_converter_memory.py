@@ -25,8 +25,9 @@ from wisp_converter.target import format as fmt
 from wisp_converter.target.amend import amend
 
 MEGABYTES = int(os.environ.get("WISP_MEMORY_TEST_MB", 120))
-LARGEST = {None: 2.5, "int8": 3.5}
-"""Peak memory as a multiple of the model's size: the whole command, with Python, onnx and ONNX Runtime."""
+LARGEST = {None: 2.0, "int8": 2.75}
+"""Peak memory of the whole command as a multiple of the model's size, without what any conversion takes. Once more the
+weights would be too much."""
 SILENCE = 2.0  # seconds
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -147,8 +148,7 @@ def test_peak_memory_and_silence(tmp_path, fixed, quantize, external):
           f"{peak / MIB:.0f} MiB, {peak / model.size:.2f} times the model; without the {fixed / MIB:.0f} MiB of any "
           f"conversion {(peak - fixed) / model.size:.2f}; longest silence {silence:.2f} s")
     assert "SNR" in said  # it was verified too
-    small = model.size < 400 * MIB
-    assert peak - (fixed if small else 0) <= LARGEST[quantize] * model.size
+    assert peak - fixed <= LARGEST[quantize] * model.size
     assert silence < SILENCE
 
 
@@ -194,7 +194,10 @@ def test_a_model_without_its_weights_and_with_them_again(tmp_path):
     path.write_bytes(model.SerializeToString())
     source = load(path)
     outside = [t for t in tensors_of(source.original) if uses_external_data(t)]
-    assert len(outside) == 6 and source.original.ByteSize() < model.ByteSize() - 6 * 6300
+    assert len(outside) == 7 and source.original.ByteSize() < model.ByteSize() - 7 * 6300
+    for tensor in tensors_of(model):  # the same elements in the general form
+        if tensor.float_data:
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor), tensor.name))
     assert source.weights.whole(source.original) == model
 
 

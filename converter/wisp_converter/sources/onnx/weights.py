@@ -22,10 +22,12 @@ from ...target.format import DTYPES
 LARGE = 4096
 """Bytes from which a tensor stays in the file; what inference looks into, shapes and axes, is smaller."""
 
-# Numbers of the fields, in onnx.proto, that lead to tensors.
+# Numbers of the fields, in onnx.proto, that lead to tensors...
 MESSAGES = {"model": {7: "graph", 25: "function"}, "graph": {1: "node", 5: "tensor"}, "function": {7: "node"},
-            "node": {5: "attribute"}, "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph"}, "tensor": {}}
-RAW_DATA, EXTERNAL_DATA, DATA_LOCATION = 9, 13, 14  # of TensorProto
+            "node": {5: "attribute"}, "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph"}}
+# ... and of those of a tensor: its type, and its elements as they are in memory, where they are of this type.
+DATA_TYPE, EXTERNAL_DATA, DATA_LOCATION = 2, 13, 14
+ELEMENTS = {4: onnx.TensorProto.FLOAT, 9: None, 10: onnx.TensorProto.DOUBLE}
 VARINT, BYTES, FIXED = 0, 2, {1: 8, 5: 4}  # wire types
 
 
@@ -133,41 +135,49 @@ def without_weights(data, location: str) -> bytes:
 
 def _rewrite(data: memoryview, at: int, end: int, kind: str, location: str) -> list:
     """A message of this kind in pieces. What is too small to hold a large tensor is copied as it is."""
-    pieces, raw, fields, done = [], None, set(), at
+    pieces, done = [], at
+    for number, value, start, stop in _fields(data, at, end):
+        inner = MESSAGES[kind].get(number)
+        if inner is not None and isinstance(value, range) and len(value) >= LARGE:
+            parts = (_refer_to(data, value.start, stop, location) if inner == "tensor"
+                     else _rewrite(data, value.start, stop, inner, location))
+            pieces += [data[done:start], _encoded(number << 3 | BYTES), _encoded(sum(map(len, parts))), *parts]
+            done = stop
+    return [*pieces, data[done:end]]
+
+
+def _refer_to(data: memoryview, at: int, end: int, location: str) -> list:
+    """A tensor in pieces: without its elements, if they are many, but with their place."""
+    fields = list(_fields(data, at, end))
+    kind = {number: value for number, value, _, _ in fields}.get(DATA_TYPE)
+    found = [f for f in fields if f[0] in ELEMENTS]
+    if (len(found) != 1 or not isinstance(found[0][1], range) or len(found[0][1]) < LARGE
+            or ELEMENTS[found[0][0]] not in (None, kind) or {EXTERNAL_DATA, DATA_LOCATION} & {f[0] for f in fields}):
+        return [data[at:end]]
+    _, place, start, stop = found[0]
+    tensor = onnx.TensorProto()
+    _refer(tensor, location, place.start, len(place))
+    return [data[at:start], data[stop:end], tensor.SerializeToString()]
+
+
+def _fields(data: memoryview, at: int, end: int) -> Iterator[tuple[int, int | range | None, int, int]]:
+    """(number, value, where it starts, where it stops) of each field; the value of bytes is their place."""
     while at < end:
-        start = at
+        start, value = at, None
         key, at = _varint(data, at)
-        number, wire = key >> 3, key & 7
-        fields.add(number)
-        if wire == BYTES:
-            size, body = _varint(data, at)
-            at = body + size
-        elif wire == VARINT:
-            _, at = _varint(data, at)
-        elif wire in FIXED:
-            at += FIXED[wire]
+        if key & 7 == BYTES:
+            size, at = _varint(data, at)
+            value = range(at, at + size)
+            at += size
+        elif key & 7 == VARINT:
+            value, at = _varint(data, at)
+        elif key & 7 in FIXED:
+            at += FIXED[key & 7]
         else:
             raise ValueError("a wire type that protobuf no longer has")
         if at > end:
             raise ValueError("a field ends behind its message")
-        if wire != BYTES or size < LARGE:
-            continue
-        inner = MESSAGES[kind].get(number)
-        if inner is not None:
-            parts = _rewrite(data, body, at, inner, location)
-            pieces += [data[done:start], _encoded(key), _encoded(sum(map(len, parts))), *parts]
-            done = at
-        elif kind == "tensor" and number == RAW_DATA:
-            pieces.append(data[done:start])
-            done, raw = at, (body, size)
-    pieces.append(data[done:end])
-    if raw is None:
-        return pieces
-    if fields & {EXTERNAL_DATA, DATA_LOCATION}:
-        raise ValueError("a tensor with its data in two places")
-    tensor = onnx.TensorProto()
-    _refer(tensor, location, *raw)
-    return [*pieces, tensor.SerializeToString()]
+        yield key >> 3, value, start, at
 
 
 def _refer(tensor: onnx.TensorProto, location: str, offset: int, length: int) -> None:
