@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-C_SOURCES := $(shell find cbackend tests -name '*.[ch]' -o -name '*.def')
+C_SOURCES := $(shell find cbackend tests benchmarks -name '*.[ch]' -o -name '*.def')
 BUILD_INPUTS := $(C_SOURCES) pyproject.toml CMakeLists.txt cbackend/CMakeLists.txt engine/emit_cffi.py converter/wisp_converter/opcodes.py
 
 .PHONY: demo test check fuzz test-targets docs wheels lint format bench clean
@@ -45,6 +45,7 @@ bench: $(VENV)/bench.done
 
 lint: $(VENV)/lint.done
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run --Werror $(filter-out %.def,$(C_SOURCES))
 
 format: $(VENV)/lint.done
@@ -76,5 +77,5 @@ $(VENV)/wheels.done: $(VENV)/tools.done
 	touch $@
 
 $(VENV)/lint.done: $(VENV)/created.done pyproject.toml
-	$(BIN)/python -m pip install -q "ruff==0.14.*" "clang-format==19.1.7"
+	$(BIN)/python -m pip install -q "ruff==0.14.*" "clang-format==19.1.7" "mypy==2.4.*" "numpy>=2.2"
 	touch $@

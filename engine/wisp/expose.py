@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from types import SimpleNamespace
 
-from .file import GRAPH, HEADER, KINDS, SECTION, SECTIONS, TENSOR, File, checksum, read, sections
+from .file import GRAPH, HEADER, KINDS, SECTION, SECTIONS, TENSOR, File, Tensor, checksum, read, sections
 
 _ACTIVATION, _WEIGHTS = KINDS.index("activation"), SECTIONS.index("weights")
 
@@ -30,7 +30,7 @@ def expose(data: bytes) -> tuple[bytes, File]:
     return _assemble(data[: HEADER.size], table, contents), file
 
 
-def _computed(file: File) -> list:
+def _computed(file: File) -> list[Tensor]:
     made = {id(t) for o in file.graphs[0].operators for t in o.outputs if t is not None}
     return [t for t in file.tensors if t.kind == "activation" and id(t) in made]
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import os
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -34,12 +36,12 @@ class Struct:
             self.fields[name] = self.size, struct.Struct(f"<{letters}")
             self.size += self.fields[name][1].size
 
-    def at(self, data: bytes, offset: int = 0) -> SimpleNamespace:
+    def at(self, data: bytes | bytearray, offset: int = 0) -> SimpleNamespace:
         """The fields of the struct at `offset`; those of several values are tuples."""
         found = {name: one.unpack_from(data, offset + place) for name, (place, one) in self.fields.items()}
         return SimpleNamespace(**{name: value[0] if len(value) == 1 else value for name, value in found.items()})
 
-    def all(self, data: bytes) -> list[SimpleNamespace]:
+    def all(self, data: bytes | bytearray) -> list[SimpleNamespace]:
         """A section of such structs."""
         return [self.at(data, i) for i in range(0, len(data), self.size)]
 
@@ -135,7 +137,7 @@ class File:
     tensors: list[Tensor]
     graphs: list[Graph]
     states: list[State]
-    metadata: dict
+    metadata: dict[str, Any]
     weights: bytes = field(repr=False)
 
     @property
@@ -155,14 +157,14 @@ class File:
         return self.state_size + self.shared_size + threads * self.scratch_size + self.plan_size
 
 
-def checksum(data: bytes) -> tuple[int, int]:
+def checksum(data: bytes | bytearray) -> tuple[int, int]:
     """The two Fletcher sums over little-endian 32-bit words; `data` is padded with zeros to a multiple of 4."""
     words = np.frombuffer(bytes(data) + bytes(-len(data) % 4), "<u4").astype(np.uint64)
     weights = np.arange(len(words), 0, -1, dtype=np.uint64)
     return int(words.sum(dtype=np.uint64)), int((words * weights).sum(dtype=np.uint64))
 
 
-def read(source: str | os.PathLike | bytes) -> File:
+def read(source: str | os.PathLike[str] | bytes) -> File:
     """Read and check a whole file. Raises OSError or BadFileError."""
     prefix = ""
     if not isinstance(source, (bytes, bytearray, memoryview)):
@@ -228,9 +230,12 @@ def _parse(data: bytes) -> File:
     tensors = [_tensor(entry, string, symbols if i in interface else [])
                for i, entry in enumerate(TENSOR.all(part["tensors"]))]
 
-    def refer(begin: int, count: int, required: bool = False) -> list[Tensor | None]:
-        found = [None if operands[i] == _NO_TENSOR else tensors[operands[i]] for i in range(begin, begin + count)]
-        if required and None in found:
+    def refer(begin: int, count: int) -> list[Tensor | None]:
+        return [None if operands[i] == _NO_TENSOR else tensors[operands[i]] for i in range(begin, begin + count)]
+
+    def require(begin: int, count: int) -> list[Tensor]:
+        found = [t for t in refer(begin, count) if t is not None]
+        if len(found) < count:
             raise BadFileError("a graph has no tensor for an input or output")
         return found
 
@@ -239,8 +244,8 @@ def _parse(data: bytes) -> File:
                           parameters[4 * o.parameters : 4 * (o.parameters + o.parameter_count)],
                           bool(o.flags & AT_RESIZE))
                  for o in OPERATOR.all(part["operators"])]
-    graphs = [Graph(string(g.name), refer(g.operands, g.input_count, True),
-                    refer(g.operands + g.input_count, g.output_count, True),
+    graphs = [Graph(string(g.name), require(g.operands, g.input_count),
+                    require(g.operands + g.input_count, g.output_count),
                     operators[g.first_operator : g.first_operator + g.operator_count]) for g in rows]
     states = [State(tensors[s.tensor], tensors[s.next], None if s.initial == _NO_TENSOR else tensors[s.initial])
               for s in STATE.all(part["states"])]
@@ -250,7 +255,7 @@ def _parse(data: bytes) -> File:
                 tensors, graphs, states, json.loads(part["metadata"] or b"{}"), part["weights"])
 
 
-def _tensor(entry: SimpleNamespace, string, symbols: list[str]) -> Tensor:
+def _tensor(entry: SimpleNamespace, string: Callable[[int], str], symbols: list[str]) -> Tensor:
     def extent(d: int) -> int | str | None:
         return d if d >= 0 else symbols[-1 - d] if symbols else None
 

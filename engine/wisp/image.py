@@ -12,25 +12,29 @@ each value becomes (pixel - mean) / std, pixels in 0..255 and mean and std in th
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .errors import ArgumentError, UnsupportedError
 from .interface import pixels_to_real
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif")
-DEFAULTS = {"crop": 1.0, "channel_order": "RGB", "mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0], "layout": "NCHW"}
+DEFAULTS: dict[str, Any] = {"crop": 1.0, "channel_order": "RGB", "mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0],
+                            "layout": "NCHW"}
 
 PRESETS = {"imagenet": ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375]), "0..1": ([0.0] * 3, [255.0] * 3),
            "-1..1": ([127.5] * 3, [127.5] * 3), "bytes": ([0.0] * 3, [1.0] * 3)}
 """(mean, std) for RGB pixels of 0..255 by what the training code did; imagenet: torchvision's Normalize."""
 
 
-def is_image(path: str | os.PathLike) -> bool:
+def is_image(path: str | os.PathLike[str]) -> bool:
     return os.fspath(path).lower().endswith(SUFFIXES)
 
 
-def complete(preprocessing: dict) -> dict:
+def complete(preprocessing: Mapping[str, Any]) -> dict[str, Any]:
     """All but the size stated, mean and std in units of pixels 0..255. ArgumentError, which begins with the key, for
     values that make no sense."""
     given = dict(preprocessing)
@@ -61,7 +65,7 @@ def _check(key: str, holds: bool, problem: str) -> None:
         raise ArgumentError(f"{key}: {problem}")
 
 
-def load_image(path: str | os.PathLike, preprocessing: dict) -> np.ndarray:
+def load_image(path: str | os.PathLike[str], preprocessing: Mapping[str, Any]) -> NDArray[np.float32]:
     """One picture as float32 [1, 3, height, width] ([1, height, width, 3] for layout NHWC)."""
     try:
         from PIL import Image, UnidentifiedImageError
@@ -79,7 +83,7 @@ def load_image(path: str | os.PathLike, preprocessing: dict) -> np.ndarray:
     return normalize(np.asarray(pixels), preprocessing)
 
 
-def normalize(pixels: np.ndarray, preprocessing: dict) -> np.ndarray:
+def normalize(pixels: NDArray[np.uint8], preprocessing: Mapping[str, Any]) -> NDArray[np.float32]:
     """uint8 RGB [height, width, 3] as the model wants it."""
     options = {**DEFAULTS, **preprocessing}
     if options["channel_order"] == "BGR":
@@ -90,7 +94,7 @@ def normalize(pixels: np.ndarray, preprocessing: dict) -> np.ndarray:
     return np.ascontiguousarray(values[None])
 
 
-def _crop(picture, preprocessing: dict, resampling):
+def _crop(picture: Any, preprocessing: Mapping[str, Any], resampling: Any) -> Any:
     height, width = preprocessing["size"]
     crop = preprocessing.get("crop", DEFAULTS["crop"])
     scale = max(round(height / crop) / picture.height, round(width / crop) / picture.width)

@@ -21,6 +21,7 @@ except ImportError:  # Windows, where a file that is open cannot be removed
     fcntl = None  # type: ignore[assignment]
 
 Paths = Iterable["str | os.PathLike[str]"]
+Pieces = Iterable["bytes | memoryview"]
 
 
 def check_output(path: str | os.PathLike[str], inputs: Paths = ()) -> None:
@@ -35,7 +36,7 @@ def check_output(path: str | os.PathLike[str], inputs: Paths = ()) -> None:
     if path == "-":
         if sys.stdout is None or sys.stdout.isatty():
             raise OutputError("-: bytes are not for a terminal; send them to a file or a command")
-        found = os.fstat(sys.stdout.fileno())
+        found: os.stat_result | None = os.fstat(sys.stdout.fileno())
     else:
         found = _stat(path)
     if found is None:
@@ -55,7 +56,7 @@ def check_output(path: str | os.PathLike[str], inputs: Paths = ()) -> None:
                 raise PermissionError(errno.EACCES, "is write-protected", path)
 
 
-def write_output(path: str | os.PathLike[str], data: bytes | Iterable[bytes], inputs: Paths = ()) -> None:
+def write_output(path: str | os.PathLike[str], data: bytes | Pieces, inputs: Paths = ()) -> None:
     """Write `data`, or the pieces it consists of, so that `path` is the old file or the whole new one at every moment,
     and nothing else is left behind, whatever happens, SIGKILL included (on file systems without nameless files that
     can leave `.NAME.*.part`, which the next output of this name removes).
@@ -65,7 +66,7 @@ def write_output(path: str | os.PathLike[str], data: bytes | Iterable[bytes], in
     """
     path = os.fspath(path)
     check_output(path, inputs)
-    pieces = [data] if isinstance(data, (bytes, bytearray, memoryview)) else data
+    pieces: Pieces = [data] if isinstance(data, (bytes, bytearray, memoryview)) else data
     try:
         old = None if path == "-" else _stat(path)
         if path == "-":
@@ -103,14 +104,15 @@ def _check_folder(path: str) -> None:
 
 
 def _files(inputs: Paths) -> Iterator[str]:
-    for one in map(os.fspath, inputs):
+    for given in inputs:
+        one = os.fspath(given)
         yield one
         if os.path.isdir(one):
             with os.scandir(one) as entries:
                 yield from (entry.path for entry in entries)
 
 
-def _replace(path: str, old: os.stat_result | None, pieces: Iterable[bytes]) -> None:
+def _replace(path: str, old: os.stat_result | None, pieces: Pieces) -> None:
     """`path` has no links in it. The new file has no name until it is whole, where the file system can do that."""
     folder, name = os.path.split(path)
     _remove_stale(folder, name)

@@ -101,7 +101,8 @@ def _time_nodes(session: Session, inputs: dict[str, NDArray[Any]], runs: int) ->
 def _node(node: NodeInfo, microseconds: float, share: float, peaks: dict[str, float]) -> NodeProfile:
     rate = node.macs / microseconds / 1e3 if microseconds else 0.0
     roof = peaks["int8" if "_s8" in node.kernel else "float32"]
-    return NodeProfile(*vars(node).values(), microseconds, share, rate, rate / roof if node.macs and roof else None)
+    return NodeProfile(**vars(node), microseconds=microseconds, share=share, gmacs=rate,
+                       peak_share=rate / roof if node.macs and roof else None)
 
 
 def peak(dtype: int) -> float:

@@ -39,17 +39,18 @@ class TensorInfo:
     zero_point: int
     element_type: str = ""
 
-    def quantize(self, real: np.ndarray) -> np.ndarray:
+    def quantize(self, real: NDArray[Any]) -> NDArray[Any]:
         """What this quantized tensor stores for real numbers, rounded as the runtime would (halves to even, NaN gives
         the zero point), clamped to its dtype."""
         limits = np.iinfo(self.dtype)
         steps = np.rint(np.asarray(real, np.float32) * (np.float32(1) / np.float32(self.scale)))
         steps = np.nan_to_num(np.clip(steps, -65536, 65536), nan=0.0)
-        return np.clip(steps + self.zero_point, limits.min, limits.max).astype(self.dtype)
+        return np.asarray(np.clip(steps + self.zero_point, limits.min, limits.max), self.dtype)
 
-    def dequantize(self, stored: np.ndarray) -> np.ndarray:
+    def dequantize(self, stored: NDArray[Any]) -> NDArray[np.float32]:
         """The real numbers, f32, that `stored`, values of this quantized tensor, stand for."""
-        return (np.asarray(stored).astype(np.int32) - self.zero_point).astype(np.float32) * np.float32(self.scale)
+        steps = np.asarray(stored).astype(np.int32) - self.zero_point
+        return np.asarray(steps.astype(np.float32) * np.float32(self.scale))
 
 
 @dataclass(frozen=True)

@@ -307,6 +307,18 @@ def test_profile_of_a_table_with_one_row():
     assert wisp.load(convert(source, verify=False)).profile(runs=1).runs == 1
 
 
+def test_a_user_s_script(small_files, tmp_path):
+    """The one whose types `make lint` checks."""
+    from conftest import ROOT
+
+    (tmp_path / "m.wisp").write_bytes(small_files["float"])
+    result = subprocess.run([sys.executable, ROOT / "tests" / "typed_user.py", tmp_path / "m.wisp"], check=True,
+                            capture_output=True, text=True, timeout=60)
+    first, second = result.stdout.splitlines()
+    assert first.startswith("x float32 (1, 3, 8, 8) ['ant', 'bee', 'cat', 'dog']")
+    assert second == "unknown input 'z'; the model has: 'x'"
+
+
 def test_repr(small_files, x8, tmp_path):
     path = tmp_path / "small <net>.wisp"
     path.write_bytes(small_files["dynamic"])
