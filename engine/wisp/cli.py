@@ -124,7 +124,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _flush(stream) -> OSError | None:
-    """What prevents it, if anything; then the stream leads nowhere, or Python would try again at its end, and say so."""
+    """What prevents it, if anything; the stream then leads nowhere, or Python would try again at its end and say so."""
     try:
         if stream is not None:
             stream.flush()
