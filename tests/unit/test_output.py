@@ -140,8 +140,8 @@ def test_no_place_for_a_file(tmp_path):
 
 def test_write_protected(tmp_path):
     tmp_path.chmod(0o777)
-    for parent in tmp_path.parents:  # pytest's own are for their owner only
-        if os.geteuid() == 0 and not parent.stat().st_mode & 0o001:
+    for parent in tmp_path.parents:
+        if parent.name.startswith(("pytest-", "popen-")):  # which are for their owner only
             parent.chmod(0o755)
     mine, open_one = tmp_path / "mine", tmp_path / "open"
     mine.mkdir(mode=0o555)
