@@ -61,6 +61,7 @@ def write_pictures(folder: Path, count: int, seed: int) -> None:
 
 
 def for_c(home: Path, asset) -> None:
+    need("pkg-config")
     save_model(words_model(), home / "words.onnx")
 
 
