@@ -47,9 +47,12 @@ def def_file(name: str) -> Path:
 
 
 def parse(text: str) -> dict[str, Opcode]:
-    """The operators of a text in the form of ops.def, by name."""
-    table = {}
+    """The operators of a text in the form of ops.def, by name. ValueError where two have one name or code."""
+    table, codes = {}, set()
     for code, name, traits, params in _ENTRY.findall(text):
+        if name in table or code in codes:
+            raise ValueError(f"ops.def has two operators of the name {name} or the code {code}")
+        codes.add(code)
         names = frozenset(t.strip() for t in traits.split("|")) - {"0"}
         table[name] = Opcode(int(code), name, tuple(_PARAMETER.findall(params)), names)
     return table

@@ -141,6 +141,13 @@ def test_equal_constants_are_stored_once():
     assert len(two) - len(one) < c.nbytes / 2
 
 
+@pytest.mark.parametrize("second", ["OP(1, B, 0, NONE)", "OP(2, A, 0, NONE)"])
+def test_no_two_operators_have_one_code_or_name(second):
+    assert len(opcodes.parse("OP(1, A, 0, NONE)\nOP(2, B, 0, NONE)")) == 2
+    with pytest.raises(ValueError, match="two operators"):
+        opcodes.parse("OP(1, A, 0, NONE)\n" + second)
+
+
 def test_every_entry_of_ops_def_is_read():
     text = opcodes.def_file("ops.def").read_text()
     table = opcodes.parse(text)
