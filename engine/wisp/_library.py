@@ -73,6 +73,10 @@ def text(pointer: Any) -> str:
     return str(ffi.string(pointer), "utf-8", "replace") if pointer else ""
 
 
+def new_error() -> Any:
+    return ffi.new("wisp_error *")
+
+
 def aligned(size: int) -> NDArray[np.uint8]:
     """`size` bytes of uninitialized memory on a multiple of WISP_ALIGNMENT."""
     try:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import html
 import json
 import logging
-import mmap
 import operator
 import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, Union, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,12 +19,12 @@ from . import _library, arrays
 from ._library import DTYPES, ELEMENT_TYPES, ffi, lib, text
 from .errors import ArgumentError, BadFileError, ShapeError, check
 from .pool import Pool
-from .session import NodeInfo, Session, TensorInfo, new_error
+from .session import NodeInfo, Session, TensorInfo
+from .source import Source, lasting_path, map_file, open_model
 
 if TYPE_CHECKING:
     from .profile import Profile
 
-Source = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, mmap.mmap]
 Shapes = Mapping[str, Sequence[int]]
 Out = TypeVar("Out", bound=Mapping[str, NDArray[Any]])
 Answer = TypeVar("Answer")
@@ -79,9 +78,9 @@ class Model:
         if not 1 <= self.threads <= MAX_THREADS:
             raise ArgumentError(f"threads is {threads!r}, expected 1..{MAX_THREADS}")
         self._cpu, self._cpu_name = _library.cpu_flags(cpu), cpu
-        self._name = os.path.abspath(_file_name(source)) if _file_name(source) else ""
-        self._data: NDArray[np.uint8] | None = _map(source)
-        self._model = _open(self._data, source)
+        self._path = lasting_path(source)
+        self._data: NDArray[np.uint8] | None = map_file(source)
+        self._model = open_model(self._data, source)
         self._symbols = [text(lib.wisp_symbol_name(self._model, i)) for i in range(lib.wisp_symbol_count(self._model))]
         self.inputs = [self._describe(lib.wisp_input_info, i) for i in range(lib.wisp_input_count(self._model))]
         self.outputs = [self._describe(lib.wisp_output_info, i) for i in range(lib.wisp_output_count(self._model))]
@@ -92,7 +91,7 @@ class Model:
         self._pool = Pool(self.threads) if self.threads > 1 else None
         self._shapes = {name: _shape(name, shape) for name, shape in (shapes or {}).items()}
         self._bound: tuple[int, ...] | None = None
-        log.debug("load: %s, %d bytes, %d thread(s), %.2f ms", self._name or "from memory", self._data.size,
+        log.debug("load: %s, %d bytes, %d thread(s), %.2f ms", self._path or "from memory", self._data.size,
                   self.threads, (time.perf_counter() - start) * 1e3)
         if shapes is not None or not self._symbols:
             self._bound = self._bind(self._shapes, partial=True)
@@ -226,7 +225,7 @@ class Model:
     def __call__(self, *inputs: Any, **named: ArrayLike) -> Any:
         """`model(x)`: as run, with the inputs in the model's order or by keyword, or all of them in one dict. Returns
         the array where the model has one output, else a dict of arrays."""
-        if len(inputs) == 1 and isinstance(inputs[0], Mapping) and not named:
+        if len(inputs) == 1 and not named and (len(self.inputs) == 1 or isinstance(inputs[0], Mapping)):
             outputs = self.run(inputs[0])
         else:
             if len(inputs) > len(self.inputs):
@@ -338,14 +337,14 @@ class Model:
         self.close()
 
     def __reduce__(self) -> tuple[Callable[..., Model], tuple[Any, ...]]:
-        source = self._name or self._open_data().tobytes()
+        source = self._path or self._open_data().tobytes()
         return load, (source, self.threads, self._shapes or None, self._cpu_name)
 
     def _facts(self) -> dict[str, str]:
         """What repr and notebooks show besides inputs and outputs."""
         if self._data is None:
             return {"closed": "yes"}
-        facts = {"file": f"{os.path.basename(self._name)} {self._data.size:,} bytes".strip(),
+        facts = {"file": f"{os.path.basename(self._path)} {self._data.size:,} bytes".strip(),
                  "threads": str(self.threads)}
         if self._bound is None:
             return {**facts, "arena": "known when the dynamic axes are bound"}
@@ -366,44 +365,6 @@ class Model:
         rows += list(self._facts().items())
         cells = (f"<tr><th>{html.escape(key)}</th><td>{html.escape(value)}</td></tr>" for key, value in rows)
         return f"<table>{''.join(cells)}</table>"
-
-
-def session_size(source: Source) -> int:
-    """Bytes of one session of a .wisp file besides its arena; nothing is prepared.
-    Raises what `load` raises for bad files."""
-    data = _map(source)
-    return int(lib.wisp_session_size(_open(data, source)))
-
-
-def _open(data: NDArray[np.uint8], source: Source) -> Any:
-    """The library's model for a mapped file, which must stay alive."""
-    model, error, name = ffi.new("wisp_model *"), new_error(), _file_name(source)
-    status = lib.wisp_open(model, _library.pointer(data), data.size, error)
-    check(status, f"{name}: {text(error.message)}" if name else text(error.message))
-    return model
-
-
-def _file_name(source: Source) -> str:
-    """The path; empty for one in memory."""
-    return "" if isinstance(source, (bytes, bytearray, memoryview, mmap.mmap)) else os.fspath(source)
-
-
-def _map(source: Source) -> NDArray[np.uint8]:
-    """The file on a multiple of WISP_ALIGNMENT."""
-    if isinstance(source, mmap.mmap):
-        return np.frombuffer(source, np.uint8)
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        if not len(source):
-            raise BadFileError("the file is empty")
-        copy = _library.aligned(len(source))
-        copy[:] = np.frombuffer(source, np.uint8)
-        return copy
-    with open(source, "rb") as file:
-        if not os.path.isfile(source):  # a pipe, which can be read but not mapped
-            return _map(file.read())
-        if os.fstat(file.fileno()).st_size == 0:
-            raise BadFileError(f"{os.fspath(source)} is empty")
-        return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
 
 
 def _integer(what: str, value: Any) -> int:

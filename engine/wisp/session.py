@@ -14,7 +14,7 @@ import numpy as np
 from numpy import ndarray
 from numpy.typing import NDArray
 
-from ._library import DTYPES, aligned, ffi, lib, pointer, text
+from ._library import DTYPES, aligned, ffi, lib, new_error, pointer, text
 from .errors import ArgumentError, DtypeError, OutOfMemoryError, ShapeError, check
 from .pool import Pool
 
@@ -68,10 +68,6 @@ class NodeInfo:
     bytes: int
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
-
-
-def new_error() -> Any:
-    return ffi.new("wisp_error *")
 
 
 def raise_for(status: int, error: Any) -> None:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -309,11 +310,10 @@ def test_profile_of_a_table_with_one_row():
 
 def test_a_user_s_script(small_files, tmp_path):
     """The one whose types `make lint` checks."""
-    from conftest import ROOT
-
     (tmp_path / "m.wisp").write_bytes(small_files["float"])
     result = subprocess.run([sys.executable, ROOT / "tests" / "typed_user.py", tmp_path / "m.wisp"], check=True,
                             capture_output=True, text=True, timeout=60)
+    assert (Path(wisp.__file__).parent / "py.typed").exists()
     first, second = result.stdout.splitlines()
     assert first.startswith("x float32 (1, 3, 8, 8) ['ant', 'bee', 'cat', 'dog']")
     assert second == "unknown input 'z'; the model has: 'x'"

@@ -12,7 +12,7 @@ import wisp
 from conftest import small_cnn
 from support import make_model
 from wisp.file import read
-from wisp.model import session_size
+from wisp.source import session_size
 
 GUARDED = ("float", "int8", "dynamic")  # of small_files
 TAIL = "tail"

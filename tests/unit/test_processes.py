@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -40,6 +41,16 @@ def test_what_a_pickle_holds(small_files, tmp_path):
     path.unlink()
     with pytest.raises(FileNotFoundError, match="m.wisp"):
         pickle.loads(moved)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_model_from_a_pipe_takes_its_bytes_along(small_files, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(small_files["float"],))
+    writer.start()
+    model = wisp.load(tmp_path / "pipe")
+    writer.join()
+    assert small_files["float"] in pickle.dumps(model)
 
 
 WORKERS = """if True:

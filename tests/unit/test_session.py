@@ -70,6 +70,17 @@ def test_a_run_allocates_nothing(small_files, x8):
         tracemalloc.stop()
 
 
+@pytest.mark.slow
+def test_what_a_call_costs():
+    """In one run beside ONNX Runtime: microseconds, the least of many loops."""
+    import call_overhead
+
+    best = call_overhead.measure()
+    print({caller: round(us, 2) for caller, us in best.items()})
+    assert best["wisp model.run({x: x}, out=)"] < 3 and best["wisp session.run(), views filled and read"] < 2
+    assert best["wisp model.run({x: x}, out=)"] < best["ONNX Runtime IOBinding"]
+
+
 def test_outputs_cannot_be_written(small_files):
     """One that is a constant lies in the mapped file: writing there would end the process."""
     with pytest.raises(ValueError, match="read-only"):

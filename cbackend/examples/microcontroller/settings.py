@@ -7,7 +7,7 @@ import sys
 import wisp
 from wisp import file
 from wisp._wisp_lists import OPERATORS
-from wisp.model import session_size
+from wisp.source import session_size
 
 EDGES = {"QuantizeLinear", "DequantizeLinear"}
 MOVEMENT = range(120, 150)  # the shape family of ops.def moves f32 without computing

@@ -7,7 +7,8 @@ from collections import Counter
 
 from .. import file as reader
 from .._wisp_lists import OPERATORS
-from ..model import load, session_size
+from ..model import load
+from ..source import session_size
 from . import _shared
 
 HELP = """Print what a .wisp file holds: inputs, outputs, operators, weights, exact memory, metadata.
