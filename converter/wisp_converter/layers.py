@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from .errors import SourceError
+from .errors import InputError, SourceError
 from .reference import references
 from .runner import ExposedRunner
 from .sources.onnx.load import Source
@@ -18,9 +18,11 @@ def compare_layers(source: Source, file: BinaryIO, inputs: dict[str, np.ndarray]
     """A row for each tensor that both have, in the source's order, and what ran the source (`trusted`: only ONNX
     Runtime, or only ONNX's reference). `inputs` are the source's. Tensors of int8 count as the real numbers they are.
 
-    A row: name, shape, node (of the source), snr_db (None: exact), max_abs, relative, output (whether it is one).
-    SourceError where the source cannot be run, UnsupportedError where the result cannot.
+    A row: name, shape, node (of the source), snr_db (infinite: exact), max_abs, relative, output (whether it is one).
+    InputError where the model cannot be the file's source, SourceError where it cannot be run, UnsupportedError where
+    the result cannot.
     """
+    check_source(source, inputs)
     runner = ExposedRunner(file, threads)
     stored = runner.from_source(inputs)
     got, inputs = runner.run(stored), runner.inputs_to_source(stored)
@@ -35,7 +37,22 @@ def compare_layers(source: Source, file: BinaryIO, inputs: dict[str, np.ndarray]
             refusal = error
             continue
         return _rows(source, expected, got, runner.outputs), reference.name
-    raise refusal
+    raise SourceError(f"{source.name}: {refusal}")
+
+
+def check_source(source: Source, inputs: dict[str, np.ndarray]) -> None:
+    """InputError if the model cannot be run on a file's inputs, in the source's form, at all: it is another one's."""
+    dims = {v.name: [d.dim_value if d.HasField("dim_value") else None for d in v.type.tensor_type.shape.dim]
+            for v in source.original.graph.input}
+    problem = f"{source.name} is not the source of this .wisp file: "
+    if set(dims) != set(inputs):
+        here, there = (", ".join(map(repr, names)) or "none" for names in (dims, inputs))
+        raise InputError(f"{problem}its inputs are {here}, the file's {there}")
+    for name, extents in dims.items():
+        shape = inputs[name].shape
+        if len(extents) != len(shape) or any(d not in (None, s) for d, s in zip(extents, shape)):
+            here, there = ("x".join("?" if d is None else str(d) for d in s) or "scalar" for s in (extents, shape))
+            raise InputError(f"{problem}its input {name!r} is {here}, the file's {there}")
 
 
 def _rows(source: Source, expected: dict, got: dict, outputs: list[str]) -> list[dict]:
@@ -48,7 +65,7 @@ def _rows(source: Source, expected: dict, got: dict, outputs: list[str]) -> list
             max_abs, relative, snr, _ = difference(expected[stem], array)
             rank, node = made.get(stem, (-1, ""))
             found.append((rank, {"name": name, "shape": list(array.shape), "node": node,
-                                 "snr_db": None if snr == math.inf else snr, "max_abs": max_abs, "relative": relative,
+                                 "snr_db": snr, "max_abs": max_abs, "relative": relative,
                                  "output": name in outputs}))
     return [row for _, row in sorted(found, key=lambda f: f[0])]
 

@@ -29,8 +29,9 @@ def doubts(preprocess: dict | None, has_pictures: bool) -> list[str]:
     """Warnings on what was given, before it was completed: each says what to write instead."""
     given = preprocess or {}
     if has_pictures and not {"mean", "std", "preset"} & set(given):
-        return ["warning: pictures are fed as numbers of 0..255, because neither mean nor std is given; most models want "
-                "preprocess={'preset': 'imagenet'}, 0..1 or -1..1; preprocess={'preset': 'bytes'} says that this is right"]
+        return ["warning: pictures are fed as numbers of 0..255, because neither mean nor std is given; most models "
+                "want preprocess={'preset': 'imagenet'}, 0..1 or -1..1; preprocess={'preset': 'bytes'} says that this "
+                "is right"]
     if given.get("unit", 255) == 255:
         mean, std = ([abs(float(v)) for v in given.get(key, ())] for key in ("mean", "std"))
         if any(v < 1 for v in std) or (any(mean) and max(mean) <= 1):
