@@ -127,7 +127,7 @@ def temporary_file() -> Iterator[BinaryIO]:
         with tempfile.TemporaryFile() as file:
             yield file
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         raise ConvertError(f"{tempfile.gettempdir()}: no room for temporary files as large as the model "
                            f"({error.strerror}); TMPDIR names another folder") from error

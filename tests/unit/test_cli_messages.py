@@ -196,6 +196,21 @@ def test_full_disks_and_readers_that_leave(folder, text):
     assert result.returncode == 1 and re.fullmatch(r"wisp.*: No space left on device\n", result.stderr), result.stderr
 
 
+def test_the_file_is_written_though_nobody_reads_the_report(folder):
+    """Also where each line is printed at once, as on a terminal; not so where the report cannot be kept."""
+    at_once = {"PYTHONUNBUFFERED": "1"}
+    for text, made in (("wisp convert model.onnx -o out.wisp", "out.wisp"),
+                       ("wisp run model.wisp --input x.npy --output y.npy", "y.npy")):
+        result = shell(folder, f"set -o pipefail; {text} | true", **at_once)
+        assert (result.returncode, result.stderr) == (0, "") and (folder / made).exists()
+        (folder / made).unlink()
+        result = shell(folder, f"{text} >&-", **at_once)
+        assert (result.returncode, result.stderr) == (0, "") and (folder / made).exists()
+    result = shell(folder, "wisp convert model.onnx -o full.wisp > /dev/full", **at_once)
+    assert (result.returncode, result.stderr) == (1, "wisp convert: <stdout>: No space left on device\n")
+    assert not (folder / "full.wisp").exists()
+
+
 def test_closed_outputs(folder):
     result = shell(folder, "wisp ops | head -1")
     assert (result.stdout.count("\n"), result.stderr) == (1, "")

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -88,8 +89,14 @@ def run(arguments) -> None:
     preprocessing = _preprocessing(arguments)
     with converter.Progress(False if arguments.quiet else None) as progress:
         def report(line: str) -> None:
-            if not arguments.quiet:
-                progress.say(in_options(line), file=sys.stderr if output == "-" else sys.stdout)
+            stream = sys.stderr if output == "-" else sys.stdout
+            if arguments.quiet or stream is None:
+                return
+            with contextlib.suppress(BrokenPipeError):  # nobody reads on; the file is wanted all the same
+                try:
+                    progress.say(in_options(line), file=stream)
+                except OSError as error:
+                    raise OSError(error.errno, error.strerror, stream.name) from None
 
         with converter.temporary_file() as file:
             converter.convert(

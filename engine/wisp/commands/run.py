@@ -51,11 +51,11 @@ def run(arguments) -> None:
     outputs = model.run(inputs)
     report = {"outputs": [_describe(name, array) for name, array in outputs.items()],
               "classes": _classes(model, outputs)}
-    with contextlib.redirect_stdout(sys.stderr if arguments.output == "-" else sys.stdout):
-        print(_shared.json_text(report) if arguments.json else _text(report))
     if arguments.output is not None:
         data = _npy_bytes(*outputs.values()) if _is_npy(arguments.output) else _npz_bytes(outputs)
         write_output(arguments.output, data, sources)
+    with contextlib.redirect_stdout(sys.stderr if arguments.output == "-" else sys.stdout):
+        print(_shared.json_text(report) if arguments.json else _text(report))
     bad = [output["name"] for output in report["outputs"] if output["nan"]]
     if bad and not any(_count_nan(array) for array in inputs.values()):
         raise ResultError(f"output {bad[0]!r} holds NaN, and no input does")
