@@ -18,12 +18,14 @@ COMMANDS = ("convert", "run", "bench", "inspect", "compare", "ops")
 
 OPTIONS = {
     "calibration": "--calibrate DIR|NPZ",
+    "preprocess": "--preprocess {}",
     "quantize": "--quantize {}",
     "shapes": "--shape NAME=1,3,224,224",
     "threads": "--threads {}",
     "verify": "--no-verify",
 }
-"""Messages say `argument=value` of what Python code gives to `convert` and `load`; here that is an option."""
+"""Messages say `argument=value` of what Python code gives to `convert` and `load`; here that is an option. A key of
+`preprocess` is one by its own name, but for the preset."""
 
 _VALUE = re.compile(rf"\b({'|'.join(OPTIONS)})=(\{{.*?\}}|\(.*?\)|'[^']*'|\w*)")
 _PREPROCESS = re.compile(r"\bpreprocess=\{'(\w+)': (.*?)\}")
