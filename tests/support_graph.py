@@ -13,13 +13,13 @@ from wisp_converter.target.plan import plan_memory
 
 def run_node(op: str, operands: list, shape: tuple[int, ...], *, scale: float = 0.0, zero_point: int = 0,
              out_scale: float | None = None, out_zero_point: int | None = None, threads: int = 1,
-             cpu: str | None = None, **attrs) -> np.ndarray:
-    """The output, of `shape` and the first operand's dtype. operands: arrays, None where left out; the first is the
-    graph's input, the others are constants, as Values where they are packed already. scale, zero_point:
+             cpu: str | None = None, dtype=None, **attrs) -> np.ndarray:
+    """The output, of `shape` and `dtype` or the first operand's. operands: arrays, None where left out; the first is
+    the graph's input, the others are constants, as Values where they are packed already. scale, zero_point:
     of the input, and of the output unless stated."""
     first = operands[0]
     x = Value("x", first.dtype, first.shape, scale=scale, zero_point=zero_point)
-    y = Value("y", first.dtype, shape, scale=scale if out_scale is None else out_scale,
+    y = Value("y", np.dtype(dtype or first.dtype), shape, scale=scale if out_scale is None else out_scale,
               zero_point=zero_point if out_zero_point is None else out_zero_point)
     others = [a if a is None or isinstance(a, Value) else constant(f"c{i}", np.asarray(a))
               for i, a in enumerate(operands[1:])]

@@ -1,4 +1,4 @@
-/* Unary operators, a line for each: f32 through a loop of its own, other dtypes widened, s8 through the converter's tables. */
+/* Unary operators, a line for each: f32 through a loop of its own, other dtypes widened. s8 goes through tables: lookup.c. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "activation_math.h"
 
@@ -189,31 +189,6 @@ static int plan_relu(wisp_call *call) {
 
 const wisp_operator wisp_op_Clip = {.plan = plan_clip, .range = range_clamp, .plan_size = sizeof(clamp_plan)};
 const wisp_operator wisp_op_Relu = {.plan = plan_relu, .range = range_relu, .plan_size = sizeof(clamp_plan)};
-
-typedef struct lookup_plan {
-    wisp_lookup_s8_fn *lookup;
-} lookup_plan;
-
-static void range_lookup(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
-    const lookup_plan *p = call->plan;
-    (void)thread;
-    p->lookup(wisp_input(call, 1)->data, (const int8_t *)wisp_input(call, 0)->data + begin, (int8_t *)wisp_output(call, 0)->data + begin,
-              (size_t)(end - begin));
-}
-
-static int plan_lookup(wisp_call *call) {
-    lookup_plan *p = call->plan;
-    const int status = wisp_check_operands(call, 2, 2, 1);
-    if (status) return status;
-    const wisp_tensor *x = wisp_input(call, 0), *table = wisp_input(call, 1);
-    if (x->dtype != WISP_S8) return wisp_refuse_dtype(call, x->dtype);
-    if (table->dtype != WISP_S8 || table->count != 256 || table->kind != WISP_KIND_CONSTANT)
-        return wisp_call_fail(call, WISP_BAD_FILE, "the table must be 256 constant s8 values");
-    p->lookup = WISP_KERNEL(call, lookup_s8);
-    return set_output(call, WISP_S8, ELTWISE_GRAIN);
-}
-
-const wisp_operator wisp_op_Lookup = {.plan = plan_lookup, .range = range_lookup, .plan_size = sizeof(lookup_plan)};
 
 /* ---- to bool */
 

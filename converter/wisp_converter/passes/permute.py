@@ -54,7 +54,7 @@ def is_elementwise(node: Node) -> bool:
 
 def sink(node: Node, perm: Perm) -> Sunk | None:
     """How a node with one data input (its first) reads u instead of Transpose(u, perm), or None if it cannot."""
-    if node.op == "Lookup" or (is_elementwise(node) and len(node.inputs) == 1):
+    if is_elementwise(node) and len(node.inputs) == 1:
         return Sunk(dict(node.attrs), list(node.inputs), [perm])
     rule = _RULES.get(node.op)
     return rule(node, perm) if rule else None
@@ -133,7 +133,7 @@ def _scaled(node: Node, perm: Perm) -> Sunk | None:
 
 _RULES = {
     **dict.fromkeys(("Quantize", "Dequantize"), _scaled),
-    **dict.fromkeys(("Softmax", "LogSoftmax", "Split"), _keep_axis),
+    **dict.fromkeys(("Softmax", "LogSoftmax", "Split", "Lookup"), _keep_axis),
     **dict.fromkeys(("ArgMax", "ArgMin"), _arg_extreme),
     **dict.fromkeys(("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2",
                      "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare"), _reduce),
