@@ -13,6 +13,7 @@ from .inputs import draw_other, draws, given, meanings
 from .ir import Graph
 from .target.pack import pack
 from .passes import run_passes
+from .passes.widen_halves import rounds, widen_halves
 from .pictures import complete, doubt_labels, doubts
 from .runner import temporary_file
 from .target.amend import amend
@@ -32,7 +33,7 @@ QUANTIZE = ("int8",)
 @shows_progress
 def convert(model, *, quantize: str | None = None, calibration=None, shapes: dict | None = None,
             metadata: dict | None = None, method: str = "output", percentile: float = 99.999,
-            preprocess: dict | None = None, verify: bool = True, verify_inputs=None,
+            preprocess: dict | None = None, keep_rounding: bool = True, verify: bool = True, verify_inputs=None,
             progress: Progress | bool | None = None, report: Callable[[str], None] | None = None,
             into: BinaryIO | None = None) -> bytes:
     """Convert an ONNX model to a .wisp file.
@@ -45,6 +46,8 @@ def convert(model, *, quantize: str | None = None, calibration=None, shapes: dic
     method, percentile: how int8 ranges are chosen: "output", "minmax", "percentile" or "mse", see calibrate.py.
     preprocess: for pictures, {"preset": "imagenet", "0..1", "-1..1" or "bytes"}, or "mean" and "std" for pixels of
         0..255 (of 0..1 with "unit": 1); "size", "crop", "channel_order", "layout". Stored in the file, see wisp.image.
+    keep_rounding: where the source has float16 or bfloat16, round every result as it does. False: numbers are float32
+        from the inputs to the outputs, which keep their types; faster, and closer to exact. Quantizing implies it.
     verify: run source and result on the same input and compare. A float model that differs from what ONNX Runtime
         computes raises VerifyError; without ONNX Runtime, ONNX's own reference runs the source, and a difference is
         reported as a warning. Where the source takes no input that was tried, the report says "not compared: why".
@@ -76,6 +79,10 @@ def convert(model, *, quantize: str | None = None, calibration=None, shapes: dic
         say(note)
     progress.step("importing")
     graph = import_graph(source)
+    if quantize or not keep_rounding:
+        widen_halves(graph)
+    elif rounds(graph):
+        say("results are rounded to 16 bits as in the source; keep_rounding=False computes in float32, which is faster")
     progress.step("folding")
     run_passes(graph)
     interface, sample = meanings(graph), given(verify_inputs, graph.inputs)

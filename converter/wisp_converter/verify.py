@@ -164,7 +164,7 @@ class _Judge:
         wrong = [d for d in differences if d.is_wrong]
         own = self.own_noise(inputs, expected) if wrong else {}
         for d in [d for d in wrong if d.max_abs <= OWN * own[d.name]]:
-            self.say(f"{d.name}: the source itself moves by {own[d.name]:.2g} when its numbers change by a millionth")
+            self.say(f"{d.name}: the source itself moves by {own[d.name]:.2g} when the last bits of its numbers change")
             wrong.remove(d)
         return wrong
 

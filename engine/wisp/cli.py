@@ -23,6 +23,7 @@ OPTIONS = {
     "shapes": "--shape NAME=1,3,224,224",
     "threads": "--threads {}",
     "verify": "--no-verify",
+    "keep_rounding": "--no-rounding",
 }
 """Messages say `argument=value` of what Python code gives to `convert` and `load`; here that is an option. A key of
 `preprocess` is one by its own name, but for the preset."""

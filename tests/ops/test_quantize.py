@@ -129,6 +129,21 @@ def test_half_scales(half):
     assert np.array_equal(got["wide"], want) and np.array_equal(got["y"], want.astype(half))
 
 
+@pytest.mark.parametrize("dtype", INTEGERS[:6], ids=str)
+def test_com_microsoft(dtype):
+    """ONNX Runtime's operators for dtypes that ONNX's had not yet."""
+    x, zero = (rng.standard_normal((3, 8)) * 4).astype(np.float32), random(dtype, 3)
+    scale = np.float32([0.1, 0.7, 0.03])
+    nodes = [("QuantizeLinear", ["x", "s", "z"], ["q"], {"axis": 0, "domain": "com.microsoft"}),
+             ("DequantizeLinear", ["q", "s", "z"], ["y"], {"axis": 0, "domain": "com.microsoft"})]
+    model = make_model(nodes, {"x": x}, {"q": (dtype, [3, 8]), "y": [3, 8]}, {"s": scale, "z": zero},
+                       domains={"com.microsoft": 1})
+    got, want = run(model, {"x": x}), quantized(x, scale, zero, 0)
+    assert np.array_equal(got["q"], want)
+    real = want.astype(np.float32) - zero[:, None].astype(np.float32)
+    assert np.array_equal(got["y"], real * scale[:, None])
+
+
 def test_int32_without_zero_point():
     x = np.array([2**24 + 1, -7, 0, 2**31 - 1], np.int32)
     model = make_model([("DequantizeLinear", ["x", "s"], ["y"], {})], {"x": x}, ["y"], {"s": np.float32(0.25)},

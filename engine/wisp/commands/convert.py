@@ -56,6 +56,8 @@ def add_arguments(parser) -> None:
     parser.add_argument("--channel-order", choices=("RGB", "BGR"), help="default RGB")
     parser.add_argument("--input", action="append", default=[], metavar="NAME=FILE.npy",
                         help="what to compare source and result on; NAME= may be left out if the model has one input")
+    parser.add_argument("--no-rounding", action="store_true",
+                        help="compute float16 and bfloat16 networks in float32 between inputs and outputs: faster")
     parser.add_argument("--no-verify", action="store_true", help="do not compare with the source")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
@@ -102,8 +104,9 @@ def run(arguments) -> None:
             converter.convert(
                 model, quantize=arguments.quantize, calibration=arguments.calibrate, preprocess=preprocessing,
                 shapes=_shared.parse_shapes(arguments.shape) or None, metadata=metadata, method=arguments.method,
-                percentile=arguments.percentile, verify=not arguments.no_verify, verify_inputs=_inputs(arguments.input),
-                progress=progress, report=report, into=file)
+                percentile=arguments.percentile, keep_rounding=not arguments.no_rounding,
+                verify=not arguments.no_verify, verify_inputs=_inputs(arguments.input), progress=progress,
+                report=report, into=file)
             progress.step("writing")
             file.seek(0)
             converter.save(iter(lambda: file.read(PIECE), b""), output, inputs)

@@ -236,13 +236,17 @@ class _Importer:
 
     def widen(self, emit: Emit) -> dict[Value, Value]:
         """Let the importer see float32 where the node has float16 or bfloat16: exactly as the operator computes there,
-        if it rounds each result once. Returns the outputs to be rounded, by what stands for them."""
+        if it rounds each result once. Returns the outputs to be rounded, by what stands for them. A float of unknown
+        type becomes what the first such input is."""
         for value in emit.inputs:
             if value is not None and value.dtype in NARROW:
                 raise emit.unsupported(f"elements of type {value.dtype}")
+        half = next((v.dtype for v in emit.inputs if v is not None and v.dtype in HALF), None)
         emit.inputs = [v if v is None or v.dtype not in HALF else self.widened(v) for v in emit.inputs]
-        rounded = {Value(f"{v.name}.f32", np.dtype(np.float32), v.shape): v
-                   for v in emit.outputs if v is not None and v.dtype in HALF}
+        rounded = {Value(f"{v.name}.f32", v.dtype and np.dtype(np.float32), v.shape): v for v in emit.outputs
+                   if v is not None and (v.dtype in HALF or half and v.dtype is None)}
+        for value in rounded.values():
+            value.dtype = value.dtype or half
         wide = {v: w for w, v in rounded.items()}
         emit.outputs = [wide.get(v, v) for v in emit.outputs]
         return rounded
@@ -339,7 +343,11 @@ def _round(emit: Emit, rounded: dict[Value, Value]) -> None:
     for wide, value in rounded.items():
         source = emit.aliases.pop(wide, wide)
         value.shape = value.shape if wide.shape is None else wide.shape
-        emit.add("Cast", [source], value)
+        if wide.dtype == np.float32:
+            emit.add("Cast", [source], value)
+        else:  # of unknown type, and no float
+            value.dtype = wide.dtype
+            emit.alias(source, value)
 
 
 def _array(tensor: onnx.TensorProto, weights: Weights) -> np.ndarray:
