@@ -29,8 +29,8 @@ def sample_model(x, grid, attrs, opset=20):
                       opset=opset)
 
 
-@pytest.mark.parametrize("mode,padding,align", product(("nearest", "linear", "cubic"),
-                                                       ("zeros", "border", "reflection"), (0, 1)))
+@pytest.mark.parametrize("mode,padding,align", list(product(("nearest", "linear", "cubic"),
+                                                       ("zeros", "border", "reflection"), (0, 1))))
 @pytest.mark.parametrize("shape,positions", [
     ((2, 3, 4, 5), (3, 4)), ((1, 17, 3, 1), (2, 5)), ((1, 2, 3, 4, 2), (2, 3, 2))], ids=str)
 def test_grid_sample(mode, padding, align, shape, positions):
