@@ -48,7 +48,7 @@ def home(tmp_path_factory) -> Path:
 def demo(home, asset) -> Path:
     """The folder that `make demo` fills, and what it printed in printed.txt."""
     asset("yunet.onnx"), asset("astronaut.png")
-    printed = shell(f"{sys.executable} benchmarks/demo.py", home, 120)
+    printed = shell(f"{sys.executable} benchmarks/demo.py", home)
     (home / "build" / "demo" / "printed.txt").write_text(printed)
     return home / "build" / "demo"
 
