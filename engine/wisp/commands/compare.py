@@ -2,11 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
+from typing import BinaryIO
 
 from ..cli import UsageError
 from ..errors import ArgumentError, ResultError
 from ..interface import to_source
+from ..model import load as load_wisp
 from ..profile import random_inputs
 from . import _shared
 from .convert import import_converter
@@ -55,10 +59,11 @@ def _run_layers(arguments) -> None:
     from wisp_converter.layers import compare_layers
     from wisp_converter.sources.onnx.load import load
 
-    model = _shared.load_model(arguments)
+    content = _shared.readable(arguments.model)
+    model = load_wisp(content, threads=arguments.threads, shapes=_shared.parse_shapes(arguments.shape) or None)
     inputs = {name: _read(model, path) for name, path in _named(model, arguments.input).items()} or random_inputs(model)
     inputs = to_source(model.inputs, model.metadata, inputs)
-    with open(arguments.model, "rb") as file:
+    with _opened(content) as file:
         rows, _ = compare_layers(load(_shared.readable(arguments.source)), file, inputs, threads=arguments.threads)
     if not rows:
         raise ArgumentError(f"{arguments.model} and {arguments.source} have no tensor in common: is it the source?")
@@ -68,6 +73,18 @@ def _run_layers(arguments) -> None:
     if wrong:
         raise ResultError(f"output {wrong[0]!r} holds NaN or infinities where the source's does not, or the reverse")
     _check_snr(arguments, outputs)
+
+
+@contextlib.contextmanager
+def _opened(content: str | bytes) -> Iterator[BinaryIO]:
+    """A file that can be mapped, also of what came from a pipe."""
+    from wisp_converter import temporary_file
+
+    with open(content, "rb") if isinstance(content, str) else temporary_file() as file:
+        if isinstance(content, bytes):
+            file.write(content)
+            file.flush()
+        yield file
 
 
 def _layers_text(rows: list[dict]) -> str:
@@ -83,7 +100,7 @@ def _run_images(arguments) -> None:
     from wisp_converter.agreement import compare_pictures
     from wisp_converter.sources.onnx.load import load
 
-    with Progress() as progress, open(arguments.model, "rb") as file:
+    with Progress() as progress, _opened(_shared.readable(arguments.model)) as file:
         report = compare_pictures(load(_shared.readable(arguments.source)), file, arguments.images,
                                   labels=arguments.labels, threads=arguments.threads, progress=progress)
     print(_shared.json_text(report) if arguments.json else _images_text(report))
