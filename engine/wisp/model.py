@@ -205,7 +205,7 @@ class Model:
         except IndexError:
             session = None
         named: dict[str, Any] = inputs if type(inputs) is dict else {self._first: inputs}
-        if session is not None and not session.fill(named):
+        if session is not None and not session._fill(named):
             idle.append(session)
             session = None
         if session is None:
@@ -213,9 +213,9 @@ class Model:
         self._bound = session.symbols
         try:
             if out is None:
-                session.start()
-                return session.copy_outputs()
-            session.run_into(out, self._output_names)
+                session._start()
+                return session._copy_outputs()
+            session._run_into(out, self._output_names)
             return out
         finally:
             idle.append(session)

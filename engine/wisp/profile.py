@@ -93,7 +93,7 @@ def _time_nodes(session: Session, inputs: dict[str, NDArray[Any]], runs: int) ->
     """The nodes with the median microseconds of each."""
     ticks = []
     for _ in range(runs):
-        session.fill(inputs)
+        session._fill(inputs)
         ticks.append(session.run_timed())
     return [(node, float(t) / 1e3) for node, t in zip(session.nodes(), np.median(ticks, axis=0))]
 

@@ -192,11 +192,11 @@ class Session:
         if not self._busy.acquire(False):
             raise ArgumentError("the session is running in another thread; make one for each thread")
         try:
-            self.start()
+            self._start()
         finally:
             self._busy.release()
 
-    def start(self) -> None:
+    def _start(self) -> None:
         """As run, for a caller who has the session alone."""
         if not self._fixed:
             self._run_open(self._wisp_run)
@@ -240,7 +240,7 @@ class Session:
 
     # ---- arrays of the caller
 
-    def fill(self, arrays: Mapping[str, Any]) -> bool:
+    def _fill(self, arrays: Mapping[str, Any]) -> bool:
         """Copy arrays into the inputs if they are just what the session takes. False, and nothing promised, if not."""
         if len(arrays) != len(self._slots):
             return False
@@ -251,8 +251,8 @@ class Session:
             view[...] = array
         return True
 
-    def run_into(self, out: Mapping[str, NDArray[Any]], names: list[str]) -> None:
-        """As start, and the outputs into arrays of the caller. `names`: of all outputs."""
+    def _run_into(self, out: Mapping[str, NDArray[Any]], names: list[str]) -> None:
+        """As _start, and the outputs into arrays of the caller. `names`: of all outputs."""
         pairs = []
         for name, array in out.items():
             if target := self._targets.get(name):
@@ -265,7 +265,7 @@ class Session:
             _check_array(name, array, self.outputs.get(name))
         if len(out) > 1 and len({id(array) for array in out.values()}) < len(out):
             raise ArgumentError("out has one array for two outputs")
-        self.start()
+        self._start()
         if not self._fixed:
             pairs = [(array, self.outputs[name]) for name, array in out.items()]
             for name, array in out.items():
@@ -273,7 +273,7 @@ class Session:
         for array, view in pairs:
             array[...] = view
 
-    def copy_outputs(self) -> dict[str, NDArray[Any]]:
+    def _copy_outputs(self) -> dict[str, NDArray[Any]]:
         """Outputs by name, in arrays that are the caller's."""
         return {name: view.copy() for name, view in self.outputs.items()}
 
