@@ -9,7 +9,9 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Iterable
 from importlib import import_module
+from typing import Any, NoReturn, TextIO
 
 from . import __version__
 from .errors import OutputError, WispError
@@ -46,16 +48,16 @@ class UsageError(Exception):
 class _Parser(argparse.ArgumentParser):
     """Options are written out; a wrong one is met with the right one of its command."""
 
-    def __init__(self, *arguments, **options) -> None:
-        super().__init__(*arguments, **options, allow_abbrev=False,
-                         formatter_class=argparse.RawDescriptionHelpFormatter)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "allow_abbrev": False,
+                            "formatter_class": argparse.RawDescriptionHelpFormatter})
         self._negative_number_matcher = re.compile(r"-\.?\d")  # so that "--mean -1,0,1" has a value
 
-    def error(self, message: str):
+    def error(self, message: str) -> NoReturn:
         message = re.sub("^argument (COMMAND: )?", "", message)
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
-    def parse_known_args(self, args=None, namespace=None):
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         args = sys.argv[1:] if args is None else list(args)
         self._check_options(args)
         found, rest = super().parse_known_args(args, namespace)
@@ -74,18 +76,18 @@ class _Parser(argparse.ArgumentParser):
                 if name not in self._option_string_actions and argument[:2] not in self._option_string_actions:
                     self.error(f"there is no option {name}{_closest(name, self._option_string_actions)}")
 
-    def _print_message(self, message, file=None) -> None:
+    def _print_message(self, message: str, file: Any = None) -> None:
         if file is not None:  # argparse's own says nothing of a full disk
             file.write(message)
 
-    def _check_value(self, action, value) -> None:
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
             choices = ", ".join(map(str, action.choices))
             problem = f"there is no {value!r}{_closest(value, action.choices)}; there are {choices}"
             raise argparse.ArgumentError(action, problem)
 
 
-def _closest(name: str, known) -> str:
+def _closest(name: str, known: Iterable[str]) -> str:
     found = difflib.get_close_matches(name, list(known), 1)
     return f"; did you mean {found[0]}?" if found else ""
 
@@ -108,7 +110,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = argparse.Namespace(command=None, debug=False)
-    for stream in (sys.stdout, sys.stderr):  # a terminal may have fewer letters than a file's name
+    streams: tuple[Any, ...] = (sys.stdout, sys.stderr)
+    for stream in streams:  # a terminal may have fewer letters than a file's name
         with contextlib.suppress(AttributeError):
             stream.reconfigure(errors="backslashreplace")
     try:
@@ -116,28 +119,29 @@ def main(argv: list[str] | None = None) -> int:
         arguments.run(arguments)
         status = 0
     except SystemExit as end:  # help, version, bad usage
-        status = end.code
+        status = int(end.code or 0)
     except (Exception, KeyboardInterrupt) as error:
         status = _report(arguments, error)
-    error = _flush(sys.stdout)
-    if error is not None:
-        status = status or _report(arguments, error)
+    unwritten = _flush(sys.stdout)
+    if unwritten is not None:
+        status = status or _report(arguments, unwritten)
     _flush(sys.stderr)
     return status
 
 
-def _flush(stream) -> OSError | None:
+def _flush(stream: TextIO | None) -> OSError | None:
     """What prevents it, if anything; the stream then leads nowhere, or Python would try again at its end and say so."""
+    if stream is None:
+        return None
     try:
-        if stream is not None:
-            stream.flush()
+        stream.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return error
     return None
 
 
-def _report(arguments, error: BaseException) -> int:
+def _report(arguments: argparse.Namespace, error: BaseException) -> int:
     """Say what went wrong, in one line; the exit status it stands for."""
     if isinstance(error, BrokenPipeError):  # the reader of our output has seen enough
         return 0

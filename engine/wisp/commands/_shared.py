@@ -7,6 +7,8 @@ import json
 import math
 import os
 import zipfile
+from collections.abc import Callable, Iterable, Set
+from typing import Any
 
 import numpy as np
 
@@ -30,9 +32,9 @@ def parse_shapes(options: list[str] | None) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def number(kind: type, low: float, high: float, expected: str):
+def number(kind: type[int] | type[float], low: float, high: float, expected: str) -> Callable[[str], float]:
     """An argparse type: a number from `low` to `high`, or a line that says what was `expected`."""
-    def parse(text: str):
+    def parse(text: str) -> float:
         try:
             value = kind(text)
         except ValueError:
@@ -44,14 +46,14 @@ def number(kind: type, low: float, high: float, expected: str):
     return parse
 
 
-def add_model_arguments(parser) -> None:
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL.wisp")
     parser.add_argument("--threads", type=number(int, 1, 64, "a number from 1 to 64"), default=1,
                         metavar="N", help="threads for one run (default 1)")
     parser.add_argument("--shape", action="append", metavar="NAME=1,3,224,224", help="bind an input's dynamic axes")
 
 
-def load_model(arguments) -> Model:
+def load_model(arguments: argparse.Namespace) -> Model:
     return load(arguments.model, threads=arguments.threads, shapes=parse_shapes(arguments.shape) or None)
 
 
@@ -84,9 +86,9 @@ def check_target(option: str, path: str, endings: tuple[str, ...], inputs: list[
                          "or - for standard output")
 
 
-def json_text(report) -> str:
+def json_text(report: Any) -> str:
     """Valid JSON: NaN and infinities are null, and the object they stand in says so in its "note"."""
-    def plain(value, where: str, notes: list[str]):
+    def plain(value: Any, where: str, notes: list[str]) -> Any:
         if isinstance(value, dict):
             own: list[str] = []
             found = {key: plain(inner, str(key), own) for key, inner in value.items()}
@@ -103,7 +105,7 @@ def json_text(report) -> str:
     return json.dumps(plain(report, "", []), indent=1, allow_nan=False)
 
 
-def table(rows: list[list[str]], right: set[int] = frozenset()) -> str:
+def table(rows: list[list[str]], right: Set[int] = frozenset()) -> str:
     """Aligned columns; the first row is the heading. Columns in `right` are right-aligned."""
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = ["  ".join(c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths)))
@@ -111,7 +113,7 @@ def table(rows: list[list[str]], right: set[int] = frozenset()) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def shape_text(shape) -> str:
+def shape_text(shape: Iterable[int | str | None]) -> str:
     return "x".join("?" if d is None else str(d) for d in shape) or "scalar"
 
 

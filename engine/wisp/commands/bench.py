@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import argparse
 import time
 from typing import Any
 
@@ -21,7 +22,7 @@ wisp bench dynamic.wisp --shape x=1,3,8,8 --json
 """
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     _shared.add_model_arguments(parser)
     parser.add_argument("--runs", type=_shared.number(int, 1, 10**9, "a whole number of at least 1"), metavar="N",
                         help="number of timed runs (default: as many as fit)")
@@ -30,7 +31,7 @@ def add_arguments(parser) -> None:
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
 
-def run(arguments) -> None:
+def run(arguments: argparse.Namespace) -> None:
     start = time.perf_counter()
     model = _shared.load_model(arguments)
     load_us = (time.perf_counter() - start) * 1e6

@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import argparse
 import contextlib
 import math
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ..cli import UsageError
 from ..errors import ArgumentError, ResultError
@@ -35,7 +36,7 @@ wisp compare model.onnx model.wisp --min-snr 20
 """
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="MODEL.onnx")
     _shared.add_model_arguments(parser)
     parser.add_argument("--input", action="append", default=[], metavar="NAME=FILE", help=".npy file or picture")
@@ -46,7 +47,7 @@ def add_arguments(parser) -> None:
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
 
-def run(arguments) -> None:
+def run(arguments: argparse.Namespace) -> None:
     if arguments.images is None and (arguments.labels is not None or arguments.min_agreement is not None):
         raise UsageError("--labels and --min-agreement need --images DIR")
     if arguments.images is not None and arguments.input:
@@ -55,7 +56,7 @@ def run(arguments) -> None:
     (_run_images if arguments.images is not None else _run_layers)(arguments)
 
 
-def _run_layers(arguments) -> None:
+def _run_layers(arguments: argparse.Namespace) -> None:
     from wisp_converter.layers import compare_layers
     from wisp_converter.sources.onnx.load import load
 
@@ -87,7 +88,7 @@ def _opened(content: str | bytes) -> Iterator[BinaryIO]:
         yield file
 
 
-def _layers_text(rows: list[dict]) -> str:
+def _layers_text(rows: list[dict[str, Any]]) -> str:
     text = [["tensor", "shape", "SNR dB", "max difference", "relative", ""]]
     for r in rows:
         text.append([r["name"][-60:], _shared.shape_text(r["shape"]), _snr_text(r["snr_db"]), f"{r['max_abs']:.3g}",
@@ -95,7 +96,7 @@ def _layers_text(rows: list[dict]) -> str:
     return _shared.table(text, right={2, 3, 4})
 
 
-def _run_images(arguments) -> None:
+def _run_images(arguments: argparse.Namespace) -> None:
     from wisp_converter import Progress
     from wisp_converter.agreement import compare_pictures
     from wisp_converter.sources.onnx.load import load
@@ -113,7 +114,7 @@ def _run_images(arguments) -> None:
                               f"--min-agreement {arguments.min_agreement:g}")
 
 
-def _images_text(report: dict) -> str:
+def _images_text(report: dict[str, Any]) -> str:
     lines = [f"pictures      {report['pictures']}", f"source        run by {report['reference']}"]
     for name, output in report["outputs"].items():
         lines.append(f"output        {name}: SNR {_snr_text(output['snr_db'])} dB over all, max difference "
@@ -134,7 +135,7 @@ def _snr_text(snr: float) -> str:
     return "exact" if snr == math.inf else f"{snr:.1f}"
 
 
-def _check_snr(arguments, outputs: dict[str, float]) -> None:
+def _check_snr(arguments: argparse.Namespace, outputs: dict[str, float]) -> None:
     if arguments.min_snr is not None:
         for name, snr in outputs.items():
             if not snr >= arguments.min_snr:

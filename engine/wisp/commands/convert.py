@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +36,7 @@ wisp convert model.onnx -o - --quiet | wisp inspect /dev/stdin
 PIECE = 1 << 20  # bytes that are copied at a time
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL.onnx")
     parser.add_argument("-o", "--output", metavar="MODEL.wisp", help="default: the model's name with .wisp")
     parser.add_argument("--shape", action="append", metavar="NAME=1,3,224,224", help="bind an input's dynamic axes")
@@ -69,7 +71,7 @@ def _numbers(text: str) -> list[float]:
 _numbers.__name__ = "list of numbers"
 
 
-def run(arguments) -> None:
+def run(arguments: argparse.Namespace) -> None:
     if bool(arguments.quantize) != bool(arguments.calibrate):
         raise UsageError("--quantize int8 and --calibrate DIR|NPZ go together")
     if not 50 < arguments.percentile <= 100:
@@ -113,16 +115,16 @@ def run(arguments) -> None:
             report(f"{output}: {_shared.size_text(file.tell())}")
 
 
-def _output(arguments) -> str:
+def _output(arguments: argparse.Namespace) -> str:
     """Where the result goes; without -o beside the model, under its name."""
     if arguments.output is not None:
-        return arguments.output
+        return str(arguments.output)
     if os.path.exists(arguments.model) and not os.path.isfile(arguments.model) and not os.path.isdir(arguments.model):
         raise UsageError(f"-o is needed: {arguments.model} is no file that the result could be named after")
-    return os.path.splitext(arguments.model)[0] + ".wisp"
+    return f"{os.path.splitext(arguments.model)[0]}.wisp"
 
 
-def import_converter():
+def import_converter() -> Any:
     """The wisp_converter package, or an error that says how to get it."""
     if sys.version_info < (3, 10):
         raise UnsupportedError("the converter needs Python 3.10 or newer")
@@ -143,7 +145,7 @@ def _labels(path: str) -> list[str]:
     return labels
 
 
-def _inputs(options: list[str]) -> dict | np.ndarray | None:
+def _inputs(options: list[str]) -> dict[str, Any] | np.ndarray | None:
     """Arrays by name, or one alone that has none; None without options."""
     arrays = {}
     for option in options:
@@ -156,7 +158,7 @@ def _inputs(options: list[str]) -> dict | np.ndarray | None:
     return arrays or None
 
 
-def _preprocessing(arguments) -> dict | None:
+def _preprocessing(arguments: argparse.Namespace) -> dict[str, Any] | None:
     """What the options say of pictures; None if nothing. The converter fills in the rest."""
     given = {"preset": arguments.preprocess, "mean": arguments.mean, "std": arguments.std, "unit": arguments.unit,
              "size": arguments.size, "crop": arguments.crop, "channel_order": arguments.channel_order}

@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import argparse
 import json
 from collections import Counter
+from typing import Any
 
 from .. import file as reader
 from .._wisp_lists import OPERATORS
@@ -26,13 +28,13 @@ wisp inspect model.wisp --json
 THREADS = (1, 2, 4, 8)
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL.wisp")
     parser.add_argument("--shape", action="append", metavar="NAME=1,3,224,224", help="bind an input's dynamic axes")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
 
-def run(arguments) -> None:
+def run(arguments: argparse.Namespace) -> None:
     shapes = _shared.parse_shapes(arguments.shape)
     source = _shared.readable(arguments.model)
     report = describe(reader.read(source), session_size(source))
@@ -44,10 +46,10 @@ def run(arguments) -> None:
         _print(report)
 
 
-def describe(file: reader.File, session_bytes: int) -> dict:
+def describe(file: reader.File, session_bytes: int) -> dict[str, Any]:
     """Everything `wisp inspect --json` prints."""
     constants = [t for t in file.tensors if t.kind == "constant"]
-    weights = Counter()
+    weights: Counter[str] = Counter()
     for t in constants:
         weights[f"{t.dtype} {t.layout}"] += t.size
     return {
@@ -68,16 +70,16 @@ def describe(file: reader.File, session_bytes: int) -> dict:
     }
 
 
-def _tensor(t: reader.Tensor) -> dict:
+def _tensor(t: reader.Tensor) -> dict[str, Any]:
     quantization = {"scale": t.scale, "zero_point": t.zero_point} if t.scale else {}
     return {"name": t.name, "dtype": t.dtype, "shape": list(t.dims), **quantization}
 
 
-def _bound_arena(source: str | bytes, shapes: dict) -> dict[int, int]:
+def _bound_arena(source: str | bytes, shapes: dict[str, Any]) -> dict[int, int]:
     return {t: load(source, threads=t, shapes=shapes).arena_bytes for t in THREADS}
 
 
-def _print(report: dict) -> None:
+def _print(report: dict[str, Any]) -> None:
     print(f"file       {_shared.size_text(report['file_bytes'])}, format {report['format']}")
     print(f"source     sha256 {report['source_sha256']}")
     for side in ("inputs", "outputs", "states"):

@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import argparse
+from collections.abc import Callable
+from typing import Any
 
 from .. import _library
 from .._library import lib
@@ -20,12 +23,13 @@ wisp ops --json
 """
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
 
-def run(arguments) -> None:
-    report = {"operators": sorted(OPERATORS.values()), "kernels": _kernels(), "importers": _importers()}
+def run(arguments: argparse.Namespace) -> None:
+    report: dict[str, Any] = {"operators": sorted(OPERATORS.values()), "kernels": _kernels(),
+                              "importers": _importers()}
     if arguments.json:
         print(_shared.json_text(report))
         return
@@ -52,8 +56,8 @@ def _kernels() -> dict[str, list[str]]:
     return kernels
 
 
-def _names(function) -> list[str]:
-    names = []
+def _names(function: Callable[[int], Any]) -> list[str]:
+    names: list[str] = []
     while name := _library.text(function(len(names))):
         names.append(name)
     return names
@@ -64,7 +68,7 @@ def _importers() -> list[str] | None:
         from wisp_converter.sources.onnx.registry import importers
     except ImportError:
         return None
-    return importers()
+    return list(importers())
 
 
 def _columns(names: list[str], width: int = 100) -> str:

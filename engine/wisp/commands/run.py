@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import sys
 import zipfile
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +32,7 @@ wisp run model.wisp --input x.npy --output y.npy
 """
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     _shared.add_model_arguments(parser)
     parser.add_argument("--input", action="append", default=[], metavar="NAME=FILE",
                         help=".npy file or picture; NAME= may be left out if the model has one input")
@@ -39,7 +41,7 @@ def add_arguments(parser) -> None:
     parser.add_argument("--json", action="store_true", help="print what is said of the outputs as JSON")
 
 
-def run(arguments) -> None:
+def run(arguments: argparse.Namespace) -> None:
     model = _shared.load_model(arguments)
     files = _named(model, arguments.input)
     sources = [arguments.model, *files.values()]
@@ -49,7 +51,7 @@ def run(arguments) -> None:
             raise UsageError(f"--output {arguments.output}: the model has {len(model.outputs)} outputs; give an .npz")
     inputs = {name: _read(model, path) for name, path in files.items()}
     outputs = model.run(inputs)
-    report = {"outputs": [_describe(name, array) for name, array in outputs.items()],
+    report: dict[str, Any] = {"outputs": [_describe(name, array) for name, array in outputs.items()],
               "classes": _classes(model, outputs)}
     if arguments.output is not None:
         data = _npy_bytes(*outputs.values()) if _is_npy(arguments.output) else _npz_bytes(outputs)
@@ -105,7 +107,7 @@ def _read(model: Model, path: str) -> np.ndarray:
     return image.load_image(path, preprocessing)
 
 
-def _describe(name: str, array: np.ndarray) -> dict:
+def _describe(name: str, array: np.ndarray) -> dict[str, Any]:
     """Small arrays by their values, others by what their finite values are like."""
     report = {"name": name, "dtype": str(array.dtype), "shape": list(array.shape), "nan": _count_nan(array),
               "infinite": int(np.isinf(array).sum())}
@@ -121,7 +123,7 @@ def _count_nan(array: np.ndarray) -> int:
     return int(np.isnan(array).sum()) if array.dtype.kind == "f" else 0
 
 
-def _text(report: dict) -> str:
+def _text(report: dict[str, Any]) -> str:
     lines = []
     for output in report["outputs"]:
         if "values" in output:
@@ -135,7 +137,7 @@ def _text(report: dict) -> str:
     return "\n".join(lines + [f"  {c['score']:10.4f}  {c['label']}" for c in report["classes"] or ()])
 
 
-def _classes(model: Model, outputs: dict[str, np.ndarray]) -> list[dict] | None:
+def _classes(model: Model, outputs: dict[str, np.ndarray]) -> list[dict[str, Any]] | None:
     """The five best classes, if the file has labels and an output as many values; None if not."""
     labels = model.metadata.get("labels")
     for info in model.outputs:
