@@ -112,7 +112,7 @@ def test_other_dtypes(op, function, dtype):
     np.testing.assert_array_equal(run(unary(op, x), x), function(x))
 
 
-@pytest.mark.parametrize("op", ["Exp", "Log", "Sqrt", "Floor", "Ceil", "Round", "Reciprocal"])
+@pytest.mark.parametrize("op", ["Exp", "Log", "Sqrt", "Floor", "Ceil", "Round", "Reciprocal", "Sigmoid", "Softsign"])
 def test_float64(op):
     x = rng.uniform(0.1, 5, (3, 77))
     got = check_model(unary(op, x), {"x": x})["y"]
@@ -125,8 +125,9 @@ def test_unsigned():
     np.testing.assert_array_equal(run(unary("Sign", x), x), np.minimum(x, 1))
 
 
-def test_classes():
-    x = np.resize(SPECIAL, (3, 50))
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_classes(dtype):
+    x = np.resize(SPECIAL, (3, 50)).astype(dtype)
     for op, attrs in (("IsNaN", {}), ("IsInf", {}), ("IsInf", dict(detect_negative=0)),
                       ("IsInf", dict(detect_positive=0)), ("IsInf", dict(detect_positive=0, detect_negative=0))):
         check_model(unary(op, x, **attrs), {"x": x})

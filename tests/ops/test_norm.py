@@ -55,6 +55,19 @@ def test_softmax_before_opset_13(op, axis):
     check(op, {"x": normal(2, 3, 5)}, opset=11, trust_reference=False, **({} if axis is None else {"axis": axis}))
 
 
+@pytest.mark.parametrize("op", ["Softmax", "LogSoftmax"])
+@pytest.mark.parametrize("opset", [11, 13])
+def test_softmax_of_float64(op, opset):
+    x = rng.standard_normal((2, 7, 5)) * 40
+    flat = x.reshape(2, 35) if opset == 11 else x
+    below = flat - flat.max(1, keepdims=True)
+    logarithm = below - np.log(np.exp(below).sum(1, keepdims=True))
+    model = make_model([(op, ["x"], ["y"], {"axis": 1})], {"x": x}, ["y"], opset=opset)
+    got = wisp.load(convert(model, verify=False)).run({"x": x})["y"]
+    want = (np.exp(logarithm) if op == "Softmax" else logarithm).reshape(x.shape)
+    np.testing.assert_allclose(got, want, rtol=1e-13)
+
+
 def test_softmax_does_not_depend_on_threads():
     x = normal(64, 1000, scale=3)
     results = [check("Softmax", {"x": x}, threads=t)["y"] for t in (1, 2, 3)]

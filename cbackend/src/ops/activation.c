@@ -88,7 +88,6 @@ static void range_wide(const wisp_call *call, wisp_wide_fn *fn, int64_t begin, i
     const wisp_operator wisp_op_##Name = {.plan = plan_f32, .range = IF_FLOAT(range_##Name)};
 
 /* clang-format off: products in arguments look like pointers to it */
-UNARY(Sigmoid, sigmoid_f32(x))
 UNARY(Tanh, tanh_f32(x))
 UNARY(Erf, erf_f32(x))
 UNARY(Sin, sinf(x))
@@ -103,7 +102,6 @@ UNARY(Asinh, asinhf(x))
 UNARY(Acosh, acoshf(x))
 UNARY(Atanh, atanhf(x))
 UNARY(Softplus, softplus_f32(x))
-UNARY(Softsign, x / (1.0f + fabsf(x)))
 UNARY(LeakyRelu, select_f32(x < 0, x * p->alpha, x))
 UNARY(Elu, select_f32(x > 0, p->scale *x, p->alpha *expm1_f32(p->rate *x)))
 UNARY(ThresholdedRelu, x <= p->alpha ? 0.0f : x)
@@ -144,6 +142,8 @@ UNARY_FLOAT(Floor, floor_f32(x), floor(a.f))
 UNARY_FLOAT(Ceil, -floor_f32(-x), ceil(a.f))
 UNARY_FLOAT(Round, round_f32(x), rint(a.f))
 UNARY_FLOAT(Reciprocal, 1.0f / x, 1 / a.f)
+UNARY_FLOAT(Sigmoid, sigmoid_f32(x), 1 / (1 + exp(-a.f)))
+UNARY_FLOAT(Softsign, x / (1.0f + fabsf(x)), a.f / (1 + fabs(a.f)))
 UNARY_WIDE(Neg, plan_number, -x, (int64_t)(0 - a.u), 0 - a.u, -a.f)
 UNARY_WIDE(Abs, plan_number, fabsf(x), wide_absolute(kind, a, b).s, a.u, wide_absolute(kind, a, b).f)
 UNARY_WIDE(Sign, plan_number, x > 0 ? 1.0f : x < 0 ? -1.0f : x, (a.s > 0) - (a.s < 0), a.u > 0, a.f > 0 ? 1 : a.f < 0 ? -1 : a.f)
@@ -192,23 +192,24 @@ const wisp_operator wisp_op_Relu = {.plan = plan_relu, .range = range_relu, .pla
 
 /* ---- to bool */
 
-#define CLASS(Name, expression)                                                                    \
-    static void range_##Name(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) { \
-        const wisp_##Name##_params *p = WISP_PARAMS(call, Name);                                   \
-        const float *from = wisp_input(call, 0)->data;                                             \
-        uint8_t *to = wisp_output(call, 0)->data;                                                  \
-        (void)thread, (void)p;                                                                     \
-        for (int64_t i = begin; i < end; i++) {                                                    \
-            const float x = from[i];                                                               \
-            to[i] = (expression);                                                                  \
-        }                                                                                          \
-    }                                                                                              \
+/* f32 and f64: as double, which keeps classes. */
+#define CLASS(Name, expression)                                                                                                  \
+    static void range_##Name(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {                               \
+        const wisp_##Name##_params *p = WISP_PARAMS(call, Name);                                                                 \
+        const wisp_tensor *from = wisp_input(call, 0);                                                                           \
+        uint8_t *to = wisp_output(call, 0)->data;                                                                                \
+        (void)thread, (void)p;                                                                                                   \
+        for (int64_t i = begin; i < end; i++) {                                                                                  \
+            const double x = from->dtype == WISP_F32 ? (double)((const float *)from->data)[i] : ((const double *)from->data)[i]; \
+            to[i] = (expression);                                                                                                \
+        }                                                                                                                        \
+    }                                                                                                                            \
     const wisp_operator wisp_op_##Name = {.plan = plan_class, .range = range_##Name};
 
 static int plan_class(wisp_call *call) {
-    const int status = check_unary(call, F32_ONLY);
+    const int status = check_unary(call, FLOATS);
     return status ? status : set_output(call, WISP_BOOL, ELTWISE_GRAIN);
 }
 
 CLASS(IsNaN, x != x)
-CLASS(IsInf, (p->detect_negative && x == -INFINITY) || (p->detect_positive && x == INFINITY))
+CLASS(IsInf, (p->detect_negative && x == -(double)INFINITY) || (p->detect_positive && x == (double)INFINITY))

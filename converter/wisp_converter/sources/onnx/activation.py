@@ -17,14 +17,13 @@ def _f32_only(emit: Emit) -> None:
         raise emit.unsupported(f"elements of type {emit.inputs[0].dtype}")
 
 
-@importer("IsNaN")
 def import_float(emit: Emit) -> None:
-    """And, at the end of this file, UNARY operators of ops.def without parameters that have no other importer."""
+    """At the end of this file, UNARY operators of ops.def without parameters that have no other importer."""
     _f32_only(emit)
     emit.add(emit.op_type, emit.inputs, emit.out)
 
 
-@importer("Exp", "Log", "Sqrt", "Floor", "Ceil", "Round", "Reciprocal")
+@importer("Exp", "Log", "Sqrt", "Floor", "Ceil", "Round", "Reciprocal", "Sigmoid", "Softsign", "IsNaN")
 def import_double(emit: Emit) -> None:
     """Operators on f32 and f64."""
     if emit.inputs[0].dtype != np.float64:
@@ -127,7 +126,8 @@ def Gelu(emit: Emit, *, approximate: str = "none") -> None:
 
 @importer("IsInf")
 def IsInf(emit: Emit, *, detect_negative: int = 1, detect_positive: int = 1) -> None:
-    _f32_only(emit)
+    if emit.inputs[0].dtype != np.float64:
+        _f32_only(emit)
     emit.add("IsInf", emit.inputs, emit.out, detect_negative=detect_negative, detect_positive=detect_positive)
 
 

@@ -9,8 +9,8 @@ from .emit import Emit
 from .registry import importer
 
 
-def _needs_f32(emit: Emit) -> None:
-    if emit.inputs[0].dtype != np.float32:
+def _needs_f32(emit: Emit, *more: type) -> None:
+    if emit.inputs[0].dtype not in (np.float32, *more):
         raise emit.unsupported(f"elements of type {emit.inputs[0].dtype}")
     if emit.inputs[0].shape is None:
         raise emit.unsupported("the number of axes is not known")
@@ -20,21 +20,33 @@ def _needs_f32(emit: Emit) -> None:
 def _softmax(emit: Emit, axis: int | None) -> None:
     """From opset 13 on one axis. Before, all axes from `axis` on are one:
     they are flattened where that makes a difference."""
-    _needs_f32(emit)
-    x, op = emit.inputs[0], emit.op_type
+    _needs_f32(emit, np.float64)
+    x = emit.inputs[0]
     rank = len(x.shape)
     if rank == 0:
         raise emit.unsupported("a scalar has no axis")
     axis = (-1 if emit.opset >= 13 else 1) if axis is None else axis
     axis = axis + rank if axis < 0 else axis
     if emit.opset >= 13 or all(d == 1 for d in x.shape[axis + 1:]):
-        emit.add(op, [x], emit.out, axis=axis)
+        _along(emit, x, axis, emit.out)
         return
     if not x.is_static:
         raise emit.unsupported("before opset 13 the axes must be fixed; bind them with shapes=")
     flat = emit.add("Reshape", [x], shape=(int(np.prod(x.shape[:axis])), int(np.prod(x.shape[axis:]))))
-    y = emit.add(op, [flat], shape=flat.shape, axis=1)
-    emit.add("Reshape", [y], emit.out)
+    emit.add("Reshape", [_along(emit, flat, 1)], emit.out)
+
+
+def _along(emit: Emit, x: Value, axis: int, output: Value | None = None) -> Value:
+    """Softmax or LogSoftmax on one axis; of f64 made of other operators."""
+    if x.dtype == np.float32:
+        return emit.add(emit.op_type, [x], output, shape=x.shape, axis=axis)
+    axes, shape = emit.constant(np.int64([axis])), tuple(1 if i == axis else d for i, d in enumerate(x.shape))
+    below = emit.add("Sub", [x, emit.add("ReduceMax", [x, axes], shape=shape, keepdims=1)], shape=x.shape)
+    powers = emit.add("Exp", [below], shape=x.shape)
+    total = emit.add("ReduceSum", [powers, axes], shape=shape, keepdims=1)
+    if emit.op_type == "Softmax":
+        return emit.add("Div", [powers, total], output, shape=x.shape)
+    return emit.add("Sub", [below, emit.add("Log", [total], shape=shape)], output, shape=x.shape)
 
 
 @importer("Softmax")
