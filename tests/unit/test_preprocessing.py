@@ -97,11 +97,27 @@ def test_what_is_stored_is_complete(pictures):
 ])
 def test_doubts(pictures, preprocess, says):
     found = warnings_of(quantize="int8", calibration=pictures, preprocess=preprocess, verify=False)
+    found = [line for line in found if "first layer" not in line]
     if says is None:
         assert not found
     else:
         assert len(found) == 1
         assert re.search(says, found[0])
+
+
+@pytest.mark.parametrize("preset, scale, says", [
+    ("imagenet", 0.2, None), ("0..1", 0.2, None), ("bytes", 0.2, "spread by [0-9]+ .* wants smaller numbers"),
+    ("bytes", 0.2 / 57, None), ("0..1", 0.2 / 255, "spread by 0.00[0-9]+ .* wants pixels of 0..255")])
+@pytest.mark.parametrize("clamp", ["Relu", "Identity"])
+def test_pixels_of_another_unit(pictures, preset, scale, says, clamp):
+    """What the first layer computes gives it away, whatever a clamp behind it makes of that."""
+    nodes = [("Conv", ["x", "w"], ["c"]), (clamp, ["c"], ["r"]), ("GlobalAveragePool", ["r"], ["y"])]
+    model = make_model(nodes, {"x": [1, 3, 8, 8]}, ["y"], {"w": WEIGHTS * np.float32(scale)})
+    lines = []
+    convert(model, quantize="int8", calibration=pictures, preprocess={"preset": preset}, verify=False,
+            report=lines.append)
+    found = [line for line in lines if line.startswith("warning: the first layer")]
+    assert len(found) == (says is not None) and (not found or re.search(says, found[0]))
 
 
 def test_arrays_need_no_preprocessing():

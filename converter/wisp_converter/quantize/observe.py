@@ -9,17 +9,22 @@ import numpy as np
 
 from ..errors import CalibrationError
 from ..ir import Graph, Value
+from ..opcodes import DEFAULTS, has_trait
+from ..passes import remove_dead
 from ..target.pack import pack
 from ..target.plan import plan_memory
 from ..progress import Progress
 from ..runner import Runner
-from ..samples import count_samples, doubting, samples
+from ..samples import count_samples, doubting, has_pictures, samples
 from .equalize import SAMPLES, equalize, linear_groups
 from .readers import best_range, find_readers
 
 METHODS = ("output", "minmax", "percentile", "mse")
 BINS = 4096  # of a histogram; even, so that it can grow by joining pairs
 THREADS = 2
+SPREAD = 0.01, 8.0
+"""Of what a first layer makes of pictures: 0.2 to 6 in four trained networks with the right mean and std; 0.002 to
+0.006 or 11 to 350 where pixels of 0..1 and 0..255 were exchanged (2026-11-29)."""
 
 
 def calibrate(graph: Graph, calibration, *, method: str, percentile: float, preprocess: dict | None = None,
@@ -42,6 +47,8 @@ def calibrate(graph: Graph, calibration, *, method: str, percentile: float, prep
     first = next(stream)  # bad data should fail before the model is built
     progress.step("observing channels")
     head = [first, *islice(stream, SAMPLES - 1)]
+    if has_pictures(calibration):
+        _doubt_spread(graph, head, say)
     equalize(graph, _channel_peaks(graph, head) if linear_groups(graph) else {})
     runner, watched = _observer(graph)
     histograms = {value: Histogram() for value in watched.values()}
@@ -60,6 +67,33 @@ def calibrate(graph: Graph, calibration, *, method: str, percentile: float, prep
         if value in readers and value.range is not None:
             value.range = best_range(readers.pop(value), *value.range)
     return {v: h.mean_sum / h.samples for v, h in histograms.items() if h.finite and h.mean_sum is not None}, first
+
+
+def _doubt_spread(graph: Graph, head: list[dict], say: Callable[[str], None]) -> None:
+    """A warning if pixels are most likely in another unit than the model was trained on."""
+    spread = _first_spread(graph, head)
+    if spread is None or SPREAD[0] <= spread <= SPREAD[1]:
+        return
+    wanted = ("pixels of 0..255: preprocess={'preset': 'bytes'}" if spread < SPREAD[0] else
+              "smaller numbers: preprocess={'preset': 'imagenet'}, 0..1 or -1..1")
+    say(f"warning: the first layer makes numbers that spread by {spread:.2g} of these pictures, where 0.1 to 5 is "
+        f"usual; perhaps the model wants {wanted}")
+
+
+def _first_spread(graph: Graph, head: list[dict]) -> float | None:
+    """The standard deviation, median over channels, of what the first layer with weights computes, before any clamp;
+    None without such a layer, or for pictures of one color."""
+    copy, _ = graph.copy()
+    layer = next((n for n in copy.nodes if has_trait(n.op, "WEIGHTS")), None)
+    if layer is None:
+        return None
+    layer.attrs.update({name: DEFAULTS[name] for name in ("min", "max") if name in layer.attrs})
+    copy.outputs = layer.outputs[:1]
+    remove_dead(copy)
+    pack(copy)
+    runner, name = Runner.of(copy, plan_memory(copy), threads=THREADS), layer.outputs[0].name
+    rows = [array.reshape(-1, array.shape[-1]) for array in (runner.run(sample)[name] for sample in head)]
+    return float(np.median(np.concatenate(rows).std(axis=0))) or None
 
 
 def _channel_peaks(graph: Graph, head: list[dict]) -> dict[Value, np.ndarray]:
