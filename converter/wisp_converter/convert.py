@@ -90,7 +90,7 @@ def convert(model, *, quantize: str | None = None, calibration=None, shapes: dic
                  *doubt_labels((metadata or {}).get("labels"), graph.outputs)):
         say(line)
     preprocess = complete(preprocess, graph.inputs)
-    details = {"preprocessing": preprocess} if preprocess else {}
+    details = {**graph.metadata, **({"preprocessing": preprocess} if preprocess else {})}
     if quantize:
         from .quantize.int8 import quantize_int8
         from .quantize.observe import calibrate

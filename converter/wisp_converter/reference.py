@@ -24,15 +24,16 @@ class Reference:
     trusted: bool
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Every output that is a tensor, by name. SourceError, in one line, for whatever goes wrong in there."""
+        """Every output that is a tensor of numbers, by name. SourceError, in one line, for whatever goes wrong there."""
         try:
             with warnings.catch_warnings(), np.errstate(all="ignore"):
                 warnings.simplefilter("ignore")
                 results = self.function(self.outputs, inputs)
         except Exception as error:  # these libraries raise anything
             raise SourceError(f"{self.name} refuses to run the source: {first_line(error)}") from error
-        return {n: np.asarray(r) for n, r in zip(self.outputs, results)
-                if r is not None and not isinstance(r, (list, dict))}
+        arrays = {n: np.asarray(r) for n, r in zip(self.outputs, results)
+                  if r is not None and not isinstance(r, (list, dict))}
+        return {n: a for n, a in arrays.items() if a.dtype.kind not in "OUS"}
 
 
 def references(source: Source, *, every: bool = False) -> Iterator[Reference | SourceError]:

@@ -50,7 +50,7 @@ def takes_Cast(node: Node) -> dict[int, Value]:
 @takes("Gather", "GatherElements", "ScatterElements")
 def takes_indices(node: Node) -> dict[int, Whole]:
     shape = node.inputs[0].shape
-    return {} if shape is None else {1: Whole(shape[node.attrs["axis"]])}
+    return {} if shape is None else {1: Whole(shape[node.attrs.get("axis", 0)])}
 
 
 @takes("GatherND", "ScatterND")

@@ -35,6 +35,7 @@ class Emit:
     outputs: list[Value | None]
     compute: Callable[[Value], np.ndarray | None] = lambda value: value.data
     body: Callable[[GraphProto, list[tuple[np.dtype, tuple[Dim, ...]]]], Graph] | None = None
+    metadata: dict = field(default_factory=dict)  # of the model, such as labels; goes into the file
     nodes: list[Node] = field(default_factory=list)
     aliases: dict[Value, Value] = field(default_factory=dict)
     shapes_wrong: bool = False  # ONNX's inference is: what follows is not believed either

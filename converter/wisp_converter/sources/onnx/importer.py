@@ -23,6 +23,7 @@ from .load import Source, element_type, free_names
 from .registry import find
 from .weights import Weights
 
+ML = "ai.onnx.ml"  # whose operators have strings and maps as well, which become numbers
 WHAT_TO_DO = "replace them in the source model, or add an importer (CONTRIBUTING.md says how)"
 
 
@@ -69,6 +70,7 @@ class _Importer:
         self.wide: dict[Value, Value] = {}  # of a float16 or bfloat16 value: it as float32
         self.wanted: list[Value] = []  # what nodes read that could not be imported
         self.errors: list[ModelError] = []
+        self.metadata: dict = {}
         self.shapes_wrong = False  # since a node whose extents inference got wrong
 
     def run(self) -> Graph:
@@ -81,7 +83,8 @@ class _Importer:
             self.values[tensor.name] = constant(tensor.name, _array(tensor, self.weights))
         for index, node in enumerate(self.graph.node):
             self.import_node(node, node.name or f"{node.op_type}_{index}")
-        return Graph(inputs, [self.values[o.name] for o in self.graph.output if o.name in self.values], self.nodes)
+        return Graph(inputs, [self.values[o.name] for o in self.graph.output if o.name in self.values], self.nodes,
+                     self.metadata)
 
     def raise_problems(self) -> None:
         if self.errors:
@@ -134,7 +137,7 @@ class _Importer:
 
     def new_value(self, name: str, typed: bool = True) -> Value:
         """`typed`: False for what only its importer knows the type of: dtype and shape are None until then."""
-        if not self.element_type(name):
+        if not self.element_type(name) or not typed and self.element_type(name) == onnx.TensorProto.STRING:
             if typed:
                 raise ModelError(f"the element type of {name!r} cannot be inferred")
             self.values[name] = Value(name, None, None)
@@ -152,12 +155,12 @@ class _Importer:
         if function is None:
             self.refuse(node, name, "no such operator")
             return
-        typed = has_schema(node, self.opsets)
+        typed = has_schema(node, self.opsets) and node.domain != ML
         try:
             emit = Emit(name, node.op_type, self.opsets.get(node.domain or "ai.onnx", 1),
                         [self.read(i) for i in node.input],
                         [self.new_value(o, typed) if o and self.is_used(o) else None for o in node.output],
-                        self.compute, self.import_body)
+                        self.compute, self.import_body, metadata=self.metadata)
             rounded = {} if function.any_dtype else self.widen(emit)
             _complete_ranks(emit)
             function(emit, **_attributes(node, function, emit, self.weights))
