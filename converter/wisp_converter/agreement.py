@@ -53,8 +53,7 @@ def compare_pictures(source: Source, file: BinaryIO, folder: Path | str, *, labe
     the two cannot be run.
     """
     runner, folder = Runner(file, threads), Path(folder)
-    preprocessing = runner.model.metadata.get("preprocessing")
-    if not preprocessing or len(runner.model.inputs) != 1:
+    if not runner.model.metadata.get("preprocessing") or len(runner.model.inputs) != 1:
         raise InputError("the file does not say how pictures become its input: convert it with "
                          "preprocess={'preset': 'imagenet'} or another")
     pictures = picture_files(folder)
@@ -66,6 +65,7 @@ def compare_pictures(source: Source, file: BinaryIO, folder: Path | str, *, labe
         raise InputError(f"{labels}: names none of the pictures in {folder}")
     reference = _first(source)
     name = runner.model.inputs[0].name
+    preprocessing = runner.source_preprocessing(name)
     noise: dict[str, _Noise] = {}
     snrs: dict[str, float] = {}
     best: dict[str, tuple[int, int]] = {}

@@ -8,6 +8,7 @@ from functools import partial
 from typing import BinaryIO
 
 from .target import format as fmt
+from .borders import Borders
 from .errors import CalibrationError, ModelError, UnsupportedError
 from .inputs import draw_other, draws, given, meanings
 from .ir import Graph
@@ -33,7 +34,8 @@ QUANTIZE = ("int8",)
 @shows_progress
 def convert(model, *, quantize: str | None = None, calibration=None, shapes: dict | None = None,
             metadata: dict | None = None, method: str = "output", percentile: float = 99.999,
-            preprocess: dict | None = None, keep_rounding: bool = True, verify: bool = True, verify_inputs=None,
+            preprocess: dict | None = None, io: str | dict | None = None, layout: str | dict | None = None,
+            keep_rounding: bool = True, verify: bool = True, verify_inputs=None,
             progress: Progress | bool | None = None, report: Callable[[str], None] | None = None,
             into: BinaryIO | None = None) -> bytes:
     """Convert an ONNX model to a .wisp file.
@@ -46,6 +48,10 @@ def convert(model, *, quantize: str | None = None, calibration=None, shapes: dic
     method, percentile: how int8 ranges are chosen: "output", "minmax", "percentile" or "mse", see calibrate.py.
     preprocess: for pictures, {"preset": "imagenet", "0..1", "-1..1" or "bytes"}, or "mean" and "std" for pixels of
         0..255 (of 0..1 with "unit": 1); "size", "crop", "channel_order", "layout". Stored in the file, see wisp.image.
+    io: "float" (the default), "int8" or "uint8" for all float inputs and outputs, or {name: one of these}, "*" for
+        those not named. The integers have the scale and zero point of the int8 model; where `preprocess` says mean and
+        std, uint8 pictures are pixels, also in a float model.
+    layout: "NHWC" for all inputs of four axes, or {name of an input or output: "NHWC"}; the source's are NCHW.
     keep_rounding: where the source has float16 or bfloat16, round every result as it does. False: numbers are float32
         from the inputs to the outputs, which keep their types; faster, and closer to exact. Quantizing implies it.
     verify: run source and result on the same input and compare. A float model that differs from what ONNX Runtime
@@ -90,20 +96,24 @@ def convert(model, *, quantize: str | None = None, calibration=None, shapes: dic
                  *doubt_labels((metadata or {}).get("labels"), graph.outputs)):
         say(line)
     preprocess = complete(preprocess, graph.inputs)
-    details = {**graph.metadata, **({"preprocessing": preprocess} if preprocess else {})}
+    borders, details = Borders(graph, io, layout, preprocess), dict(graph.metadata)
     if quantize:
         from .quantize.int8 import quantize_int8
         from .quantize.observe import calibrate
         means, first = calibrate(graph, calibration, method=method, percentile=percentile, preprocess=preprocess,
                                   progress=progress, say=say)
         sample = first if sample is None else sample
+    borders.observe(bool(quantize), say)
+    if quantize:
         progress.step("quantizing")
         details["quantization"] = {"method": method, **quantize_int8(graph, means, say)}
+    borders.apply(graph, say)
+    details |= (metadata or {}) | borders.metadata()
     progress.step("planning")
     pack(graph)
     plan = plan_memory(graph)
     progress.step("writing")
-    fmt.write_to(into, graph, plan, source_sha256=source.sha256, metadata=_json({**details, **(metadata or {})}))
+    fmt.write_to(into, graph, plan, source_sha256=source.sha256, metadata=_json(details))
     source.weights.rest()
     settle_scratch(plan, into)
     say(plan.describe())
@@ -112,7 +122,7 @@ def convert(model, *, quantize: str | None = None, calibration=None, shapes: dic
         tries = partial(draws, interface, preprocess) if sample is None else lambda: [sample]
         found = compare_with_source(source, into, tries, exact=quantize is None, steps=_steps(graph),
                                     other=draw_other(interface) if sample is None else None, say=say)
-        amend(into, metadata=_json({**details, **found, **(metadata or {})}))
+        amend(into, metadata=_json({**found, **details}))
     return b""
 
 

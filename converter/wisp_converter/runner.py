@@ -71,6 +71,11 @@ class Runner:
         from wisp.interface import to_source
         return to_source(self.model.inputs, self.model.metadata, inputs)
 
+    def source_preprocessing(self, name: str) -> dict:
+        """How pictures become the source's input `name`. The file says how they become its own."""
+        from wisp.interface import source_preprocessing
+        return source_preprocessing(self.model.metadata, name)
+
     def outputs_to_source(self, outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The file's outputs as the source has them."""
         from wisp.interface import to_source
@@ -131,6 +136,12 @@ def temporary_file() -> Iterator[BinaryIO]:
             raise
         raise ConvertError(f"{tempfile.gettempdir()}: no room for temporary files as large as the model "
                            f"({error.strerror}); TMPDIR names another folder") from error
+
+
+def pixels_to_real(pixels: np.ndarray, mean, std) -> np.ndarray:
+    """f32 (pixel - mean) / std along the last axis, as the engine prepares pictures."""
+    from wisp.interface import pixels_to_real as convert
+    return convert(pixels, mean, std)
 
 
 def is_image(path) -> bool:

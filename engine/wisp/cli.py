@@ -20,6 +20,8 @@ COMMANDS = ("convert", "run", "bench", "inspect", "compare", "ops")
 
 OPTIONS = {
     "calibration": "--calibrate DIR|NPZ",
+    "io": "--io NAME=DTYPE",
+    "layout": "--layout NAME=LAYOUT",
     "preprocess": "--preprocess {}",
     "quantize": "--quantize {}",
     "shapes": "--shape NAME=1,3,224,224",

@@ -1,12 +1,14 @@
 """Pictures as model inputs, by the preprocessing that the converter wrote into the file. Needs Pillow.
 
-    {"size": [height, width], "crop": 0.875, "channel_order": "RGB", "mean": [..3], "std": [..3], "layout": "NCHW"}
+    {"size": [height, width], "crop": 0.875, "channel_order": "RGB", "mean": [..3], "std": [..3], "layout": "NCHW",
+     "dtype": "float32"}
 
 "preset" stands for a mean and a std; "unit": 1 says that mean and std are given for pixels of 0..1. `complete` writes
 both out: files have neither.
 
 The picture is scaled (bicubic) so that its short side is the model's divided by `crop`, its centre is cut out, and
-each value becomes (pixel - mean) / std, pixels in 0..255 and mean and std in the same unit.
+each value becomes (pixel - mean) / std, pixels in 0..255 and mean and std in the same unit. With dtype "uint8" it
+stays a pixel: the model itself does that.
 """
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -23,7 +25,7 @@ from .interface import pixels_to_real
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif")
 DEFAULTS: dict[str, Any] = {"crop": 1.0, "channel_order": "RGB", "mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0],
-                            "layout": "NCHW"}
+                            "layout": "NCHW", "dtype": "float32"}
 
 PRESETS = {"imagenet": ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375]), "0..1": ([0.0] * 3, [255.0] * 3),
            "-1..1": ([127.5] * 3, [127.5] * 3), "bytes": ([0.0] * 3, [1.0] * 3)}
@@ -65,8 +67,8 @@ def _check(key: str, holds: bool, problem: str) -> None:
         raise ArgumentError(f"{key}: {problem}")
 
 
-def load_image(path: str | os.PathLike[str], preprocessing: Mapping[str, Any]) -> NDArray[np.float32]:
-    """One picture as float32 [1, 3, height, width] ([1, height, width, 3] for layout NHWC)."""
+def load_image(path: str | os.PathLike[str], preprocessing: Mapping[str, Any]) -> NDArray[Any]:
+    """One picture as float32, or uint8 pixels, [1, 3, height, width] ([1, height, width, 3] for layout NHWC)."""
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError:
@@ -88,7 +90,7 @@ def normalize(pixels: NDArray[np.uint8], preprocessing: Mapping[str, Any]) -> ND
     options = {**DEFAULTS, **preprocessing}
     if options["channel_order"] == "BGR":
         pixels = pixels[..., ::-1]
-    values = pixels_to_real(pixels, options["mean"], options["std"])
+    values = pixels if options["dtype"] == "uint8" else pixels_to_real(pixels, options["mean"], options["std"])
     if options["layout"] == "NCHW":
         values = values.transpose(2, 0, 1)
     return np.ascontiguousarray(values[None])

@@ -2,10 +2,10 @@
 
 What differs, and does not follow from a tensor's own scale and zero point, stands in the metadata:
 
-    "interface": {name: {"layout": "NHWC", "dtype": "float32", "mean": [...], "std": [...]}}
+    "interface": {name: {"layout": "NHWC", "dtype": "float32", "mean": [...], "std": [...], "axis": 3}}
 
 layout: of the file's tensor, the source's is NCHW. dtype: the source's, where the file has integers: real = scale *
-(stored - zero_point), or, with mean and std for each channel, pixels: real = (pixel - mean) / std.
+(stored - zero_point), or, with mean and std for each index of the file's axis, pixels: real = (pixel - mean) / std.
 """
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -32,6 +32,12 @@ def from_source(tensors: Sequence[TensorInfo], metadata: Mapping[str, Any], arra
     return _convert(tensors, metadata, arrays, _from_source)
 
 
+def source_preprocessing(metadata: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """How pictures become the source's input `name`, which the file's metadata say of the file's."""
+    is_nhwc = metadata.get("interface", {}).get(name, {}).get("layout") == "NHWC"
+    return {**metadata["preprocessing"], "dtype": "float32", **({"layout": "NCHW"} if is_nhwc else {})}
+
+
 def _convert(tensors: Sequence[TensorInfo], metadata: Mapping[str, Any], arrays: Arrays,
              one: Callable[[TensorInfo, Mapping[str, Any], NDArray[Any]], NDArray[Any]]) -> dict[str, NDArray[Any]]:
     stated, infos = metadata.get("interface", {}), {t.name: t for t in tensors}
@@ -40,20 +46,18 @@ def _convert(tensors: Sequence[TensorInfo], metadata: Mapping[str, Any], arrays:
 
 
 def _to_source(info: TensorInfo, stated: Mapping[str, Any], array: NDArray[Any]) -> NDArray[Any]:
-    is_nhwc = stated.get("layout") == "NHWC"
     if "mean" in stated:
-        array = pixels_to_real(array, stated["mean"], stated["std"], axis=-1 if is_nhwc else 1)
+        array = pixels_to_real(array, stated["mean"], stated["std"], stated["axis"])
     elif "dtype" in stated:
         array = info.dequantize(array)
-    return np.ascontiguousarray(array.transpose(TO_NCHW)) if is_nhwc else array
+    return np.ascontiguousarray(array.transpose(TO_NCHW)) if stated.get("layout") == "NHWC" else array
 
 
 def _from_source(info: TensorInfo, stated: Mapping[str, Any], array: NDArray[Any]) -> NDArray[Any]:
-    is_nhwc = stated.get("layout") == "NHWC"
-    if is_nhwc:
+    if stated.get("layout") == "NHWC":
         array = np.ascontiguousarray(array.transpose(TO_NHWC))
     if "mean" in stated:
-        mean, std = (_along(stated[key], -1 if is_nhwc else 1, array.ndim) for key in ("mean", "std"))
+        mean, std = (_along(stated[key], stated["axis"], array.ndim) for key in ("mean", "std"))
         return np.asarray(np.clip(np.rint(array * std + mean), 0, 255), np.uint8)
     return info.quantize(array) if "dtype" in stated else array
 

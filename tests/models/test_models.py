@@ -1,5 +1,6 @@
 """Real networks: float against ONNX Runtime, int8 accuracy on labelled photos, opening time."""
 # SPDX-License-Identifier: Apache-2.0
+import re
 import time
 from pathlib import Path
 
@@ -42,6 +43,34 @@ def test_float_face_detector_on_a_photo(asset):
     x = np.ascontiguousarray(pixels[:, :, ::-1].astype(np.float32).transpose(2, 0, 1)[None])
     path = asset("yunet.onnx")
     against_onnxruntime(path, convert(str(path), verify=False), {"input": x})
+
+
+def test_a_camera_needs_no_float_picture(asset):
+    """The face detector between floats and between bytes: the arena against the most bytes alive at one time, and the
+    face found in the same place."""
+    import yunet
+    from wisp.image import load_image
+
+    pytest.importorskip("PIL")
+    photo = load_image(asset("astronaut.png"), yunet.PREPROCESSING)
+    options = dict(quantize="int8", calibration=[{"input": photo}, {"input": photo[..., ::-1].copy()}],
+                   preprocess=yunet.PREPROCESSING, verify=False)
+    faces, arenas, bounds = [], [], []
+    for borders in ({}, {"io": "uint8", "layout": "NHWC"}):
+        lines = []
+        model = wisp.load(convert(str(asset("yunet.onnx")), report=lines.append, **borders, **options))
+        (memory,) = (line for line in lines if line.startswith("memory:"))
+        arenas.append(model.arena_bytes)
+        bounds.append(int(re.search(r"lower bound (\d+)", memory)[1]))
+        assert int(re.search(r"arena (\d+)", memory)[1]) >= arenas[-1]
+        got = model.run(load_image(asset("astronaut.png"), model.metadata["preprocessing"]))
+        real = {t.name: t.dequantize(got[t.name]) if t.scale else got[t.name] for t in model.outputs}
+        faces.append(yunet.decode(real)[0])
+        print(f"{borders}: arena {arenas[-1]} bytes, lower bound {bounds[-1]}, {faces[-1]}")
+    assert model.inputs[0].dtype == np.uint8 and model.inputs[0].shape == (1, 640, 640, 3)
+    assert "Transpose" not in {n.operator for n in model.nodes()}
+    assert arenas[1] <= 1.05 * bounds[1] and arenas[1] < 0.6 * arenas[0]
+    assert yunet.intersection_over_union(faces[0].box, faces[1].box) > 0.9
 
 
 @pytest.mark.parametrize("shapes", [None, {"input": (1, 40, 161)}], ids=["dynamic", "static"])

@@ -25,7 +25,7 @@ def test_quantize_is_the_rule_of_the_docs(dtype, zero):
 
 
 def test_pixels_by_channel_in_another_layout():
-    stated = {"x": {"layout": "NHWC", "dtype": "float32", "mean": [1, 2.5, 127.5], "std": [2, 0.5, 127.5]}}
+    stated = {"x": {"layout": "NHWC", "dtype": "float32", "mean": [1, 2.5, 127.5], "std": [2, 0.5, 127.5], "axis": 3}}
     metadata, tensor = {"interface": stated}, info(np.uint8, (2, 3, 4, 3))
     pixels = rng.integers(0, 256, (2, 3, 4, 3), np.uint8)
     real = to_source([tensor], metadata, {"x": pixels})["x"]

@@ -11,6 +11,11 @@ from .rules import Whole, accepts, lower, pack, takes
 CONSTANT = 0  # the mode of Pad with a value of its own
 
 
+def transpose_node(x: Value, y: Value, perm: tuple[int, ...]) -> Node:
+    """Axis i of y is axis perm[i] of x."""
+    return Node("Transpose", [x], [y], {"perm": perm}, y.name)
+
+
 @accepts("Pad")
 def accepts_Pad(node: Node) -> str | None:
     value = node.inputs[2] if len(node.inputs) > 2 and node.attrs["mode"] == CONSTANT else None

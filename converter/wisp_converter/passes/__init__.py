@@ -16,6 +16,7 @@ from .fold_batch_norm import fold_batch_norm
 from .fold_constants import fold_constants
 from .fuse_activation import fuse_activation
 from .fuse_pad import fuse_pad
+from .fuse_tables import fuse_tables
 from .merge_common import merge_common
 from .remove_copies import remove_copies
 from .remove_dead import remove_dead
@@ -39,6 +40,9 @@ PASSES: tuple[Callable[[Graph], None], ...] = (
     remove_dead,
     copy_shape_outputs,
 )
+
+BORDER_PASSES = (cancel_transposes, remove_copies, fuse_tables, remove_copies, merge_common, remove_dead)
+"""After the borders of a graph were rewritten, see borders.py."""
 
 
 def run_passes(graph: Graph, passes: tuple[Callable[[Graph], None], ...] = PASSES) -> None:

@@ -107,3 +107,15 @@ def clamp_range(low: float, high: float, scale: float, zero_point: int) -> tuple
     lo = -128 if low == -np.inf else int(np.clip(np.rint(low / scale) + zero_point, -128, 127))
     hi = 127 if high == np.inf else int(np.clip(np.rint(high / scale) + zero_point, -128, 127))
     return lo, max(lo, hi)
+
+
+def quantize_linear(x: np.ndarray, scale: float, zero_point: int, dtype: np.dtype) -> np.ndarray:
+    """What QuantizeLinear of the runtime stores for real numbers: one multiplication and one rounding in f32."""
+    limits = np.iinfo(dtype)
+    steps = np.rint(np.float32(x) * (np.float32(1) / np.float32(scale)))
+    return np.clip(np.where(np.isnan(steps), 0, steps) + np.float32(zero_point), limits.min, limits.max).astype(dtype)
+
+
+def dequantize_linear(stored: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
+    """The real numbers that DequantizeLinear of the runtime makes of stored ones, f32."""
+    return (stored.astype(np.int32) - zero_point).astype(np.float32) * np.float32(scale)

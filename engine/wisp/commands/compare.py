@@ -62,8 +62,8 @@ def _run_layers(arguments: argparse.Namespace) -> None:
 
     content = _shared.readable(arguments.model)
     model = load_wisp(content, threads=arguments.threads, shapes=_shared.parse_shapes(arguments.shape) or None)
-    inputs = {name: _read(model, path) for name, path in _named(model, arguments.input).items()} or random_inputs(model)
-    inputs = to_source(model.inputs, model.metadata, inputs)
+    inputs = {name: _read(model, name, path) for name, path in _named(model, arguments.input).items()}
+    inputs = to_source(model.inputs, model.metadata, inputs or random_inputs(model))
     with _opened(content) as file:
         rows, _ = compare_layers(load(_shared.readable(arguments.source)), file, inputs, threads=arguments.threads)
     if not rows:

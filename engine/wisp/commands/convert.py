@@ -17,6 +17,8 @@ from ..errors import ArgumentError, UnsupportedError
 from ..output import check_output
 from . import _shared
 
+IO, LAYOUTS = ("float", "int8", "uint8"), ("NCHW", "NHWC")
+
 HELP = """Convert an ONNX model to a .wisp file.
 
 Float by default. --quantize int8 needs calibration data: a folder of pictures, .npy or .npz files, or one .npz file
@@ -29,6 +31,7 @@ EXAMPLES = """
 wisp convert model.onnx
 wisp convert model.onnx -o small.wisp --quantize int8 --calibrate pictures --preprocess imagenet
 wisp convert model.onnx -o small.wisp --quantize int8 --calibrate samples.npz --method minmax
+wisp convert model.onnx --quantize int8 --calibrate pictures --mean 0,0,0 --std 255,255,255 --io uint8 --layout NHWC
 wisp convert model.onnx --shape x=1,3,8,8 --labels labels.txt
 wisp convert model.onnx -o - --quiet | wisp inspect /dev/stdin
 """
@@ -58,6 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--channel-order", choices=("RGB", "BGR"), help="default RGB")
     parser.add_argument("--input", action="append", default=[], metavar="NAME=FILE.npy",
                         help="what to compare source and result on; NAME= may be left out if the model has one input")
+    parser.add_argument("--io", action="append", default=[], metavar="[NAME=]DTYPE",
+                        help="float (default), int8 or uint8: of float inputs and outputs, by the int8 model's scales; "
+                             "with --preprocess, or --mean and --std, uint8 pictures are pixels, also of a float model")
+    parser.add_argument("--layout", action="append", default=[], metavar="[NAME=]LAYOUT",
+                        help="NCHW (default) or NHWC: of inputs with four axes, or of the input or output NAME")
     parser.add_argument("--no-rounding", action="store_true",
                         help="compute float16 and bfloat16 networks in float32 between inputs and outputs: faster")
     parser.add_argument("--no-verify", action="store_true", help="do not compare with the source")
@@ -76,6 +84,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise UsageError("--quantize int8 and --calibrate DIR|NPZ go together")
     if not 50 < arguments.percentile <= 100:
         raise UsageError(f"--percentile {arguments.percentile:g}: expected more than 50 and at most 100")
+    io, layout = _by_name("--io", arguments.io, IO), _by_name("--layout", arguments.layout, LAYOUTS)
     output = _output(arguments)
     files = (arguments.model, arguments.calibrate, arguments.labels, *(o.rpartition("=")[2] for o in arguments.input))
     inputs = [path for path in files if path is not None]
@@ -86,9 +95,7 @@ def run(arguments: argparse.Namespace) -> None:
     if os.path.isfile(arguments.model):
         inputs += converter.files_of(arguments.model)  # weights may be in other files
         check_output(output, inputs)
-    metadata = {}
-    if arguments.labels is not None:
-        metadata["labels"] = _labels(arguments.labels)
+    metadata = {} if arguments.labels is None else {"labels": _labels(arguments.labels)}
     model = _shared.readable(arguments.model)
     preprocessing = _preprocessing(arguments)
     with converter.Progress(False if arguments.quiet else None) as progress:
@@ -106,13 +113,24 @@ def run(arguments: argparse.Namespace) -> None:
             converter.convert(
                 model, quantize=arguments.quantize, calibration=arguments.calibrate, preprocess=preprocessing,
                 shapes=_shared.parse_shapes(arguments.shape) or None, metadata=metadata, method=arguments.method,
-                percentile=arguments.percentile, keep_rounding=not arguments.no_rounding,
+                percentile=arguments.percentile, io=io, layout=layout, keep_rounding=not arguments.no_rounding,
                 verify=not arguments.no_verify, verify_inputs=_inputs(arguments.input), progress=progress,
                 report=report, into=file)
             progress.step("writing")
             file.seek(0)
             converter.save(iter(lambda: file.read(PIECE), b""), output, inputs)
             report(f"{output}: {_shared.size_text(file.tell())}")
+
+
+def _by_name(option: str, given: list[str], known: tuple[str, ...]) -> dict[str, str]:
+    """{"*": "uint8", "boxes": "float"} from ["uint8", "boxes=float"]."""
+    found = {}
+    for text in given:
+        name, sep, wanted = text.rpartition("=")
+        if wanted not in known or sep and not name:
+            raise UsageError(f"{option} {text}: expected {' or '.join(known)}, or NAME={known[-1]}")
+        found[name if sep else "*"] = wanted
+    return found
 
 
 def _output(arguments: argparse.Namespace) -> str:

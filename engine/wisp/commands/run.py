@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
         _shared.check_target("--output", arguments.output, (".npz", ".npy"), sources)
         if _is_npy(arguments.output) and len(model.outputs) != 1:
             raise UsageError(f"--output {arguments.output}: the model has {len(model.outputs)} outputs; give an .npz")
-    inputs = {name: _read(model, path) for name, path in files.items()}
+    inputs = {name: _read(model, name, path) for name, path in files.items()}
     outputs = model.run(inputs)
     report: dict[str, Any] = {"outputs": [_describe(name, array) for name, array in outputs.items()],
               "classes": _classes(model, outputs)}
@@ -97,14 +97,16 @@ def _named(model: Model, options: list[str]) -> dict[str, str]:
     return found
 
 
-def _read(model: Model, path: str) -> np.ndarray:
+def _read(model: Model, name: str, path: str) -> np.ndarray:
     if not image.is_image(path):
         return _shared.read_array(path)
     preprocessing = model.metadata.get("preprocessing")
     if not preprocessing:
         raise ArgumentError(f"{path}: the model does not say how to prepare pictures "
                             "(convert it with --mean, --std, ...)")
-    return image.load_image(path, preprocessing)
+    picture = image.load_image(path, preprocessing)
+    info = next((i for i in model.inputs if i.name == name), None)
+    return info.quantize(picture) if info and info.scale and picture.dtype.kind == "f" else picture
 
 
 def _describe(name: str, array: np.ndarray) -> dict[str, Any]:
@@ -143,8 +145,6 @@ def _classes(model: Model, outputs: dict[str, np.ndarray]) -> list[dict[str, Any
     for info in model.outputs:
         values = outputs[info.name]
         if labels and values.ndim and values.shape[-1] == len(labels) and values.size == len(labels):
-            scores = values.ravel().astype(np.float64)
-            if info.scale:
-                scores = info.scale * (scores - info.zero_point)
+            scores = (info.dequantize(values) if info.scale else values).ravel().astype(np.float64)
             return [{"label": labels[i], "score": scores[i]} for i in np.argsort(-scores, kind="stable")[:5]]
     return None
