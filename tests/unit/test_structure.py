@@ -188,6 +188,11 @@ def operator_names() -> set[str]:
     return set(re.findall(r"^OP\(\d+, (\w+),", text, re.MULTILINE))
 
 
+def test_codes_of_operators_are_their_own():
+    codes = re.findall(r"^OP\((\d+),", (CBACKEND / "src" / "ops.def").read_text(), re.MULTILINE)
+    assert len(codes) == len(set(codes)) == len(operator_names())
+
+
 def test_the_core_knows_no_operator():
     """Sessions, plans, files, kernels: none of them has a name or a code of one operator. Traits say what they need."""
     names = operator_names()
