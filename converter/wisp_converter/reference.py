@@ -24,7 +24,7 @@ class Reference:
     trusted: bool
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Every output that is a tensor of numbers, by name. SourceError, in one line, for whatever goes wrong there."""
+        """Outputs that are tensors of numbers, by name. SourceError, in one line, for whatever goes wrong in there."""
         try:
             with warnings.catch_warnings(), np.errstate(all="ignore"):
                 warnings.simplefilter("ignore")

@@ -193,10 +193,13 @@ def test_after_a_convolution():
 def test_axes_computed_by_the_graph():
     x = rng.standard_normal((2, 3, 4)).astype(np.float32)
     m = make_model([("ReduceSum", ["x", "axes"], ["y"], dict(keepdims=0))], {"x": x, "axes": (np.int64, [1])},
-                   {"y": [2, 4]}, opset=13)
+                   {"y": [2, 4]}, opset=13)  # as an exporter that saw axis 1 declares it
     loaded = wisp.load(convert(m, verify=False))
-    np.testing.assert_allclose(loaded.run({"x": x, "axes": np.array([1])})["y"], x.sum(1), rtol=1e-6)
-    for axes in ([0], [5], [-9]):
+    for axis in (1, 0, -1):
+        got = loaded.run({"x": x, "axes": np.array([axis])})["y"]
+        assert got.shape == x.sum(axis).shape
+        np.testing.assert_allclose(got, x.sum(axis), rtol=1e-5, atol=1e-6)
+    for axes in ([5], [-9]):
         with pytest.raises(wisp.WispError, match="axes|axis"):
             loaded.run({"x": x, "axes": np.array(axes)})
 

@@ -5,7 +5,7 @@ import pytest
 
 import wisp
 from support import check_int8_layer, check_model, count, make_model, optimized
-from wisp_converter import UnsupportedError, convert
+from wisp_converter import convert
 
 rng = np.random.default_rng(11)
 
@@ -315,15 +315,6 @@ def test_identity_dropout():
     check("Identity", {"x": x})
     check("Dropout", {"x": x}, opset=13)
     check("Dropout", {"x": x}, outputs=("y", "mask"), opset=13)
-
-
-# ---- refusals
-
-
-def test_data_dependent_shapes_are_refused_by_name():
-    model = make_model([("NonZero", ["x"], ["y"], {})], {"x": [3, 4]}, ["y"])
-    with pytest.raises(UnsupportedError, match="NonZero"):
-        convert(model)
 
 
 # ---- int8

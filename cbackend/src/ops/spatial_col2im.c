@@ -8,8 +8,8 @@ enum { MAX_AXES = WISP_MAX_RANK - 2 };
 
 /* x is (N, C * block, blocks), y is (N, C, image). Items are planes: N * C. */
 typedef struct col2im_plan {
-    int64_t plane;              /* elements */
-    int64_t taps, lines;        /* of a block; blocks of all axes but the last */
+    int64_t plane;       /* elements */
+    int64_t taps, lines; /* of a block; blocks of all axes but the last */
     int32_t axes;
     int32_t image[MAX_AXES], block[MAX_AXES], blocks[MAX_AXES];
     int32_t stride[MAX_AXES], dilation[MAX_AXES], before[MAX_AXES];

@@ -131,8 +131,8 @@ static void range_sample(const wisp_call *call, uint32_t thread, int64_t begin, 
     const int64_t rows = (int64_t)plan->out[0] * plan->out[1];
     (void)thread;
     for (int64_t i = begin * plan->out[2]; i < end * plan->out[2]; i++)
-        sample_pixel(call, (const float *)x->data + i / plan->out[2] / rows * image, (const float *)wisp_input(call, 1)->data + i * plan->axes,
-                     (float *)wisp_output(call, 0)->data + i * c);
+        sample_pixel(call, (const float *)x->data + i / plan->out[2] / rows * image,
+                     (const float *)wisp_input(call, 1)->data + i * plan->axes, (float *)wisp_output(call, 0)->data + i * c);
 }
 
 const wisp_operator wisp_op_GridSample = {.plan = plan_sample, .range = range_sample, .plan_size = sizeof(sample_plan)};
@@ -155,9 +155,10 @@ static region find_region(const wisp_call *call, int64_t r) {
         const float start = roi[1 - i] * p->spatial_scale - offset, end = roi[3 - i] * p->spatial_scale - offset;
         const float extent = p->half_pixel || end - start > 1 ? end - start : 1, samples = ceilf(extent / (float)bins[i]);
         g.start[i] = start, g.bin[i] = extent / (float)bins[i];
-        g.samples[i] = p->sampling_ratio > 0                       ? p->sampling_ratio
-                       : !(samples > 0)                            ? 0
-                       : samples > (float)MAX_SAMPLES ? MAX_SAMPLES + 1 : (int32_t)samples;
+        g.samples[i] = p->sampling_ratio > 0          ? p->sampling_ratio
+                       : !(samples > 0)               ? 0
+                       : samples > (float)MAX_SAMPLES ? MAX_SAMPLES + 1
+                                                      : (int32_t)samples;
     }
     return g;
 }
@@ -168,7 +169,8 @@ static int plan_roi(wisp_call *call) {
     if (status) return status;
     const wisp_tensor *x = wisp_input(call, 0), *rois = wisp_input(call, 1), *batch = wisp_input(call, 2);
     if (!WISP_FLOAT || x->dtype != WISP_F32 || rois->dtype != WISP_F32) return wisp_call_fail(call, WISP_UNSUPPORTED, "dtypes must be f32");
-    if (batch->dtype != WISP_S64 && batch->dtype != WISP_S32) return wisp_call_fail(call, WISP_UNSUPPORTED, "batch indices must be s32 or s64");
+    if (batch->dtype != WISP_S64 && batch->dtype != WISP_S32)
+        return wisp_call_fail(call, WISP_UNSUPPORTED, "batch indices must be s32 or s64");
     if (x->rank != 4 || rois->rank != 2 || rois->dims[1] != 4 || batch->rank != 1 || batch->dims[0] != rois->dims[0] || !x->dims[1] ||
         !x->dims[2])
         return wisp_call_fail(call, WISP_BAD_SHAPE, "image, regions and batch indices do not fit");
