@@ -58,8 +58,8 @@ static double power_of_two(int exponent) {
 
 /* ---- to double */
 
-double wisp_widen(int dtype, uint32_t bits) {
-    const narrow_format *f = find_format(dtype);
+/* f: null for float8e8m0. */
+static double widen(const narrow_format *f, uint32_t bits) {
     if (!f) return (bits & 0xff) == 0xff ? from_bits(INFINITE | 1) : power_of_two((int)(bits & 0xff) - 127);
     const uint32_t magnitude = bits & (f->sign - 1u), exponent = magnitude >> f->fraction;
     const uint64_t fraction = magnitude & ((1u << f->fraction) - 1u);
@@ -85,8 +85,7 @@ static uint32_t narrow_to_power(double x, wisp_narrowing how) {
     return how.unsaturated ? 0xff : code < 0 ? 0 : 0xfe;
 }
 
-uint32_t wisp_narrow(int dtype, double x, wisp_narrowing how) {
-    const narrow_format *f = find_format(dtype);
+static uint32_t narrow(const narrow_format *f, double x, wisp_narrowing how) {
     if (!f) return narrow_to_power(x, how);
     bool negative;
     const uint64_t magnitude = magnitude_of(x, &negative);
@@ -104,6 +103,10 @@ uint32_t wisp_narrow(int dtype, double x, wisp_narrowing how) {
     }
     if (code > f->max) code = f->saturates && !how.unsaturated ? f->max : f->above;
     return code == 0 && f->nan == f->sign ? 0 : (uint32_t)code | sign;
+}
+
+uint32_t wisp_narrow(int dtype, double x, wisp_narrowing how) {
+    return narrow(find_format(dtype), x, how);
 }
 
 /* ---- f32, many at once: selections instead of branches, so that compilers vectorise them; no subnormal f32 is computed
@@ -183,16 +186,6 @@ int wisp_integer_bits(int dtype) {
     return dtype == WISP_BOOL ? 1 : 8 * (int)wisp_dtype_size(dtype);
 }
 
-wide wisp_float_to_integer(double d, int dtype) {
-    const int bits = wisp_integer_bits(dtype), is_signed = wisp_element_kind(dtype) == WIDE_SIGNED;
-    const uint64_t max = UINT64_MAX >> (64 - bits + is_signed);
-    const double above = 2 * (double)(max / 2 + 1), lo = is_signed ? -above : 0; /* exact */
-    if (d >= above) return (wide){.u = max};
-    if (d <= lo) return (wide){.u = is_signed ? ~max : 0};
-    if (d != d) return (wide){.u = 0};
-    return is_signed ? (wide){.s = (int64_t)d} : (wide){.u = (uint64_t)d};
-}
-
 #define LOAD(type, field, expression)               \
     for (size_t i = 0; i < n; i++) {                \
         const uint32_t bits = ((const type *)x)[i]; \
@@ -201,21 +194,22 @@ wide wisp_float_to_integer(double d, int dtype) {
     break
 
 void wisp_load_elements(int dtype, const void *x, size_t n, wide *out) {
+    const narrow_format *f = find_format(dtype);
     switch (dtype) {
         case WISP_S4: LOAD(uint8_t, s, (int)((bits & 15) ^ 8) - 8);
         case WISP_S2: LOAD(uint8_t, s, (int)((bits & 3) ^ 2) - 2);
         case WISP_U4: LOAD(uint8_t, u, bits & 15);
         case WISP_U2: LOAD(uint8_t, u, bits & 3);
         case WISP_BOOL: LOAD(uint8_t, u, bits != 0);
-        case WISP_F4E2M1: LOAD(uint8_t, f, wisp_widen(dtype, bits & 15));
+        case WISP_F4E2M1: LOAD(uint8_t, f, widen(f, bits & 15));
         case WISP_F16:
-        case WISP_BF16: LOAD(uint16_t, f, wisp_widen(dtype, bits));
+        case WISP_BF16: LOAD(uint16_t, f, widen(f, bits));
         default:
-            if (!wisp_is_narrow_float(dtype)) {
+            if (!f && dtype != WISP_F8E8M0) {
                 wisp_wide_load(dtype, x, 1, n, out);
                 break;
             }
-            LOAD(uint8_t, f, wisp_widen(dtype, bits));
+            LOAD(uint8_t, f, widen(f, bits));
     }
 }
 
@@ -224,18 +218,19 @@ void wisp_load_elements(int dtype, const void *x, size_t n, wide *out) {
     break
 
 void wisp_store_elements(int dtype, const wide *x, size_t n, void *y, wisp_narrowing how) {
+    const narrow_format *f = find_format(dtype);
     switch (dtype) {
         case WISP_S4:
         case WISP_U4: STORE(uint8_t, x[i].u & 15);
         case WISP_S2:
         case WISP_U2: STORE(uint8_t, x[i].u & 3);
         case WISP_F16:
-        case WISP_BF16: STORE(uint16_t, wisp_narrow(dtype, x[i].f, how));
+        case WISP_BF16: STORE(uint16_t, narrow(f, x[i].f, how));
         default:
-            if (!wisp_is_narrow_float(dtype)) {
+            if (!f && dtype != WISP_F8E8M0) {
                 wisp_wide_store(dtype, x, n, y);
                 break;
             }
-            STORE(uint8_t, wisp_narrow(dtype, x[i].f, how));
+            STORE(uint8_t, narrow(f, x[i].f, how));
     }
 }

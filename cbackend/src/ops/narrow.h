@@ -15,8 +15,6 @@ enum { WISP_E8M0_UP, WISP_E8M0_DOWN, WISP_E8M0_NEAREST /* half-way: up */ };
 
 /* Of a float dtype of 16 bits or less; anything else: false, and the functions below are not for it. */
 bool wisp_is_narrow_float(int dtype);
-/* The number that an element's bits stand for, exactly. */
-double wisp_widen(int dtype, uint32_t bits);
 /* The bits of the element for a number. NaN: as IEEE's quiet NaN where there is a choice; float4e2m1 has none and takes 0.
  * float8e8m0 has no sign and takes the magnitude. */
 uint32_t wisp_narrow(int dtype, double x, wisp_narrowing how);
@@ -33,8 +31,6 @@ void wisp_f32_to_bf16(const float *x, size_t n, uint16_t *y);
 int wisp_element_kind(int dtype);
 /* Bits of an element that is no float. */
 int wisp_integer_bits(int dtype);
-/* The element nearest to d towards 0 of a dtype that is no float; NaN: 0. */
-wide wisp_float_to_integer(double d, int dtype);
 void wisp_load_elements(int dtype, const void *x, size_t n, wide *out);
 /* Integers are cut to the width of dtype. x and y do not overlap. */
 void wisp_store_elements(int dtype, const wide *x, size_t n, void *y, wisp_narrowing how);

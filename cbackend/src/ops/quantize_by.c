@@ -1,5 +1,7 @@
 /* Quantize and Dequantize: scales and zero points are operands, for the tensor, along an axis or by blocks; all narrow dtypes. */
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
 #include "narrow.h"
 
 enum { CHUNK = 64, GRAIN = 16384 /* elements worth a thread */ };
@@ -24,29 +26,51 @@ static int64_t find_scales(const scales_plan *p, int64_t i, int64_t *at, int *st
     return *step ? p->inner - inner : rest < p->extent - a ? rest : p->extent - a;
 }
 
-/* n elements of any dtype as double: exactly, up to 32 bits. */
-static void load_numbers(int dtype, const void *x, size_t n, double *out) {
+/* n <= CHUNK elements of any dtype as f32; integers of up to 24 bits exactly. */
+static void load_numbers(int dtype, const void *x, size_t n, float *out) {
     const int kind = wisp_element_kind(dtype);
     wide w[CHUNK];
-    wisp_load_elements(dtype, x, n, w);
-    for (size_t i = 0; i < n; i++) out[i] = kind == WIDE_FLOAT ? w[i].f : kind == WIDE_SIGNED ? (double)w[i].s : (double)w[i].u;
+    if (dtype == WISP_U8) {
+        for (size_t i = 0; i < n; i++) out[i] = ((const uint8_t *)x)[i];
+    } else if (dtype == WISP_S8) {
+        for (size_t i = 0; i < n; i++) out[i] = ((const int8_t *)x)[i];
+    } else {
+        wisp_load_elements(dtype, x, n, w);
+        for (size_t i = 0; i < n; i++) out[i] = kind == WIDE_FLOAT ? (float)w[i].f : kind == WIDE_SIGNED ? (float)w[i].s : (float)w[i].u;
+    }
 }
 
-/* The scales and zero points of at most CHUNK elements from i on. Returns how many these are. */
-static size_t load_scales(const wisp_call *call, int64_t i, int64_t end, float *scale, double *zero) {
-    const wisp_tensor *scales = wisp_input(call, 1), *zeros = wisp_input(call, 2);
-    int64_t at, n = end - i < CHUNK ? end - i : CHUNK;
-    int step;
-    const int64_t run = find_scales(call->plan, i, &at, &step);
-    if (run < n) n = run;
-    const size_t count = (size_t)n, some = step ? count : 1;
-    if (zeros) load_numbers(zeros->dtype, (const uint8_t *)zeros->data + (size_t)at * wisp_dtype_size(zeros->dtype), some, zero);
-    for (size_t k = 0; k < CHUNK; k++) { /* the rest with what does no harm */
-        const size_t from = step && k < count ? k : 0;
-        scale[k] = ((const float *)scales->data)[(size_t)at + from];
-        zero[k] = zeros ? zero[from] : 0;
+/* The scales and zero points of CHUNK elements, of which `some` differ and stand at `at`; the last is that of all others. */
+typedef struct scales {
+    float scale[CHUNK], zero[CHUNK];
+} scales;
+
+static void load_scales(const wisp_call *call, int64_t at, size_t some, scales *s) {
+    const wisp_tensor *scale = wisp_input(call, 1), *zero = wisp_input(call, 2);
+    memcpy(s->scale, (const float *)scale->data + at, some * sizeof(float));
+    if (zero)
+        load_numbers(zero->dtype, (const uint8_t *)zero->data + (size_t)at * wisp_dtype_size(zero->dtype), some, s->zero);
+    else
+        memset(s->zero, 0, some * sizeof(float));
+    for (size_t k = some; k < CHUNK; k++) s->scale[k] = s->scale[some - 1], s->zero[k] = s->zero[some - 1];
+}
+
+/* n <= CHUNK elements from i on. */
+typedef void chunk_fn(const wisp_call *call, int64_t i, size_t n, const scales *s);
+
+ALWAYS_INLINE void for_chunks(const wisp_call *call, int64_t begin, int64_t end, chunk_fn *chunk) {
+    scales s;
+    for (int64_t i = begin, at; i < end;) {
+        int step;
+        const int64_t run = find_scales(call->plan, i, &at, &step), stop = run < end - i ? i + run : end;
+        if (!step) load_scales(call, at, 1, &s);
+        for (; i < stop; i += CHUNK) {
+            const size_t n = stop - i < CHUNK ? (size_t)(stop - i) : CHUNK;
+            if (step) load_scales(call, at, n, &s), at += CHUNK;
+            chunk(call, i, n, &s);
+        }
+        i = stop;
     }
-    return count;
 }
 
 /* ---- checks */
@@ -87,26 +111,29 @@ static int set_output(wisp_call *call, int dtype) {
 
 /* ---- Quantize */
 
-/* To integers of at most 16 bits: all sums are exact in f32. */
-static void round_integers(int dtype, const float *x, const double *zero, void *y, size_t n) {
+/* To integers of at most 16 bits: all sums are exact in f32. Loops of fixed length, which compilers vectorise at -O2. */
+static void round_integers(int dtype, const float *x, const float *zero, void *y, size_t n) {
     const float magic = 12582912; /* 1.5 * 2^23: adding it rounds to an integer, to even, what is within 2^22 */
     const int bits = wisp_integer_bits(dtype);
     const float lo = wisp_element_kind(dtype) == WIDE_SIGNED ? -(float)(1 << (bits - 1)) : 0, hi = lo + (float)((1 << bits) - 1);
-    const int32_t mask = (1 << bits) - 1;
     int32_t q[CHUNK];
+    uint16_t words[CHUNK];
+    uint8_t bytes[CHUNK];
     for (int k = 0; k < CHUNK; k++) {
-        float r = x[k] > -2e5f ? x[k] : -2e5f; /* NaN as well */
+        float r = x[k] == x[k] ? x[k] : 0;
+        r = r > -2e5f ? r : -2e5f;
         r = r < 2e5f ? r : 2e5f;
-        r = (r + magic) - magic + (float)zero[k];
+        r = (r + magic) - magic + zero[k];
         r = r > lo ? r : lo;
         q[k] = (int32_t)(r < hi ? r : hi);
     }
-    for (size_t k = 0; k < n; k++) {
-        if (x[k] != x[k]) q[k] = (int32_t)zero[k];
-        if (bits == 16)
-            ((uint16_t *)y)[k] = (uint16_t)q[k];
-        else
-            ((uint8_t *)y)[k] = (uint8_t)(q[k] & mask);
+    if (bits == 16) {
+        for (int k = 0; k < CHUNK; k++) words[k] = (uint16_t)q[k];
+        memcpy(y, words, n * 2);
+    } else {
+        const int32_t mask = (1 << bits) - 1;
+        for (int k = 0; k < CHUNK; k++) bytes[k] = (uint8_t)(q[k] & mask);
+        memcpy(y, bytes, n);
     }
 }
 
@@ -121,26 +148,24 @@ static void round_to(int precision, float *x) {
     }
 }
 
-static void range_quantize(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
+static void quantize_chunk(const wisp_call *call, int64_t i, size_t n, const scales *s) {
     const wisp_Quantize_params *p = WISP_PARAMS(call, Quantize);
-    const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
-    const wisp_narrowing how = {.unsaturated = p->unsaturated != 0};
-    const size_t size = wisp_dtype_size(y->dtype);
-    size_t n;
+    const wisp_tensor *y = wisp_output(call, 0);
+    uint8_t *to = (uint8_t *)y->data + (size_t)i * wisp_dtype_size(y->dtype);
+    float q[CHUNK] = {0};
+    memcpy(q, (const float *)wisp_input(call, 0)->data + i, n * sizeof *q);
+    for (int k = 0; k < CHUNK; k++) q[k] /= s->scale[k];
+    round_to(p->precision, q);
+    if (wisp_element_kind(y->dtype) != WIDE_FLOAT)
+        round_integers(y->dtype, q, s->zero, to, n);
+    else
+        for (size_t k = 0; k < n; k++)
+            to[k] = (uint8_t)wisp_narrow(y->dtype, (double)q[k] + (double)s->zero[k], (wisp_narrowing){.unsaturated = p->unsaturated != 0});
+}
+
+static void range_quantize(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
     (void)thread;
-    for (int64_t i = begin; i < end; i += (int64_t)n) {
-        float scale[CHUNK], q[CHUNK] = {0};
-        double zero[CHUNK];
-        uint8_t *to = (uint8_t *)y->data + (size_t)i * size;
-        n = load_scales(call, i, end, scale, zero);
-        for (size_t k = 0; k < n; k++) q[k] = ((const float *)x->data)[i + (int64_t)k];
-        for (int k = 0; k < CHUNK; k++) q[k] /= scale[k];
-        round_to(p->precision, q);
-        if (wisp_element_kind(y->dtype) != WIDE_FLOAT)
-            round_integers(y->dtype, q, zero, to, n);
-        else
-            for (size_t k = 0; k < n; k++) to[k] = (uint8_t)wisp_narrow(y->dtype, (double)q[k] + zero[k], how);
-    }
+    for_chunks(call, begin, end, quantize_chunk);
 }
 
 static int plan_quantize(wisp_call *call) {
@@ -159,18 +184,17 @@ const wisp_operator wisp_op_Quantize = {.plan = plan_quantize, .range = range_qu
 
 /* ---- Dequantize */
 
+static void dequantize_chunk(const wisp_call *call, int64_t i, size_t n, const scales *s) {
+    const wisp_tensor *x = wisp_input(call, 0);
+    float q[CHUNK] = {0};
+    load_numbers(x->dtype, (const uint8_t *)x->data + (size_t)i * wisp_dtype_size(x->dtype), n, q);
+    for (int k = 0; k < CHUNK; k++) q[k] = (q[k] - s->zero[k]) * s->scale[k];
+    memcpy((float *)wisp_output(call, 0)->data + i, q, n * sizeof *q);
+}
+
 static void range_dequantize(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
-    const wisp_tensor *x = wisp_input(call, 0), *y = wisp_output(call, 0);
-    const size_t size = wisp_dtype_size(x->dtype);
-    size_t n;
     (void)thread;
-    for (int64_t i = begin; i < end; i += (int64_t)n) {
-        float scale[CHUNK], *to = (float *)y->data + i;
-        double zero[CHUNK], q[CHUNK];
-        n = load_scales(call, i, end, scale, zero);
-        load_numbers(x->dtype, (const uint8_t *)x->data + (size_t)i * size, n, q);
-        for (size_t k = 0; k < n; k++) to[k] = (float)(q[k] - zero[k]) * scale[k];
-    }
+    for_chunks(call, begin, end, dequantize_chunk);
 }
 
 static int plan_dequantize(wisp_call *call) {

@@ -16,24 +16,42 @@ enum { CHUNK = 64, GRAIN = 16384 /* elements worth a thread */ };
 
 /* ---- between kinds */
 
-/* A double that rounds to any shorter float as the integer does: what does not fit into 53 bits is put into the last one. */
-static double integer_to_double(wide w, bool is_signed, bool exact) {
-    const bool negative = is_signed && w.s < 0;
-    uint64_t magnitude = negative ? 0 - w.u : w.u;
-    if (!exact && magnitude >> 53) magnitude = (magnitude & ~(uint64_t)2047) | (magnitude & 2047 ? 2048 : 0);
-    return negative ? -(double)magnitude : (double)magnitude;
+/* From lo down numbers become min, from `above` on max. Both bounds are exact as doubles. */
+static void saturate(wide *w, size_t n, int dtype) {
+    const int bits = wisp_integer_bits(dtype), is_signed = wisp_element_kind(dtype) == WIDE_SIGNED;
+    const uint64_t max = UINT64_MAX >> (64 - bits + is_signed), min = is_signed ? ~max : 0;
+    const double above = 2 * (double)(max / 2 + 1), lo = is_signed ? -above : 0;
+    for (size_t i = 0; i < n; i++) {
+        const double d = w[i].f;
+        if (d > lo && d < above)
+            w[i].u = is_signed ? (uint64_t)(int64_t)d : (uint64_t)d;
+        else
+            w[i].u = d >= above ? max : d <= lo ? min : 0;
+    }
+}
+
+/* Doubles that round to any shorter float as the integers do: what does not fit into 53 bits is put into the last one. */
+static void keep_last_bits(wide *w, size_t n, bool is_signed) {
+    for (size_t i = 0; i < n; i++) {
+        const bool negative = is_signed && w[i].s < 0;
+        const uint64_t magnitude = negative ? 0 - w[i].u : w[i].u;
+        if (magnitude >> 53) {
+            const uint64_t kept = (magnitude & ~(uint64_t)2047) | (magnitude & 2047 ? 2048 : 0);
+            w[i].u = negative ? 0 - kept : kept;
+        }
+    }
 }
 
 static void convert(wide *w, size_t n, int from, int to) {
     const int kind = wisp_element_kind(from);
     const bool to_float = wisp_element_kind(to) == WIDE_FLOAT;
-    for (size_t i = 0; i < n; i++) {
-        if (to == WISP_BOOL)
-            w[i].u = kind == WIDE_FLOAT ? w[i].f != 0 : w[i].u != 0;
-        else if (kind == WIDE_FLOAT && !to_float)
-            w[i] = wisp_float_to_integer(w[i].f, wisp_integer_bits(to) < 8 ? WISP_S64 : to);
-        else if (kind != WIDE_FLOAT && to_float)
-            w[i].f = integer_to_double(w[i], kind == WIDE_SIGNED, to == WISP_F64);
+    if (to == WISP_BOOL) {
+        for (size_t i = 0; i < n; i++) w[i].u = kind == WIDE_FLOAT ? w[i].f != 0 : w[i].u != 0;
+    } else if (kind == WIDE_FLOAT && !to_float) {
+        saturate(w, n, wisp_integer_bits(to) < 8 ? WISP_S64 : to);
+    } else if (kind != WIDE_FLOAT && to_float) {
+        if (to != WISP_F64 && wisp_integer_bits(from) == 64) keep_last_bits(w, n, kind == WIDE_SIGNED);
+        for (size_t i = 0; i < n; i++) w[i].f = kind == WIDE_SIGNED ? (double)w[i].s : (double)w[i].u;
     }
 }
 
