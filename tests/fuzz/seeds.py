@@ -155,6 +155,15 @@ def counted(dtype) -> bytes:
     return written([x], [y], [Node("Range", bounds, [r]), Node("Add", [x, r], [y])])
 
 
+def regions() -> bytes:
+    """MaxRoiPool, of which ONNX has no node test."""
+    from wisp_converter.ir import Node
+
+    x, r, y = value("x", F32, (1, 4, 4, 2)), value("r", F32, (2, 5)), value("y", F32, (2, 2, 2, 2))
+    attrs = {"output_height": 2, "output_width": 2, "spatial_scale": 1.0}
+    return written([x, r], [y], [Node("MaxRoiPool", [x, r], [y], attrs)])
+
+
 # ---- the corpus
 
 
@@ -176,7 +185,7 @@ def main(folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
         path.unlink()
-    files = [branches(), loop(), state(), counted(F32), counted(S64)]
+    files = [branches(), loop(), state(), counted(F32), counted(S64), regions()]
     with ProcessPoolExecutor(2) as workers:
         for made in workers.map(convert_test, node_tests(), chunksize=16):
             files += made

@@ -120,6 +120,37 @@ def test_few_outputs_are_computed_in_blocks():
         assert [n.op for n in graph.nodes if n.op.startswith("Conv")] == [op]
 
 
+def test_a_network_that_narrows_and_widens():
+    """Open axes; sizes that the network computes; float, and int8 with what stays float named."""
+    def conv(op, x, y, shape, **a):
+        weights[f"w{y}"] = (rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
+        return (op, [x, f"w{y}"], [y], a)
+
+    weights = {"none": np.float32([]), "two": np.array(2), "axis": np.array([0]), "nc": np.array([1, 8])}
+    nodes = [
+        conv("Conv", "x", "a", (8, 3, 3, 3), pads=[1] * 4), ("Relu", ["a"], ["b"]),
+        ("MaxPool", ["b"], ["c"], dict(kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1)),
+        conv("Conv", "c", "d", (16, 8, 3, 3), auto_pad="SAME_UPPER", strides=[2, 2]), ("Relu", ["d"], ["e"]),
+        conv("ConvTranspose", "e", "f", (16, 24, 2, 2), strides=[2, 2]), ("Relu", ["f"], ["g"]),
+        conv("Conv", "g", "h", (8, 24, 1, 1)), ("Shape", ["b"], ["s"], {"start": 2}),
+        ("Concat", ["nc", "s"], ["sizes"], {"axis": 0}),
+        ("Resize", ["h", "", "", "sizes"], ["i"], dict(mode="linear", coordinate_transformation_mode="half_pixel")),
+        ("Concat", ["b", "i"], ["j"], {"axis": 1}), conv("ConvTranspose", "j", "y", (16, 1, 4, 4), strides=[2, 2],
+                                                           pads=[1] * 4)]
+    used = {n for _, inputs, *_ in nodes for n in inputs}
+    model = make_model(nodes, {"x": [1, 3, "h", "w"]}, {"y": [None] * 4},
+                       {n: a for n, a in weights.items() if n in used})
+    float_data = convert(model, verify=False)
+    feeds = [{"x": rng.standard_normal((1, 3, h, w)).astype(np.float32)} for h, w in ((12, 16), (13, 9), (5, 30))]
+    int8 = wisp.load(convert(model, quantize="int8", calibration=feeds, verify=False))
+    assert not int8.metadata["quantization"]["float_nodes"]
+    for feed in feeds:
+        want, got = onnxruntime_outputs(model, feed)["y"], wisp.load(float_data).run(feed)["y"]
+        assert got.shape == want.shape and np.allclose(got, want, rtol=1e-4, atol=1e-5)
+        noise = int8.run(feed)["y"] - want
+        assert (noise ** 2).mean() < 1e-3 * (want ** 2).mean()
+
+
 def test_activation_and_batch_norm_go_into_it():
     w = rng.standard_normal((4, 16, 3, 3)).astype(np.float32)
     norm = {n: rng.random(16).astype(np.float32) + 0.5 for n in ("scale", "shift", "mean", "variance")}

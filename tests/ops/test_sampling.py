@@ -202,6 +202,24 @@ def test_regions_that_make_no_sense(rois, batch, message):
     assert np.isfinite(loaded.run(good)["y"]).all()
 
 
+@pytest.mark.parametrize("shape,scale", [((3, 2), 1.0), ((2, 5), 0.5), ((7, 7), 0.25)])
+def test_roi_pool(shape, scale):
+    """Against ONNX Runtime, whose text ONNX's reference lacks."""
+    x = f32(3, 5, 9, 11)
+    corners = np.sort(rng.uniform(-4, 30, (6, 2, 2)), axis=1).reshape(6, 4)
+    rois = np.c_[[0, 2, 1, 1, 0, 2], corners].astype(np.float32)
+    rois[4, 1:], rois[5, 1:] = [3, 3, 3, 3], [60, 60, 70, 70]  # one pixel, and nothing of the image
+    model = make_model([("MaxRoiPool", ["x", "r"], ["y"], dict(pooled_shape=shape, spatial_scale=scale))],
+                       {"x": x, "r": rois}, {"y": [None] * 4})
+    want = onnxruntime_outputs(model, {"x": x, "r": rois})["y"]
+    assert np.array_equal(run(model, {"x": x, "r": rois}, threads=2), want)
+    for bad, message in ((np.nan, "region 5"), (1e12, "region 5")):
+        with pytest.raises(wisp.WispError, match=f"MaxRoiPool.*{message}"):
+            run(model, {"x": x, "r": np.r_[rois[:5], np.float32([[0, 0, bad, 2, 2]])]})
+    with pytest.raises(wisp.WispError, match="no such image: region 0"):
+        run(model, {"x": x, "r": np.r_[np.float32([[3, 0, 0, 2, 2]]), rois[1:]]})
+
+
 # ---- Col2Im
 
 

@@ -37,6 +37,17 @@ def test_operands_that_a_run_finds_out(op, operands, other, computed):
         assert all(np.array_equal(got[n], want[n]) for n in ("y", "z"))
 
 
+@pytest.mark.parametrize("axes,shape", [(None, [4, 2, 9]), ([0, 2], [1, 8]), ([-1], [3]), ([1], [5])])
+@pytest.mark.parametrize("computed", [False, True])
+def test_center_crop_pad(axes, shape, computed):
+    x = np.arange(105, dtype=np.float32).reshape(3, 5, 7)
+    inputs = {"x": x} | ({"s": np.array(shape)} if computed else {})
+    attrs = {} if axes is None else {"axes": axes}
+    model = make_model([("CenterCropPad", ["x", "s"], ["y"], attrs)], inputs, {"y": [None] * 3},
+                       {} if computed else {"s": np.array(shape)}, opset=18)
+    assert np.array_equal(wisp.load(convert(model, verify=False)).run(inputs)["y"], reference(model, inputs)["y"])
+
+
 def test_operands_that_do_not_fit_fail_in_the_run():
     model = make_model([("Reshape", ["x", "s"], ["y"], {})], {"x": [3, 4], "s": (np.int64, [2])}, ["y"])
     loaded, x = wisp.load(convert(model, verify=False)), np.ones((3, 4), np.float32)

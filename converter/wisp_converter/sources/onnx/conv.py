@@ -19,6 +19,7 @@ TO_THE_END = 2**31 - 1  # of Slice
 @importer("Conv")
 def Conv(emit: Emit, *, auto_pad: str = "NOTSET", dilations=None, group: int = 1, kernel_shape=None, pads=None,
          strides=None) -> None:
+    _check_dtypes(emit)
     emit.known(1)
     weights = emit.inputs[1]
     attrs = window_attrs(emit, emit.inputs[0], kernel_of(emit, weights, kernel_shape), strides, dilations, auto_pad,
@@ -30,6 +31,7 @@ def Conv(emit: Emit, *, auto_pad: str = "NOTSET", dilations=None, group: int = 1
 def ConvTranspose(emit: Emit, *, auto_pad: str = "NOTSET", dilations=None, group: int = 1, kernel_shape=None,
                   output_padding=None, output_shape=None, pads=None, strides=None) -> None:
     """Weights are (inputs, outputs of a group, ...)."""
+    _check_dtypes(emit)
     emit.known(1)
     x, weights = emit.inputs[:2]
     kernel = kernel_of(emit, weights, kernel_shape)
@@ -45,10 +47,14 @@ def ConvTranspose(emit: Emit, *, auto_pad: str = "NOTSET", dilations=None, group
     _convolve(emit, "ConvTranspose", _split_groups(emit, weights, group), group=group, **attrs)
 
 
+def _check_dtypes(emit: Emit) -> None:
+    for value in emit.inputs:
+        if value is not None and value.dtype != np.float32:
+            raise emit.unsupported(f"elements of type {value.dtype}")
+
+
 def _convolve(emit: Emit, op: str, weights: Value, **attrs) -> None:
     x = emit.inputs[0]
-    if x.dtype != np.float32:
-        raise emit.unsupported(f"elements of type {x.dtype}")
     emit.keep_rank()
     emit.known(2)
     y = emit.add(op, [enter_nhwc(emit, x), weights, emit.input(2)], shape=nhwc_shape(emit.out.shape),

@@ -29,6 +29,8 @@ def expand(proto: onnx.ModelProto) -> onnx.ModelProto:
             _state_defaults(node, versions)
         typed = infer(proto)  # bodies of some functions depend on their inputs' types, also of one left out
         typed.graph.value_info.append(helper.make_tensor_value_info("", TensorProto.FLOAT, None))
+        typed.graph.value_info.extend(helper.make_tensor_value_info(t.name, t.data_type, t.dims)
+                                      for t in typed.graph.initializer)
         try:
             inlined = inline_selected_functions(typed, sorted({(n.domain, n.op_type) for n in calls}),
                                                 inline_schema_functions=True)

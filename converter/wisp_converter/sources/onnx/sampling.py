@@ -1,5 +1,5 @@
-"""Operators of ONNX that read images at positions which the data states: GridSample, AffineGrid, DeformConv, RoiAlign;
-and Col2Im, the way back from blocks."""
+"""Operators of ONNX that read images at positions which the data states: GridSample, AffineGrid, DeformConv, RoiAlign,
+MaxRoiPool; and Col2Im, the way back from blocks."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
@@ -62,6 +62,17 @@ def RoiAlign(emit: Emit, *, coordinate_transformation_mode: str | None = None, m
                  shape=(rois.shape[0], output_height, output_width, x.shape[1]), mode=modes[mode],
                  output_height=output_height, output_width=output_width, sampling_ratio=sampling_ratio,
                  half_pixel=int(shift == "half_pixel"), spatial_scale=spatial_scale)
+    _channels_first(emit, y)
+
+
+@importer("MaxRoiPool")
+def MaxRoiPool(emit: Emit, *, pooled_shape, spatial_scale: float = 1.0) -> None:
+    x, rois = emit.inputs
+    _need_f32(emit, x, rois)
+    emit.state_rank(4)
+    height, width = pooled_shape
+    y = emit.add("MaxRoiPool", [_channels_last(emit, x), rois], shape=(rois.shape[0], height, width, x.shape[1]),
+                 output_height=height, output_width=width, spatial_scale=spatial_scale)
     _channels_first(emit, y)
 
 
