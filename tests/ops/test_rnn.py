@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import wisp
-from support import check_model, make_model
-from wisp_converter import UnsupportedError, convert
+from support import check_model, count, make_model, onnxruntime_outputs, optimized
+from wisp_converter import ModelError, UnsupportedError, convert
 
 rng = np.random.default_rng(14)
 
@@ -17,8 +17,8 @@ def normal(*shape):
 
 
 def recurrent(op, steps=5, batch=2, size=6, hidden=7, *, bias=True, lengths=None, initial=False, peepholes=False,
-              outputs=None, symbolic=False, direction="forward", **attrs):
-    """(model, inputs) of one node."""
+              outputs=None, symbolic=False, direction="forward", computed=False, **attrs):
+    """(model, inputs) of one node. `computed`: its weights are inputs."""
     directions = 2 if direction == "bidirectional" else 1
     rows = GATES[op] * hidden
     inputs = {"x": normal(steps, batch, size)}
@@ -34,6 +34,9 @@ def recurrent(op, steps=5, batch=2, size=6, hidden=7, *, bias=True, lengths=None
             inputs["c0"], operands[6] = normal(directions, batch, hidden), "c0"
     if peepholes:
         constants["p"], operands[7] = normal(directions, 3 * hidden), "p"
+    if computed:
+        inputs.update(constants)
+        constants = {}
     if attrs.get("layout"):
         inputs["x"] = np.ascontiguousarray(inputs["x"].transpose(1, 0, 2))
         inputs.update({n: np.ascontiguousarray(inputs[n].transpose(1, 0, 2)) for n in ("h0", "c0") if n in inputs})
@@ -140,16 +143,98 @@ def test_arena_is_exact():
     assert np.abs(a - b).max() < 1e-5
 
 
+# ---- without kernels: loops, or a few steps one behind the other
+
+
+@pytest.mark.parametrize("op", GATES)
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("steps", [1, 4, 9])
+def test_computed_weights(op, direction, steps):
+    lengths = [steps, 1, (steps + 1) // 2]
+    for options in (dict(), dict(bias=False, clip=0.4), dict(initial=True, lengths=lengths, batch=3),
+                    dict(symbolic=True, peepholes=op == "LSTM")):
+        if op == "GRU":
+            options["linear_before_reset"] = steps % 2
+        model, inputs = recurrent(op, steps=steps, direction=direction, computed=True, **options)
+        check_model(model, inputs, trust_reference=False)
+
+
+@pytest.mark.parametrize("op", GATES)
+def test_computed_weights_with_the_batch_first(op):
+    """As test_batch_first."""
+    state = rng.bit_generator.state
+    first, inputs = recurrent(op, layout=1, initial=True, direction="bidirectional", computed=True)
+    rng.bit_generator.state = state
+    second, moved = recurrent(op, initial=True, direction="bidirectional", computed=True)
+    want = check_model(second, moved, trust_reference=False)
+    got = wisp.load(convert(first, verify=False)).run(inputs)
+    assert np.array_equal(got["y"], want["y"].transpose(2, 0, 1, 3))
+
+
+def test_steps_that_only_the_run_tells():
+    model, inputs = recurrent("LSTM", steps=3, symbolic=True, computed=True, direction="reverse")
+    session = wisp.load(convert(model))
+    for steps, batch in ((1, 1), (7, 3), (0, 2)):
+        x = normal(steps, batch, 6)
+        got = session.run({**inputs, "x": x})
+        if steps:
+            for name, want in onnxruntime_outputs(model, {**inputs, "x": x}).items():
+                np.testing.assert_allclose(got[name], want, rtol=1e-4, atol=1e-6)
+        else:
+            assert got["y"].shape == (0, 1, 2, 7) and not got["h"].any()
+
+
+ACTIVATIONS = {  # names of i, of the candidate, of the output; alphas, betas
+    "keras": (["HardSigmoid", "Tanh", "Tanh"], [0.2], [0.5]),
+    "defaults": (["HardSigmoid", "LeakyRelu", "Elu"], [], []),
+    "in order": (["HardSigmoid", "ScaledTanh", "Affine"], [0.3, 0.9, 0.7], [0.4, 0.8, 0.1]),
+    "some take none": (["sigmoid", "Softsign", "LeakyRelu"], [0.3], []),
+    "thresholds": (["Softplus", "Relu", "ThresholdedRelu"], [0.05], []),
+}
+
+
+@pytest.mark.parametrize("op", GATES)
+@pytest.mark.parametrize("case", ACTIVATIONS)
+def test_activations(op, case):
+    names, alphas, betas = ACTIVATIONS[case]
+    names = {"GRU": names[:2], "LSTM": names, "RNN": names[1:2]}[op]
+    takes = [{"HardSigmoid": 2, "ScaledTanh": 2, "Affine": 2, "LeakyRelu": 1, "Elu": 1, "ThresholdedRelu": 1}.get(n, 0)
+             for n in ACTIVATIONS[case][0]]
+    used = slice(1, 2) if op == "RNN" else slice(0, len(names))
+    first = sum(t > 0 for t in takes[:used.start]), sum(t > 1 for t in takes[:used.start])
+    count = sum(t > 0 for t in takes[used]), sum(t > 1 for t in takes[used])
+    attrs = {"activation_alpha": alphas[first[0]:][:count[0]], "activation_beta": betas[first[1]:][:count[1]]}
+    # clipped, because some of these have no bounds
+    model, inputs = recurrent(op, activations=names, clip=1.0, **{k: v for k, v in attrs.items() if v})
+    check_model(model, inputs, trust_reference=False)
+
+
+@pytest.mark.parametrize("op", GATES)
+def test_activations_of_each_direction(op):
+    names = {"GRU": ["Sigmoid", "Tanh", "HardSigmoid", "Affine"], "RNN": ["Tanh", "LeakyRelu"],
+             "LSTM": ["HardSigmoid", "Tanh", "Tanh", "Sigmoid", "LeakyRelu", "Tanh"]}[op]
+    attrs = {"GRU": dict(activation_alpha=[0.3, 0.7], activation_beta=[0.4, 0.2]), "RNN": dict(activation_alpha=[0.3]),
+             "LSTM": dict(activation_alpha=[0.25, 0.1], activation_beta=[0.45])}[op]
+    model, inputs = recurrent(op, direction="bidirectional", activations=names, **attrs)
+    check_model(model, inputs, trust_reference=False)
+
+
+def test_rnn_with_relu_in_one_direction_keeps_its_kernels():
+    model, inputs = recurrent("RNN", direction="bidirectional", activations=["Tanh", "Relu"])
+    check_model(model, inputs, trust_reference=False)
+    assert count(optimized(model), "RNN") == 2
+
+
+@pytest.mark.parametrize("steps", [2, 6])
+@pytest.mark.parametrize("peepholes", [False, True])
+def test_lstm_input_forget(steps, peepholes):
+    model, inputs = recurrent("LSTM", steps=steps, input_forget=1, peepholes=peepholes, initial=True)
+    check_model(model, inputs, trust_reference=False)
+
+
 def test_refusals():
-    for op, attrs, what in (("GRU", {"activations": ["HardSigmoid", "Tanh"]}, "HardSigmoid"),
-                            ("LSTM", {"input_forget": 1}, "input_forget")):
-        model, _ = recurrent(op, **attrs)
-        with pytest.raises(UnsupportedError, match=what):
+    for activations, error, what in ((["Sine", "Tanh"], UnsupportedError, "'Sine'"),
+                                     (["Tanh"], ModelError, "1 activations, expected 2 for each direction")):
+        model, _ = recurrent("GRU", activations=activations)
+        with pytest.raises(error, match=what):
             convert(model)
-    model, _ = recurrent("GRU")
-    nodes, computed = model.graph.node, model.graph.initializer[0]
-    assert computed.name == "w"
-    model = make_model([("Identity", ["wi"], ["w"], {}), *nodes], {"x": [5, 2, 6], "wi": [1, 21, 6]}, ["y"],
-                       {t.name: np.zeros(t.dims, np.float32) for t in model.graph.initializer if t.name != "w"})
-    with pytest.raises(UnsupportedError, match="weights W must be a constant"):
-        convert(model)

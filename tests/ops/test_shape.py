@@ -154,6 +154,13 @@ def test_slice(starts, ends, axes, steps):
           symbolic=False) if abs(operands["starts"]).max() < 2**31 else None
 
 
+@pytest.mark.parametrize("step", [-1, -2, 1])
+def test_slice_of_nothing(step):
+    model = make_model([("Slice", ["x", "starts", "ends", "axes", "steps"], ["y"], {})], {"x": ["n", 3]}, ["y"],
+                       dict(starts=ints(-1), ends=ints(-(2**63)), axes=ints(0), steps=ints(step)))
+    assert wisp.load(convert(model)).run(np.zeros((0, 3), np.float32))["y"].shape == (0, 3)
+
+
 def test_slice_attributes():
     check("Slice", {"x": values(np.float32, 4, 6)}, opset=9, starts=[1, -3], ends=[3, 100], axes=[0, 1])
     check("Slice", {"x": values(np.float32, 4, 6)}, opset=9, starts=[1], ends=[3])

@@ -76,6 +76,7 @@ static int64_t clamp_s64(int64_t v, int64_t lo, int64_t hi) {
 static cut cut_axis(int64_t extent, int64_t start, int64_t end, int64_t step) {
     int64_t up = step > 0;
     cut c = {0, step, 0};
+    if (!extent) return c;
     if (start < 0) start = start < -extent ? -1 : start + extent;
     if (end < 0) end = end < -extent ? -1 : end + extent;
     start = clamp_s64(start, 0, up ? extent : extent - 1);

@@ -1,72 +1,112 @@
-"""GRU, LSTM and RNN of ONNX: one Gemm for the products of all inputs, one recurrent operator for each direction."""
+"""GRU, LSTM and RNN of ONNX: one Gemm for the products of all inputs, one recurrent operator for each direction;
+rnn_loop.py does what these cannot."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
 import numpy as np
 
-from ...target.format import round_up
+from ...errors import ModelError
 from ...ir import Value
+from ...target.format import round_up
 from ...target.layouts import PANEL
 from .emit import Emit
 from .registry import importer
+from .rnn_loop import Activation, Direction, loop, read_activations
 
 DEFAULT_ACTIVATIONS = {"GRU": ["Sigmoid", "Tanh"], "LSTM": ["Sigmoid", "Tanh", "Tanh"], "RNN": ["Tanh"]}
 DIRECTIONS = {"forward": (0,), "reverse": (1,), "bidirectional": (0, 1)}
 
 
 @importer("GRU")
-def GRU(emit: Emit, *, activation_alpha=None, activation_beta=None, activations=None, clip: float = 0.0,
+def GRU(emit: Emit, *, activation_alpha=(), activation_beta=(), activations=(), clip: float = 0.0,
         direction: str = "forward", hidden_size: int | None = None, layout: int = 0,
         linear_before_reset: int = 0) -> None:
-    _check_activations(emit, activations)
-    _recurrent(emit, direction, layout, {"clip": clip, "linear_before_reset": int(linear_before_reset != 0)}, states=1)
+    stated = read_activations(emit, activations, activation_alpha, activation_beta)
+    attrs = {"clip": clip, "linear_before_reset": int(linear_before_reset != 0)}
+    _recurrent(emit, direction, layout, stated, attrs, states=1)
 
 
 @importer("LSTM")
-def LSTM(emit: Emit, *, activation_alpha=None, activation_beta=None, activations=None, clip: float = 0.0,
+def LSTM(emit: Emit, *, activation_alpha=(), activation_beta=(), activations=(), clip: float = 0.0,
          direction: str = "forward", hidden_size: int | None = None, input_forget: int = 0, layout: int = 0) -> None:
-    _check_activations(emit, activations)
-    if input_forget:
-        raise emit.unsupported("input_forget is not supported")
-    _recurrent(emit, direction, layout, {"clip": clip}, states=2)
+    stated = read_activations(emit, activations, activation_alpha, activation_beta)
+    attrs = {"clip": clip, **({"input_forget": 1} if input_forget else {})}
+    _recurrent(emit, direction, layout, stated, attrs, states=2)
 
 
 @importer("RNN")
-def RNN(emit: Emit, *, activation_alpha=None, activation_beta=None, activations=None, clip: float = 0.0,
+def RNN(emit: Emit, *, activation_alpha=(), activation_beta=(), activations=(), clip: float = 0.0,
         direction: str = "forward", hidden_size: int | None = None, layout: int = 0) -> None:
-    relu = bool(activations) and all(a == "Relu" for a in activations)
-    if not relu:
-        _check_activations(emit, activations)
-    _recurrent(emit, direction, layout, {"clip": clip, "relu": int(relu)}, states=1)
+    stated = read_activations(emit, activations, activation_alpha, activation_beta)
+    _recurrent(emit, direction, layout, stated, {"clip": clip}, states=1)
 
 
-def _check_activations(emit: Emit, activations) -> None:
-    default = DEFAULT_ACTIVATIONS[emit.op_type]
-    for i, name in enumerate(activations or ()):
-        if name != default[i % len(default)]:
-            raise emit.unsupported(f"activation {name!r} instead of {default[i % len(default)]} is not supported")
-
-
-def _recurrent(emit: Emit, direction: str, layout: int, attrs: dict, states: int) -> None:
+def _recurrent(emit: Emit, direction: str, layout: int, stated: list[Activation], attrs: dict, states: int) -> None:
     """x (steps, batch, input) by each direction, the results side by side. `states`: 1 for h, 2 for h and c."""
-    w, r = emit.require(1, "the weights W"), emit.require(2, "the weights R")
-    b = np.zeros((len(w), 2 * w.shape[1]), np.float32) if emit.input(3) is None else emit.require(3, "the bias B")
     if emit.inputs[0].dtype != np.float32:
         raise emit.unsupported(f"elements of type {emit.inputs[0].dtype}")
     if direction not in DIRECTIONS:
         raise emit.unsupported(f"direction {direction!r} is not supported")
+    turns = DIRECTIONS[direction]
     x = emit.inputs[0] if not layout else _permute(emit, emit.inputs[0], (1, 0, 2))
-    initial = [_initial(emit, 5 + i, layout, len(w)) for i in range(states)]
-    peepholes = emit.input(7) if states == 2 else None
-    if peepholes is not None:
-        peepholes = emit.require(7, "the peepholes P")
+    initial = [_initial(emit, 5 + i, layout, len(turns)) for i in range(states)]
+    activations = _by_direction(emit, stated, len(turns))
+    make = _kernels if _has_kernel(emit, activations, attrs, states) else _loops
+    _join(emit, make(emit, x, initial, turns, activations, attrs), layout)
+
+
+def _by_direction(emit: Emit, stated: list[Activation], directions: int) -> list[list[Activation]]:
+    default = [Activation(name) for name in DEFAULT_ACTIVATIONS[emit.op_type]]
+    each = len(default)
+    if len(stated) not in (0, each, each * directions):
+        raise ModelError(f"it has {len(stated)} activations, expected {each} for each direction")
+    return [stated[d * each:(d + 1) * each] or stated or default for d in range(directions)]
+
+
+def _has_kernel(emit: Emit, activations: list[list[Activation]], attrs: dict, states: int) -> bool:
+    """Whether the runtime's operators of these names do: constant weights, the default activations, or RNN's Relu."""
+    names = [[a.name for a in each] for each in activations]
+    default = DEFAULT_ACTIVATIONS[emit.op_type]
+    usual = all(each == default or emit.op_type == "RNN" and each == ["Relu"] for each in names)
+    weights = (1, 2, 3, 7) if states == 2 else (1, 2, 3)
+    return usual and "input_forget" not in attrs and all(emit.input(i) is None or emit.known(i) is not None
+                                                         for i in weights)
+
+
+def _kernels(emit: Emit, x: Value, initial: list, turns: tuple[int, ...], activations: list[list[Activation]],
+             attrs: dict) -> list[list[Value | None]]:
+    w, r, b = emit.known(1), emit.known(2), emit.known(3)
+    b = np.zeros((len(w), 2 * w.shape[1]), np.float32) if b is None else b
+    peepholes = emit.known(7)
     parts = []
-    for d, reverse in enumerate(DIRECTIONS[direction]):
+    for d, reverse in enumerate(turns):
         inputs = _products(emit, x, w[d], r[d], b[d]) + [emit.input(4)] + [None if i is None else i[d] for i in initial]
         if peepholes is not None:
             inputs.append(emit.constant(_wide_gates(peepholes[d], r.shape[2]), "peepholes"))
-        parts.append(_direction(emit, x, inputs, r.shape[2], {**attrs, "reverse": reverse}, states))
-    _join(emit, parts, layout)
+        relu = {"relu": int(activations[d][0].name == "Relu")} if emit.op_type == "RNN" else {}
+        parts.append(_direction(emit, x, inputs, r.shape[2], {**attrs, **relu, "reverse": reverse}, len(initial)))
+    return parts
+
+
+def _loops(emit: Emit, x: Value, initial: list, turns: tuple[int, ...], activations: list[list[Activation]],
+           attrs: dict) -> list[list[Value]]:
+    weights = [_each_direction(emit, i, len(turns)) for i in (1, 2, 3, 7)]
+    hidden = weights[1][0].shape[1]
+    if not all(isinstance(n, int) for v in (weights[0][0], weights[1][0]) for n in v.shape):
+        raise emit.unsupported("the shapes of the weights W and R must be known; bind them with shapes=")
+    return [loop(emit, Direction(x, w, r, b, emit.input(4), [None if i is None else i[d] for i in initial], p,
+                                 activations[d], hidden, bool(reverse), **attrs), f"{d}")
+            for d, (reverse, w, r, b, p) in enumerate(zip(turns, *weights))]
+
+
+def _each_direction(emit: Emit, i: int, directions: int) -> list[Value | None]:
+    """Weights of each direction, without that axis."""
+    value = emit.input(i)
+    if value is None:
+        return [None] * directions
+    shape = value.shape[1:]
+    return [emit.add("Gather", [value, emit.constant(np.int64(d), "direction")], shape=shape, axis=0)
+            for d in range(directions)]
 
 
 def _permute(emit: Emit, value: Value, perm: tuple[int, ...], output: Value | None = None) -> Value:
