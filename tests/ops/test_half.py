@@ -58,6 +58,50 @@ def test_every_result_is_rounded(half):
     assert (want != once).any()
 
 
+FAMILIES = {  # nodes, inputs, constants: floats become the type, open axes come first
+    "LSTM": ([("LSTM", ["x", "w", "r"], ["y"], {"hidden_size": 4})], {"x": (5, 2, 3)},
+             {"w": (1, 16, 3), "r": (1, 16, 4)}),
+    "BatchNormalization": ([("BatchNormalization", ["x", "s", "b", "m", "s"], ["y"], {})], {"x": (2, 3, 4, 4)},
+                           {"s": np.array([1.5, 2, 0.3]), "b": (3,), "m": (3,)}),
+    "MaxPool": ([("MaxPool", ["x"], ["y"], {"kernel_shape": [2, 2]})], {"x": (1, 3, 8, 8)}, {}),
+    "ConvTranspose": ([("ConvTranspose", ["x", "w"], ["y"], {"strides": [2, 2]})], {"x": (1, 3, 5, 5)},
+                      {"w": (3, 4, 3, 3)}),
+    "LayerNormalization": ([("LayerNormalization", ["x", "s"], ["y"], {})], {"x": (4, 6)}, {"s": (6,)}),
+    "TopK": ([("TopK", ["x", "k"], ["y", "i"], {})], {"x": (3, 9)}, {"k": np.int64([4])}),
+    "Pad": ([("Pad", ["x", "p", "v"], ["y"], {})], {"x": (3, 9)}, {"p": np.int64([0, 1, 2, 0]), "v": np.array(2.5)}),
+    "ScatterElements": ([("ScatterElements", ["x", "i", "u"], ["y"], {"reduction": "add"})], {"x": (3, 4)},
+                        {"i": np.int64([[0, 1, 2, 0]]), "u": (1, 4)}),
+    "OneHot": ([("OneHot", ["i", "d", "v"], ["y"], {})], {"i": np.int64([1, 0, 2])}, {"d": np.int64([4]), "v": (2,)}),
+    "Pow": ([("Pow", ["x", "a"], ["y"], {})], {"x": (3, 9)}, {"a": np.array(3)}),
+    "Einsum": ([("Einsum", ["x", "b"], ["y"], {"equation": "ij,jk->ik"})], {"x": (3, 4)}, {"b": (4, 5)}),
+    "Gemm": ([("Gemm", ["x", "b", "c"], ["y"], {"alpha": 0.5, "beta": 2.0})], {"x": (3, 4), "b": (4, 5)},
+             {"c": (3, 1)}),
+    "two outputs of one value": ([("Relu", ["x"], ["y"], {}), ("Relu", ["x"], ["z"], {})], {"x": (3, 4)}, {}),
+    "inputs and constants as outputs": ([("Identity", ["x"], ["y"], {}), ("Identity", ["c"], ["z"], {}),
+                                         ("Relu", ["x"], ["r"], {})], {"x": (3, 4)}, {"c": (3,)}),
+}
+
+
+@both
+@pytest.mark.parametrize("symbolic", [False, True])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_one_operator_of_each_family(half, family, symbolic):
+    """The same node on the same numbers in float32, whose results the other tests prove, rounded once."""
+    nodes, *groups = FAMILIES[family]
+    narrow, wide = [], []
+    for group in groups:
+        arrays = {n: v if isinstance(v, np.ndarray) else rng.standard_normal(v) for n, v in group.items()}
+        narrow.append({n: a.astype(half) if a.dtype.kind == "f" else a for n, a in arrays.items()})
+        wide.append({n: a.astype(F32) if a.dtype == half else a for n, a in narrow[-1].items()})
+    outputs, results = [name for node in nodes for name in node[2]], []
+    for inputs, constants in (narrow, wide):
+        spec = {n: (a.dtype, [f"{n}_0", *a.shape[1:]] if symbolic and a.ndim else a.shape) for n, a in inputs.items()}
+        results.append(run(make_model(nodes, spec, outputs, constants, opset=22), inputs))
+    for name, want in results[1].items():
+        want = want.astype(half) if want.dtype == F32 else want
+        assert results[0][name].dtype == want.dtype and results[0][name].tobytes() == want.tobytes()
+
+
 def network(half) -> tuple:
     """Convolutions, a residual, a mean, a product, Softmax; and the same in float32 with the same numbers."""
     w, v, b, g = random(half, 8, 3, 3, 3), random(half, 8, 8, 3, 3), random(half, 8), random(half, 8, 5)

@@ -103,9 +103,11 @@ def _is_function(node: onnx.NodeProto, versions: dict[str, int]) -> bool:
     return schema is not None and (schema.has_function or schema.has_context_dependent_function)
 
 
-def has_schema(node: onnx.NodeProto, versions: dict[str, int]) -> bool:
-    """Whether ONNX knows the operator, in the operator sets at hand: then its inference finds types."""
-    return _schema(node, versions) is not None
+def infers_types(node: onnx.NodeProto, versions: dict[str, int]) -> bool:
+    """Whether ONNX's inference finds the operator's types, in the operator sets at hand: it may know the operator and
+    none of its types, as of GroupNormalization."""
+    schema = _schema(node, versions)
+    return schema is not None and (schema.has_type_and_shape_inference_function or schema.has_function)
 
 
 def _schema(node: onnx.NodeProto, versions: dict[str, int]):

@@ -17,7 +17,7 @@ from ...opcodes import opcodes
 from ...passes.edit import copy_node
 from ...passes.fold_constants import compute, fold_constants
 from .emit import Emit
-from .expand import all_nodes, has_schema, operator_name, origin
+from .expand import all_nodes, infers_types, operator_name, origin
 from .infer import infer
 from .load import Source, element_type, free_names
 from .registry import find
@@ -155,7 +155,7 @@ class _Importer:
         if function is None:
             self.refuse(node, name, "no such operator")
             return
-        typed = has_schema(node, self.opsets) and node.domain != ML
+        typed = infers_types(node, self.opsets) and node.domain != ML
         try:
             emit = Emit(name, node.op_type, self.opsets.get(node.domain or "ai.onnx", 1),
                         [self.read(i) for i in node.input],
