@@ -84,7 +84,7 @@ static int plan_depthwise(wisp_call *call, const wisp_window *w, depthwise_plan 
 static void begin_depthwise(const wisp_call *call, const wisp_window *w) {
     const wisp_tensor *x = wisp_input(call, 0);
     const bool s8 = wisp_is_s8(x);
-    window_tap_offsets(w, (int32_t *)(void *)call->shared);
+    wisp_window_tap_offsets(w, (int32_t *)(void *)call->shared);
     memset(call->shared + offsets_size(w), s8 ? x->zero_point : 0, (size_t)w->channels * (s8 ? 1 : 4));
 }
 
@@ -135,7 +135,7 @@ static void depthwise_rows(const wisp_call *call, const depthwise_plan *plan, ui
     const wisp_image image = image_of(x);
     const void **rows = wisp_scratch(call, thread), *outside = call->shared + offsets_size(w);
     for (int64_t row = y0; row < y1; row++) {
-        window_rows(w, &image, plan->s8 ? 1 : 4, row, outside, rows);
+        wisp_window_rows(w, &image, plan->s8 ? 1 : 4, row, outside, rows);
         convolve_row(call, plan, rows, row);
     }
 }
@@ -150,14 +150,14 @@ static int plan_conv(wisp_call *call) {
     conv_plan *plan = call->plan;
     wisp_window w;
     if (!wisp_has_kernels(x)) return wisp_call_fail(call, WISP_UNSUPPORTED, "dtype of x must be f32 (in a build with WISP_FLOAT) or s8");
-    if ((status = window_shape(call, &w, false, false))) return status;
+    if ((status = wisp_window_shape(call, &w, false, false))) return status;
     plan->is_depthwise = weights->layout == WISP_LAYOUT_DW_S8 || weights->layout == WISP_LAYOUT_DW_F32;
     const bool is_plain = weights->layout == WISP_LAYOUT_PLAIN;
     if (y->rank != x->rank || weights->rank < 1) return wisp_call_fail(call, WISP_BAD_SHAPE, "ranks of x, weights and y do not fit");
     const int32_t channels = plan->is_depthwise ? w.channels : is_plain ? weights->dims[0] : y->dims[y->rank - 1];
     if (p->group < 1 || w.channels % p->group || channels < 1 || channels % p->group || channels > INT32_MAX - 16)
         return wisp_call_fail(call, WISP_BAD_SHAPE, "groups do not divide the channels");
-    if ((status = window_output(call, &w, channels))) return status;
+    if ((status = wisp_window_output(call, &w, channels))) return status;
     return plan->is_depthwise ? plan_depthwise(call, &w, &plan->depthwise) : plan_matrix(call, &w, channels, &plan->matrix);
 }
 

@@ -28,6 +28,11 @@ typedef struct transpose_plan {
     bool packs;
 } transpose_plan;
 
+/* False where the compiler knows: a build without f32 is without this. */
+static bool packs(const transpose_plan *p) {
+    return WISP_FLOAT && p->packs;
+}
+
 /* ---- phases */
 
 static int32_t greatest_divisor(int32_t a, int32_t b) {
@@ -120,7 +125,7 @@ static int plan_extents(wisp_call *call, wisp_window *w) {
     const wisp_ConvTranspose_params *p = WISP_PARAMS(call, ConvTranspose);
     const int32_t more[3] = {p->output_padding_d, p->output_padding_h, p->output_padding_w};
     const int first = wisp_input(call, 0)->rank == 5 ? 0 : 1;
-    int status = window_read(call, w, false);
+    int status = wisp_window_read(call, w, false);
     if (!status && p->output_shape.count && (int)p->output_shape.count != 3 - first)
         return wisp_call_fail(call, WISP_BAD_FILE, "output_shape needs an extent for each axis of the image");
     w->out_d = 1;
@@ -163,7 +168,7 @@ static int check_weights(wisp_call *call, const transpose_plan *p) {
     const wisp_tensor *x = wisp_input(call, 0), *w = wisp_input(call, 1), *bias = wisp_input(call, 2);
     const wisp_matrix *m = &p->m;
     const int64_t n = (int64_t)p->groups * m->n, taps = (int64_t)window_taps(&p->window);
-    if (p->packs) {
+    if (packs(p)) {
         if (!WISP_FLOAT || x->dtype != WISP_F32 || w->dtype != WISP_F32)
             return wisp_call_fail(call, WISP_UNSUPPORTED, "weights of a run must be f32, as x");
         if (w->dims[0] != n || w->dims[w->rank - 1] != m->group_k || (int64_t)wisp_extent(w->dims, 1, w->rank - 1) != taps)
@@ -209,12 +214,12 @@ static int plan_matrix(wisp_call *call, transpose_plan *p) {
         macs += (uint64_t)lines * (uint64_t)one.window.out_w * (uint64_t)f.taps;
     }
     m->taps = (int32_t)all_taps(p);
-    const int64_t shared = p->packs ? panel_count(p) * (wisp_panel_size(m) + wisp_column_block_size(m)) : 0;
+    const int64_t shared = packs(p) ? panel_count(p) * (wisp_panel_size(m) + wisp_column_block_size(m)) : 0;
     call->node->macs = macs * (uint64_t)p->groups * (uint64_t)m->n * (uint64_t)m->k;
     call->node->kernel = m->kernel->name;
     wisp_need_scratch(call, (uint64_t)shared, scratch);
-    const int64_t products = p->phases * p->lines, items = p->packs && panel_count(p) > products ? panel_count(p) : products;
-    if (y->count) wisp_set_work(call, items, 1 + 100 * 1000 / ((int64_t)(call->node->macs / (uint64_t)items) + 1), p->packs ? 2 : 1);
+    const int64_t products = p->phases * p->lines, items = packs(p) && panel_count(p) > products ? panel_count(p) : products;
+    if (y->count) wisp_set_work(call, items, 1 + 100 * 1000 / ((int64_t)(call->node->macs / (uint64_t)items) + 1), packs(p) ? 2 : 1);
     return WISP_OK;
 }
 
@@ -225,16 +230,16 @@ static int plan_transpose(wisp_call *call) {
     const wisp_tensor *x = wisp_input(call, 0), *w = wisp_input(call, 1), *y = wisp_output(call, 0);
     if (!wisp_has_kernels(x)) return wisp_call_fail(call, WISP_UNSUPPORTED, "dtype of x must be f32 (in a build with WISP_FLOAT) or s8");
     if ((status = plan_extents(call, &p->window)) || (status = count_taps(call, p))) return status;
-    p->packs = w->layout == WISP_LAYOUT_PLAIN;
+    p->packs = WISP_FLOAT && w->layout == WISP_LAYOUT_PLAIN;
     if (y->rank != x->rank || w->rank < 3) return wisp_call_fail(call, WISP_BAD_SHAPE, "ranks of x, weights and y do not fit");
-    const int32_t channels = p->packs ? w->dims[0] : y->dims[y->rank - 1], groups = WISP_PARAMS(call, ConvTranspose)->group;
+    const int32_t channels = packs(p) ? w->dims[0] : y->dims[y->rank - 1], groups = WISP_PARAMS(call, ConvTranspose)->group;
     if (groups < 1 || p->window.channels < 1 || p->window.channels % groups || channels < 1 || channels % groups ||
         channels > INT32_MAX - 16)
         return wisp_call_fail(call, WISP_BAD_SHAPE, "groups do not divide the channels");
     p->groups = groups;
     p->m.n = channels / groups, p->m.group_k = p->window.channels / groups;
     p->panels = (p->m.n + 15) / 16;
-    if ((status = check_weights(call, p)) || (status = window_output(call, &p->window, channels))) return status;
+    if ((status = check_weights(call, p)) || (status = wisp_window_output(call, &p->window, channels))) return status;
     return plan_matrix(call, p);
 }
 
@@ -282,8 +287,8 @@ static void multiply_phase(const wisp_call *call, const transpose_plan *p, uint3
     if (line >= line_end) return;
     wisp_matrix_set_tiles(&m, 1, UINT64_MAX);
     const int64_t at = ((int64_t)f.axes[0].from * p->window.out_h + f.axes[1].from) * p->window.out_w + f.axes[2].from;
-    const uint8_t *weights = (p->packs ? call->shared : (const uint8_t *)w->data) + panels_size(p, f.taps_before);
-    const uint8_t *columns = p->packs ? (const uint8_t *)shared_bias(call, p, 0) : c->data;
+    const uint8_t *weights = (packs(p) ? call->shared : (const uint8_t *)w->data) + panels_size(p, f.taps_before);
+    const uint8_t *columns = packs(p) ? (const uint8_t *)shared_bias(call, p, 0) : c->data;
     if (m.x_size == 1) columns += index * panel_count(p) * wisp_column_block_size(&m);
     for (int64_t g = 0; g < p->groups; g++) {
         wisp_factors factors = {
@@ -298,7 +303,7 @@ static void multiply_phase(const wisp_call *call, const transpose_plan *p, uint3
 
 static void range_transpose(const wisp_call *call, uint32_t thread, int64_t begin, int64_t end) {
     const transpose_plan *p = call->plan;
-    if (p->packs && call->phase == 0) {
+    if (packs(p) && call->phase == 0) {
         for (int64_t i = begin; i < end && i < panel_count(p); i++) pack_panel(call, p, i);
         return;
     }

@@ -49,6 +49,11 @@ int wisp_check_clamp(wisp_call *call, int32_t lo, int32_t hi) {
     return WISP_OK;
 }
 
+/* False where the compiler knows: a build without f32 is without this. */
+static bool packs(const wisp_matrix_plan *p) {
+    return WISP_FLOAT && p->packs;
+}
+
 static int64_t tap_count(const wisp_matrix *m) {
     return m->source == WISP_ROWS_PLAIN ? 1 : window_taps(&m->window);
 }
@@ -98,25 +103,25 @@ int wisp_plan_matrix(wisp_call *call, wisp_matrix_plan *p) {
     wisp_matrix *m = &p->m;
     const bool s8 = wisp_is_s8(x);
     p->panels = (m->n + 15) / 16;
-    p->packs = w->layout == WISP_LAYOUT_PLAIN;
-    int status = p->packs ? check_plain(call, p) : check_packed(call, p);
+    p->packs = WISP_FLOAT && w->layout == WISP_LAYOUT_PLAIN;
+    int status = packs(p) ? check_plain(call, p) : check_packed(call, p);
     if (!status && s8) status = wisp_check_clamp(call, m->lo, m->hi);
     if (status) return status;
     m->kernel = s8 ? WISP_KERNEL(call, gemm_s8) : WISP_KERNEL(call, gemm_f32);
     if (!m->kernel) return wisp_call_fail(call, WISP_UNSUPPORTED, "needs a kernel that this build leaves out");
-    m->taps = p->packs ? (int32_t)tap_count(m) : w->dims[1], m->k = p->packs ? m->group_k : w->dims[2];
+    m->taps = packs(p) ? (int32_t)tap_count(m) : w->dims[1], m->k = packs(p) ? m->group_k : w->dims[2];
     if (m->source != WISP_ROWS_PLAIN && m->taps == 1 && m->k > m->group_k) m->source = WISP_ROWS_PATCHES;
     m->x_size = m->y_size = s8 ? 1 : 4;
     m->any_left_shift = s8 && wisp_input(call, 2)->flags & WISP_TENSOR_SHIFTS_LEFT;
     m->full_range = (w->flags & WISP_TENSOR_FULL_RANGE) != 0;
-    const int64_t shared = p->packs ? panel_count(p) * (wisp_panel_size(m) + wisp_column_block_size(m)) : 0;
+    const int64_t shared = packs(p) ? panel_count(p) * (wisp_panel_size(m) + wisp_column_block_size(m)) : 0;
     wisp_need_scratch(call, (uint64_t)shared, wisp_matrix_set_tiles(m, p->rows, wisp_scratch_limit(call)));
     const int64_t multiplies = is_by_panel(p) ? p->panels : tile_count(p) * p->groups;
-    const int64_t items = p->packs && panel_count(p) > multiplies ? panel_count(p) : multiplies;
+    const int64_t items = packs(p) && panel_count(p) > multiplies ? panel_count(p) : multiplies;
     call->node->macs = (uint64_t)p->rows * (uint64_t)p->groups * (uint64_t)m->n * (uint64_t)m->taps * (uint64_t)m->k;
     call->node->kernel = m->kernel->name;
     wisp_set_work(call, p->rows ? items : 0, items ? 1 + MACS_PER_THREAD / ((int64_t)(call->node->macs / (uint64_t)items) + 1) : 1,
-                  p->packs ? 2 : 1);
+                  packs(p) ? 2 : 1);
     return WISP_OK;
 }
 
@@ -154,8 +159,8 @@ static wisp_factors factors_of(const wisp_call *call, const wisp_matrix_plan *p,
     f.x.data = x->data;
     if (m->source != WISP_ROWS_PLAIN) f.x = image_of(x);
     f.x.data += group * m->group_k * m->x_size;
-    const uint8_t *weights = p->packs ? call->shared : w->data;
-    const uint8_t *columns = p->packs ? call->shared + panel_count(p) * wisp_panel_size(m) : c->data;
+    const uint8_t *weights = packs(p) ? call->shared : w->data;
+    const uint8_t *columns = packs(p) ? call->shared + panel_count(p) * wisp_panel_size(m) : c->data;
     f.weights = weights + group * p->panels * wisp_panel_size(m);
     f.columns = columns + group * p->panels * wisp_column_block_size(m);
     f.y = (uint8_t *)y->data + group * m->n * m->y_size;
@@ -166,7 +171,7 @@ void wisp_range_matrix(const wisp_call *call, const wisp_matrix_plan *p, uint32_
     const wisp_matrix *m = &p->m;
     void *scratch = wisp_scratch(call, thread);
     const int64_t items = is_by_panel(p) ? p->panels : tile_count(p) * p->groups;
-    if (p->packs && call->phase == 0) {
+    if (packs(p) && call->phase == 0) {
         pack_panels(call, p, begin, end);
         return;
     }

@@ -51,12 +51,12 @@ static int32_t gather_window(const wisp_window *w, const pieces *p, const int32_
 static int plan_pool(wisp_call *call, bool ceil_mode, bool whole, bool sums) {
     pool_plan *plan = call->plan;
     wisp_window *w = &plan->window;
-    int status = window_shape(call, w, ceil_mode, whole);
+    int status = wisp_window_shape(call, w, ceil_mode, whole);
     if (status) return status;
     /* so that pointer tables stay addressable by int32 */
     if (tap_count(w) > INT32_MAX / 8 || window_pointers(w) > INT32_MAX)
         return wisp_call_fail(call, WISP_BAD_SHAPE, "window or input too wide");
-    if ((status = window_output(call, w, w->channels))) return status;
+    if ((status = wisp_window_output(call, w, w->channels))) return status;
     const int64_t row = (int64_t)w->out_w * w->channels, worth = 40000; /* sums that are worth a thread */
     wisp_need_scratch(call, sizeof(int32_t) * tap_count(w), cut_scratch(w, NULL, sums).size);
     wisp_set_work(call, w->channels ? window_lines(w) : 0, row < worth ? 1 + worth / (1 + row * (int64_t)tap_count(w)) : 1, 1);
@@ -71,7 +71,7 @@ static int check_dtype(wisp_call *call) {
 
 static int begin_pool(wisp_call *call) {
     const pool_plan *plan = call->plan;
-    window_tap_offsets(&plan->window, (int32_t *)(void *)call->shared);
+    wisp_window_tap_offsets(&plan->window, (int32_t *)(void *)call->shared);
     return WISP_OK;
 }
 
@@ -146,7 +146,7 @@ static void range_max(const wisp_call *call, uint32_t thread, int64_t begin, int
     const pieces p = cut_scratch(w, wisp_scratch(call, thread), false);
     const int32_t *offsets = (const int32_t *)(const void *)call->shared;
     for (int64_t row = begin; row < end; row++) {
-        window_rows(w, &image, (int)wisp_dtype_size(x->dtype), row, NULL, p.rows);
+        wisp_window_rows(w, &image, (int)wisp_dtype_size(x->dtype), row, NULL, p.rows);
         for (int64_t ox = 0; ox < w->out_w; ox++) {
             const int64_t out = (row * w->out_w + ox) * w->channels;
             const int32_t count = gather_window(w, &p, offsets, ox);
@@ -242,7 +242,7 @@ static void range_average(const wisp_call *call, uint32_t thread, int64_t begin,
     const pieces p = cut_scratch(w, wisp_scratch(call, thread), s8);
     const int32_t *offsets = (const int32_t *)(const void *)call->shared;
     for (int64_t row = begin; row < end; row++) {
-        window_rows(w, &image, s8 ? 1 : 4, row, NULL, p.rows);
+        wisp_window_rows(w, &image, s8 ? 1 : 4, row, NULL, p.rows);
         const int32_t rows = counted(w, 0, row / w->out_h % w->out_d, count) * counted(w, 1, row % w->out_h, count);
         for (int64_t ox = 0; ox < w->out_w; ox++) {
             const int32_t taps = count == 2 ? 1 : rows * counted(w, 2, ox, count);
