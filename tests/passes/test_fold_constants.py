@@ -57,12 +57,10 @@ def test_the_static_extents_of_a_dynamic_shape():
     check_model(model, {"x": rng.standard_normal((2, 3, 4)).astype(np.float32)})
 
 
-@pytest.mark.parametrize("op, attributes", [("RandomNormal", {"shape": [3]}), ("Det", {})])
-def test_constants_of_operators_without_kernel_are_refused_by_name(op, attributes):
-    inputs = ["c"] if op == "Det" else []
-    model = make_model([(op, inputs, ["r"], attributes), ("Add", ["x", "r"], ["y"])], {"x": [3]}, ["y"],
+def test_constants_of_operators_without_kernel_are_refused_by_name():
+    model = make_model([("Det", ["c"], ["r"]), ("Add", ["x", "r"], ["y"])], {"x": [3]}, ["y"],
                        {"c": np.eye(3, dtype=np.float32)})
-    with pytest.raises(UnsupportedError, match=f"{op} .no such operator"):
+    with pytest.raises(UnsupportedError, match="Det .no such operator"):
         convert(model)
 
 
