@@ -1,47 +1,10 @@
 """Operators of com.microsoft against ONNX Runtime."""
 # SPDX-License-Identifier: Apache-2.0
 import numpy as np
-import onnx
 import pytest
-import wisp
-from onnx import helper, numpy_helper
-from support import check_close, onnxruntime_outputs
+from onnx import TensorProto
+from support_microsoft import check, f32, model_of, rng
 from wisp_converter import UnsupportedError, convert
-
-rng = np.random.default_rng(99)
-MS = "com.microsoft"
-
-
-def f32(*shape):
-    return rng.standard_normal(shape).astype(np.float32)
-
-
-def model_of(op, operands, outputs, *, constants=(), symbolic=False, domain=MS, opset=14, **attributes):
-    """One node, then Neg of each output, so that what follows needs its types. operands: {name: array or None}."""
-    names = [n if a is not None else "" for n, a in operands.items()]
-    given = {n: a for n, a in operands.items() if a is not None}
-    node = helper.make_node(op, names, [f"{o}_" if o else "" for o in outputs], "node", domain=domain, **attributes)
-    follow = [helper.make_node("Neg", [f"{o}_"], [o]) for o in outputs if o]
-    graph = helper.make_graph(
-        [node, *follow], "g",
-        [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype),
-                                       [f"{n}{i}" for i in range(a.ndim)] if symbolic else a.shape)
-         for n, a in given.items() if n not in constants],
-        [helper.make_tensor_value_info(o, onnx.TensorProto.FLOAT, None) for o in outputs if o],
-        [numpy_helper.from_array(given[n], n) for n in constants])
-    opsets = [helper.make_opsetid("", opset), helper.make_opsetid(MS, 1)]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=8), {n: a for n, a in given.items()
-                                                                          if n not in constants}
-
-
-def check(op, operands, outputs=("y",), **options):
-    model, inputs = model_of(op, operands, outputs, **options)
-    want = onnxruntime_outputs(model, inputs)
-    assert want is not None, "ONNX Runtime refuses the model"
-    got = wisp.load(convert(model, verify=False)).run(inputs)
-    for name, expected in want.items():
-        check_close(got[name], expected, name, rtol=1e-4, atol=1e-5)
-
 
 @pytest.mark.parametrize("symbolic", [False, True])
 def test_gelu(symbolic):
@@ -114,3 +77,24 @@ def test_what_is_left_of_com_microsoft_is_named():
     model, _ = model_of("NhwcMaxPool", {"x": f32(1, 4, 4, 3)}, ["y"])
     with pytest.raises(UnsupportedError, match=r"com.microsoft.NhwcMaxPool \(no such operator; node 'node'\)"):
         convert(model, verify=False)
+
+
+@pytest.mark.parametrize("symbolic", [False, True])
+def test_embed_layer_normalization(symbolic):
+    ids, segments = rng.integers(0, 11, (2, 5)).astype(np.int32), rng.integers(0, 2, (2, 5)).astype(np.int32)
+    mask = np.int32([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])
+    tables = {"words": f32(11, 8), "positions": f32(7, 8), "kinds": f32(2, 8)}
+    norm = {"scale": f32(8), "bias": f32(8)}
+    options = {"constants": [*tables, *norm], "epsilon": 1e-5, "symbolic": symbolic, "types": {"m": TensorProto.INT32}}
+    check("EmbedLayerNormalization", {"ids": ids, "segments": segments, **tables, **norm, "mask": mask},
+          ["y", "m", "sum"], **options)
+    check("EmbedLayerNormalization", {"ids": ids, "segments": segments, **tables, **norm}, ["y", "m"], **options)
+    options["constants"].remove("kinds")
+    check("EmbedLayerNormalization", {"ids": ids, "segments": None, **tables, "kinds": None, **norm, "mask": None,
+                                      "position_ids": np.int32([[3, 1, 0, 6, 2]] * 2)}, ["y", "", "sum"], **options)
+
+
+def test_trilu():
+    for operands in ({"x": f32(2, 4, 5)}, {"x": f32(4, 4), "k": np.array(-1)}):
+        check("Trilu", operands, upper=0)
+        check("Trilu", operands, symbolic=True)

@@ -109,3 +109,41 @@ def SimplifiedLayerNormalization(emit: Emit, *, axis: int = -1, epsilon: float =
         raise emit.unsupported("the output inverse deviation")
     emit.keep_type()
     emit.call("RMSNormalization", emit.inputs, emit.out, axis=axis, epsilon=epsilon)
+
+
+@importer("Trilu", domain=MS, any_dtype=True)
+def Trilu(emit: Emit, *, upper: int = 1) -> None:
+    emit.keep_type()
+    emit.call("Trilu", emit.inputs, emit.out, upper=upper)
+
+
+@importer("EmbedLayerNormalization", domain=MS)
+def EmbedLayerNormalization(emit: Emit, *, epsilon: float = 1e-12, mask_index_type: int = 0) -> None:
+    """Rows of the tables of words, positions and segments, summed (output 2) and normalized. Output 1: how many of each
+    row's masks are 1; 0 without a mask."""
+    ids, segments, words, positions, kinds, scale, bias, mask, position_ids = (emit.input(i) for i in range(9))
+    shape = (*ids.shape, words.shape[1])
+    emit.state_type(words.dtype, shape)
+    emit.state_type(np.int32, ids.shape[:1], 1)
+    emit.state_type(words.dtype, shape, 2)
+    y = emit.call("Gather", [words, ids], shape=shape, axis=0)
+    if position_ids is not None:
+        place = emit.call("Gather", [positions, position_ids], shape=(None, None, shape[2]), axis=0)
+    else:
+        zero, length = emit.constant(np.int64([0])), emit.call("Shape", [ids], shape=(1,), dtype=np.int64, start=1)
+        place = emit.call("Slice", [positions, zero, length, zero], shape=(None, shape[2]))
+    total = emit.outputs[2] if len(emit.outputs) > 2 else None
+    y = emit.call("Add", [y, place], total if segments is None else None, shape=shape)
+    if segments is not None:
+        kind = emit.call("Gather", [kinds, segments], shape=shape, axis=0)
+        y = emit.call("Add", [y, kind], total, shape=shape)
+    emit.call("LayerNormalization", [y, scale, bias], emit.outputs[0], epsilon=epsilon)
+    if len(emit.outputs) > 1 and emit.outputs[1] is not None:
+        _count_ones(emit, ids if mask is None else mask, 0 if mask is None else 1, emit.outputs[1])
+
+
+def _count_ones(emit: Emit, mask: Value, factor: int, output: Value) -> None:
+    ones = emit.call("Equal", [mask, emit.constant(np.ones((), mask.dtype))], shape=mask.shape, dtype=np.bool_)
+    numbers = emit.call("Cast", [ones], shape=mask.shape, dtype=np.int32, to=6)
+    counted = emit.call("Mul", [numbers, emit.constant(np.int32(factor))], shape=mask.shape)
+    emit.call("ReduceSum", [counted, emit.constant(np.int64([1]))], output, keepdims=0)
