@@ -17,7 +17,8 @@ def make_model(nodes, inputs, outputs, initializers=None, *, opset: int = OPSET,
     """A model from (op, inputs, outputs, attributes) tuples or NodeProtos.
 
     inputs: {name: shape} for f32, {name: (dtype, shape)}, or {name: array} for its dtype and shape; symbolic axes are
-    strings. outputs: names, or as inputs; unstated types are left to inference. initializers: {name: array}.
+    strings, a shape of None says nothing. outputs: names, or as inputs; unstated types are left to inference.
+    initializers: {name: array}.
     """
     protos = [n if isinstance(n, onnx.NodeProto) else _node(*n) for n in nodes]
     given = [_info(n, s) for n, s in inputs.items()]
@@ -44,9 +45,10 @@ def _info(name: str, spec) -> onnx.ValueInfoProto:
     dtype, shape = np.float32, spec
     if isinstance(spec, np.ndarray):
         dtype, shape = spec.dtype, spec.shape
-    elif len(spec) == 2 and isinstance(spec[1], (list, tuple)):
+    elif len(spec) == 2 and isinstance(spec[1], (list, tuple, type(None))):
         dtype, shape = spec
-    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), list(shape))
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    return helper.make_tensor_value_info(name, kind, None if shape is None else list(shape))
 
 
 def imported(model: onnx.ModelProto, shapes: dict | None = None):

@@ -97,7 +97,7 @@ def _rates(best: Mapping[str, tuple[int, int]], right: Mapping[str, int]) -> dic
 
 def _first(source: Source) -> Reference:
     refusals = []
-    for reference in references(source):
+    for reference in references(source, {}):
         if isinstance(reference, Reference):
             return reference
         refusals.append(str(reference))

@@ -27,7 +27,7 @@ def compare_layers(source: Source, file: BinaryIO, inputs: dict[str, np.ndarray]
     stored = runner.from_source(inputs)
     got, inputs = runner.run(stored), runner.inputs_to_source(stored)
     refusal: Exception = SourceError("the source cannot be run with all its tensors as outputs")
-    for reference in references(source, every=True):
+    for reference in references(source, runner.model.metadata, every=True):
         if isinstance(reference, SourceError) or trusted not in (None, reference.trusted):
             refusal = reference if isinstance(reference, SourceError) else refusal
             continue

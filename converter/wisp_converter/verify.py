@@ -66,8 +66,8 @@ class Difference:
                 f"{snr}")
 
     def as_json(self) -> dict:
-        snr = None if math.isinf(self.snr) or math.isnan(self.snr) else round(self.snr, 2)
-        return {"max_abs": float(f"{self.max_abs:.6g}"), "relative": float(f"{self.relative:.6g}"), "snr_db": snr}
+        numbers = {"max_abs": f"{self.max_abs:.6g}", "relative": f"{self.relative:.6g}", "snr_db": f"{self.snr:.2f}"}
+        return {name: float(text) if math.isfinite(float(text)) else None for name, text in numbers.items()}
 
 Tries = Callable[[], Iterable[dict[str, np.ndarray]]]
 
@@ -82,7 +82,7 @@ def verify(source: Source, file: BinaryIO, tries: Tries, *, exact: bool,
     Runtime ran the source; a difference from ONNX's reference is a warning. Returns what is stored in the file.
     """
     runner, found, refused = Runner(file), None, []
-    for reference in references(source):
+    for reference in references(source, runner.model.metadata):
         found = _run_both(reference, runner, tries)
         if isinstance(found, tuple):
             break
@@ -191,7 +191,7 @@ class _Judge:
         for seed in range(OWN):
             rng = np.random.default_rng(seed)
             try:
-                moved = next(r for r in references(_moved(self.source, rng))
+                moved = next(r for r in references(_moved(self.source, rng), self.reference.metadata)
                              if isinstance(r, Reference) and r.trusted == self.reference.trusted)
                 results = moved.run({n: _jitter(a, rng) for n, a in inputs.items()})
                 found = {n: compare(n, expected[n], results[n]).max_abs for n in expected}

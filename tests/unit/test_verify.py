@@ -25,7 +25,7 @@ def claim(source, trusted: bool = True):
 
 def convert_against(monkeypatch, source, trusted: bool = True, model=IDENTITY, **options) -> list[str]:
     """The report on a conversion of y = x whose source claims that y is source(x)."""
-    monkeypatch.setattr(verify, "references", lambda model: iter([claim(source, trusted)]))
+    monkeypatch.setattr(verify, "references", lambda model, metadata: iter([claim(source, trusted)]))
     return report_of(model, **options)
 
 
@@ -114,7 +114,7 @@ def test_every_way_to_run_the_source_is_tried(monkeypatch):
     model = make_model([("Relu", ["x"], ["y"])], {"x": [2, 3]}, {"y": [2, 3]})
     model.ir_version = onnx.IR_VERSION
     model.opset_import[0].version = onnx.defs.onnx_opset_version()
-    names = [r.name if isinstance(r, Reference) else str(r) for r in references(load(model))]
+    names = [r.name if isinstance(r, Reference) else str(r) for r in references(load(model), {})]
     assert len(names) == 2 and names[-1].startswith("ONNX's reference 1.")
 
 

@@ -36,6 +36,7 @@ class Emit:
     compute: Callable[[Value], np.ndarray | None] = lambda value: value.data
     body: Callable[[GraphProto, list[tuple[np.dtype, tuple[Dim, ...]]]], Graph] | None = None
     metadata: dict = field(default_factory=dict)  # of the model, such as labels; goes into the file
+    texts: frozenset[Value] = frozenset()  # inputs that are strings in the source
     nodes: list[Node] = field(default_factory=list)
     aliases: dict[Value, Value] = field(default_factory=dict)
     shapes_wrong: bool = False  # ONNX's inference is: what follows is not believed either
@@ -127,7 +128,9 @@ class Emit:
         return self.aliases.get(output, output)
 
     def constant(self, data: np.ndarray, label: str = "c") -> Value:
-        """A new constant operand."""
+        """A new constant operand; strings become their indices."""
+        if data.dtype == object:
+            data = self.indices_of(data)
         return constant(f"{self.out.name}.{label}{len(self.nodes)}", data)
 
     def alias(self, value: Value, output: Value | None = None) -> None:
@@ -142,8 +145,22 @@ class Emit:
         """Transpose a rank 4 NHWC value back, by default into the node's first output."""
         return self.add("Transpose", [value], output or self.out, perm=TO_NCHW)
 
+    def indices_of(self, strings) -> np.ndarray:
+        """What stands for strings, int64: see `indices_of`."""
+        return indices_of(strings, self.metadata)
+
     def unsupported(self, why: str) -> UnsupportedError:
         return UnsupportedError(f"{self.op_type} {self.name!r}: {why}")
+
+
+def indices_of(strings, metadata: dict) -> np.ndarray:
+    """What stands for strings, int64: their places in the list `strings` of the metadata, which gets new ones."""
+    strings = np.asarray(strings, object)
+    known = metadata.setdefault("strings", [])
+    places = {text: i for i, text in enumerate(known)}
+    indices = [places.setdefault(text, len(places)) for text in strings.reshape(-1)]
+    known += list(places)[len(known):]
+    return np.array(indices, np.int64).reshape(strings.shape)
 
 
 def permute(shape: tuple[Dim, ...] | None, perm: tuple[int, ...]) -> tuple[Dim, ...] | None:

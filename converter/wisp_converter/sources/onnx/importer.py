@@ -16,7 +16,7 @@ from ...ir import Dim, Graph, Node, Value, constant
 from ...opcodes import opcodes
 from ...passes.edit import copy_node
 from ...passes.fold_constants import compute, fold_constants
-from .emit import Emit
+from .emit import Emit, indices_of
 from .expand import all_nodes, infers_types, operator_name, origin
 from .infer import infer
 from .load import Source, element_type, free_names
@@ -24,6 +24,7 @@ from .registry import find
 from .weights import Weights
 
 ML = "ai.onnx.ml"  # whose operators have strings and maps as well, which become numbers
+STRING = onnx.TensorProto.STRING
 WHAT_TO_DO = "replace them in the source model, or add an importer (CONTRIBUTING.md says how)"
 
 
@@ -70,7 +71,7 @@ class _Importer:
         self.wide: dict[Value, Value] = {}  # of a float16 or bfloat16 value: it as float32
         self.wanted: list[Value] = []  # what nodes read that could not be imported
         self.errors: list[ModelError] = []
-        self.metadata: dict = {}
+        self.metadata: dict = {} if outer is None else outer.metadata
         self.shapes_wrong = False  # since a node whose extents inference got wrong
 
     def run(self) -> Graph:
@@ -80,7 +81,9 @@ class _Importer:
             names = [n for n in names if not self.outer.knows(n)]
         inputs = [self.new_value(n) for n in names]
         for tensor in self.graph.initializer:
-            self.values[tensor.name] = constant(tensor.name, _array(tensor, self.weights))
+            data = _array(tensor, self.weights)
+            self.values[tensor.name] = constant(
+                tensor.name, indices_of(data, self.metadata) if data.dtype == object else data)
         for index, node in enumerate(self.graph.node):
             self.import_node(node, node.name or f"{node.op_type}_{index}")
         return Graph(inputs, [self.values[o.name] for o in self.graph.output if o.name in self.values], self.nodes,
@@ -137,7 +140,7 @@ class _Importer:
 
     def new_value(self, name: str, typed: bool = True) -> Value:
         """`typed`: False for what only its importer knows the type of: dtype and shape are None until then."""
-        if not self.element_type(name) or not typed and self.element_type(name) == onnx.TensorProto.STRING:
+        if not self.element_type(name) or not typed and self.is_text(name):
             if typed:
                 raise ModelError(f"the element type of {name!r} cannot be inferred")
             self.values[name] = Value(name, None, None)
@@ -147,7 +150,8 @@ class _Importer:
             shape = tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or None for d in info.shape.dim)
             if self.shapes_wrong:
                 shape = (None,) * len(shape)
-        self.values[name] = Value(name, _dtype(info.elem_type, name), shape)
+        dtype = np.dtype(np.int64) if info.elem_type == STRING else _dtype(info.elem_type, name)
+        self.values[name] = Value(name, dtype, shape)
         return self.values[name]
 
     def import_node(self, node: onnx.NodeProto, name: str) -> None:
@@ -161,6 +165,9 @@ class _Importer:
                         [self.read(i) for i in node.input],
                         [self.new_value(o, typed) if o and self.is_used(o) else None for o in node.output],
                         self.compute, self.import_body, metadata=self.metadata)
+            emit.texts = frozenset(v for n, v in zip(node.input, emit.inputs) if self.is_text(n))
+            if (any(map(self.is_text, node.output)) or emit.texts) and node.domain != ML and not moves(node.op_type):
+                raise emit.unsupported("elements of type string")
             rounded = {} if function.any_dtype else self.widen(emit)
             _complete_ranks(emit)
             function(emit, **_attributes(node, function, emit, self.weights))
@@ -192,6 +199,10 @@ class _Importer:
 
     def element_type(self, name: str) -> int:
         return self.infos[name].elem_type if name in self.infos else 0
+
+    def is_text(self, name: str) -> bool:
+        """Whether it is a string in the source; here it is its index in the metadata, which may only be moved about."""
+        return self.element_type(name) == STRING
 
     def is_used(self, output: str) -> bool:
         """Whether somebody reads it; an output that is only named may have a type that nobody knows."""
@@ -353,7 +364,14 @@ def _round(emit: Emit, rounded: dict[Value, Value]) -> None:
             emit.alias(source, value)
 
 
+def moves(op_type: str) -> bool:
+    """Whether an operator moves elements and never looks at them."""
+    return op_type == "Constant" or op_type in opcodes() and "MOVES" in opcodes()[op_type].traits
+
+
 def _array(tensor: onnx.TensorProto, weights: Weights) -> np.ndarray:
+    if tensor.data_type == STRING:
+        return np.array([s.decode("utf-8", "replace") for s in tensor.string_data], object).reshape(tensor.dims)
     dtype = _dtype(tensor.data_type, tensor.name)
     return weights.array(tensor).astype(dtype, copy=False)  # older versions of onnx have other types here
 

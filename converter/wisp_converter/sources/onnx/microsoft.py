@@ -6,6 +6,7 @@ import numpy as np
 
 from ...ir import Value
 from .emit import Emit
+from .ml_svm import squared_distances
 from .registry import importer
 
 MS = "com.microsoft"
@@ -147,3 +148,15 @@ def _count_ones(emit: Emit, mask: Value, factor: int, output: Value) -> None:
     numbers = emit.call("Cast", [ones], shape=mask.shape, dtype=np.int32, to=6)
     counted = emit.call("Mul", [numbers, emit.constant(np.int32(factor))], shape=mask.shape)
     emit.call("ReduceSum", [counted, emit.constant(np.int64([1]))], output, keepdims=0)
+
+
+@importer("CDist", domain=MS)
+def CDist(emit: Emit, *, metric: str = "sqeuclidean") -> None:
+    """Distances of each row of the first input from each of the second."""
+    if metric not in ("sqeuclidean", "euclidean"):
+        raise emit.unsupported(f"metric {metric!r}")
+    a, b = emit.inputs
+    emit.state_type(a.dtype, (a.shape[0], b.shape[0]))
+    far = squared_distances(emit, a, b, None if metric == "euclidean" else emit.out)
+    if metric == "euclidean":
+        emit.add("Sqrt", [far], emit.out)
