@@ -12,8 +12,7 @@ static int plan_couple(wisp_call *call) {
     if (status) return status;
     if (classes < 2 || classes > 0xffff) return wisp_call_fail(call, WISP_BAD_FILE, "bad parameters");
     const wisp_tensor *x = wisp_input(call, 0);
-    if (!WISP_FLOAT || x->dtype != WISP_F32 || x->layout != WISP_LAYOUT_PLAIN)
-        return wisp_call_fail(call, WISP_UNSUPPORTED, "takes f32");
+    if (!WISP_FLOAT || x->dtype != WISP_F32 || x->layout != WISP_LAYOUT_PLAIN) return wisp_call_fail(call, WISP_UNSUPPORTED, "takes f32");
     couple_plan *p = call->plan;
     p->pairs = classes * (classes - 1) / 2;
     if (x->rank != 2 || x->dims[1] != p->pairs)
