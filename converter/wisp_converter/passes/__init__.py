@@ -16,6 +16,7 @@ from .fold_batch_norm import fold_batch_norm
 from .fold_constants import fold_constants
 from .fuse_activation import fuse_activation
 from .fuse_pad import fuse_pad
+from .fuse_primitives import fuse_primitives
 from .fuse_tables import fuse_tables
 from .merge_common import merge_common
 from .remove_copies import remove_copies
@@ -31,6 +32,7 @@ PASSES: tuple[Callable[[Graph], None], ...] = (
     merge_common,
     cancel_transposes,
     remove_copies,
+    fuse_primitives,
     use_gemm,
     fold_constants,
     fuse_pad,
