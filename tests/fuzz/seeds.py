@@ -164,6 +164,14 @@ def regions() -> bytes:
     return written([x, r], [y], [Node("MaxRoiPool", [x, r], [y], attrs)])
 
 
+def noise() -> bytes:
+    """RandomNormal, of which ONNX has no node test."""
+    from wisp_converter.ir import Node
+
+    shape, y = value("shape", np.dtype(np.int64), (2,)), value("y", F32, (None, None))
+    return written([shape], [y], [Node("RandomNormal", [shape], [y], dict(mean=1.0, scale=2.0, seed=7))])
+
+
 # ---- the corpus
 
 
@@ -185,7 +193,7 @@ def main(folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
         path.unlink()
-    files = [branches(), loop(), state(), counted(F32), counted(S64), regions()]
+    files = [branches(), loop(), state(), counted(F32), counted(S64), regions(), noise()]
     with ProcessPoolExecutor(2) as workers:
         for made in workers.map(convert_test, node_tests(), chunksize=16):
             files += made
