@@ -39,6 +39,7 @@ def expand(proto: onnx.ModelProto) -> onnx.ModelProto:
         _drop_unnamed(inlined.graph)
         if _operators(inlined) == _operators(proto):
             break
+        _forget_no_extents(inlined.graph)
         _state_origin(proto, inlined, calls)
         proto = inlined
     return proto
@@ -87,6 +88,15 @@ def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
         for attribute in node.attribute:
             for inner in (attribute.g, *attribute.graphs):
                 yield from all_nodes(inner)
+
+
+def _forget_no_extents(graph: onnx.GraphProto) -> None:
+    """Let the bodies say what has an extent of 0: inference finds one in the scores of Attention without a past."""
+    for value in (*graph.value_info, *graph.output):
+        dims = value.type.tensor_type.shape.dim
+        if any(d.HasField("dim_value") and not d.dim_value for d in dims):
+            for dim in dims:
+                dim.Clear()
 
 
 def _state_defaults(node: onnx.NodeProto, versions: dict[str, int]) -> None:

@@ -1,4 +1,5 @@
-"""Attention and rotary embeddings of com.microsoft, made of importers of ONNX's own operators."""
+"""Attention, caches and rotary embeddings of com.microsoft and TensorScatter, made of importers of other operators.
+ONNX's own Attention and RotaryEmbedding are functions, whose bodies are imported."""
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
@@ -312,10 +313,35 @@ def _written(emit: Emit, past: Value | None, new: Value, position: Value, presen
     missing = _call(emit, "Max", _call(emit, "Sub", _total(emit), _extent(emit, past, 2), rank=1), [0], rank=1)
     pads = _call(emit, "Concat", [0, 0, 0, 0, 0, 0], missing, [0], rank=1, axis=0)
     cache = _turn(emit, _call(emit, "Pad", past, pads, rank=4))
+    return _turn(emit, _put(emit, cache, new, position), present)
+
+
+def _put(emit: Emit, cache: Value, new: Value, position: Value, output: Value | None = None) -> Value:
+    """The cache (batch, length, ...) with `new` (batch, sequence, ...) at positions (batch, sequence) of the length."""
     rows = _call(emit, "Reshape", _range(emit, _extent(emit, new, 0)), [-1, 1], rank=2)
     row = _call(emit, "Expand", rows, _call(emit, "Shape", position, rank=1, dtype=np.int64), rank=2)
     index = _call(emit, "Concat", *(_call(emit, "Unsqueeze", i, [2], rank=3) for i in (row, position)), rank=3, axis=2)
-    return _turn(emit, _call(emit, "ScatterND", cache, index, new, rank=4), present)
+    return _call(emit, "ScatterND", cache, index, new, rank=len(cache.shape), output=output)
+
+
+@importer("TensorScatter", any_dtype=True)
+def TensorScatter(emit: Emit, *, axis: int = -2, mode: str = "linear") -> None:
+    """The cache with the update from write_indices (0 where left out) of each batch on; circular: over the end."""
+    cache, new, start = emit.inputs[0], emit.inputs[1], emit.input(2)
+    order = list(range(len(cache.shape)))
+    order.insert(1, order.pop(axis % len(order)))
+    moved = order != sorted(order)
+    if moved:
+        cache, new = (_call(emit, "Transpose", x, rank=len(order), perm=order) for x in (cache, new))
+    rows = _range(emit, _extent(emit, new, 1))
+    if start is None:
+        start = _call(emit, "Expand", np.int64(0), _extent(emit, new, 0), rank=1)
+    position = _call(emit, "Add", _call(emit, "Unsqueeze", start, [1], rank=2), rows, rank=2)
+    if mode == "circular":
+        position = _call(emit, "Mod", position, _extent(emit, cache, 1), rank=2)
+    y = _put(emit, cache, new, position, None if moved else emit.out)
+    if moved:
+        _call(emit, "Transpose", y, rank=len(order), output=emit.out, perm=np.argsort(order).tolist())
 
 
 @importer("RotaryEmbedding", domain=MS)
