@@ -51,6 +51,32 @@ def _info(name: str, spec) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, kind, None if shape is None else list(shape))
 
 
+def tagger(op: str, size: int = 5, hidden: int = 19, tags: int = 4,
+           batch: int | str = "batch") -> tuple[onnx.ModelProto, dict[str, str]]:
+    """Two layers and a projection, with states as inputs and outputs; and which are which."""
+    rng = np.random.default_rng(22)
+
+    def normal(*shape: int) -> np.ndarray:
+        return (rng.standard_normal(shape) * 0.5).astype(np.float32)
+
+    rows, kept = {"GRU": 3, "LSTM": 4}[op] * hidden, "hc" if op == "LSTM" else "h"
+    constants, nodes, inputs, outputs, state, x = {"m": normal(hidden, tags), "one": np.int64([1])}, [], {}, [], {}, "x"
+    for layer in (0, 1):
+        constants |= {f"w{layer}": normal(1, rows, size), f"r{layer}": normal(1, rows, hidden),
+                      f"b{layer}": normal(1, 2 * rows)}
+        size = hidden
+        names = [f"{k}{layer}" for k in kept]
+        nodes.append((op, [x, f"w{layer}", f"r{layer}", f"b{layer}", "", *names],
+                      [f"y{layer}", *(f"{n}_out" for n in names)], dict(hidden_size=hidden)))
+        nodes.append(("Squeeze", [f"y{layer}", "one"], [f"s{layer}"]))
+        x = f"s{layer}"
+        inputs |= {n: [1, batch, hidden] for n in names}
+        outputs += [f"{n}_out" for n in names]
+        state |= {f"{n}_out": n for n in names}
+    nodes.append(("MatMul", [x, "m"], ["tags"]))
+    return make_model(nodes, {"x": ["steps", batch, 5], **inputs}, ["tags", *outputs], constants), state
+
+
 def imported(model: onnx.ModelProto, shapes: dict | None = None):
     """The converter's graph of a model before any pass."""
     from wisp_converter.sources.onnx.importer import import_graph

@@ -143,6 +143,9 @@ uint32_t wisp_node_count(const wisp_model *model);
 const char *wisp_symbol_name(const wisp_model *model, uint32_t index); /* null when out of range */
 int32_t wisp_input_info(const wisp_model *model, uint32_t index, wisp_tensor_info *info);
 int32_t wisp_output_info(const wisp_model *model, uint32_t index, wisp_tensor_info *info);
+/* What a session carries from run to run. */
+uint32_t wisp_state_count(const wisp_model *model);
+int32_t wisp_state_info(const wisp_model *model, uint32_t index, wisp_tensor_info *info);
 /* UTF-8 JSON written by the converter (labels, preprocessing, source hash, accuracy); not zero-terminated. */
 const char *wisp_metadata(const wisp_model *model, uint64_t *size);
 

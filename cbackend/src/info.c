@@ -79,6 +79,16 @@ int32_t wisp_output_info(const wisp_model *model, uint32_t index, wisp_tensor_in
     return describe(model, listed(model, true, index), info);
 }
 
+uint32_t wisp_state_count(const wisp_model *model) {
+    return section_count(model, WISP_SECTION_STATES);
+}
+
+int32_t wisp_state_info(const wisp_model *model, uint32_t index, wisp_tensor_info *info) {
+    uint64_t count;
+    const wisp_file_state *states = wisp_section(model, WISP_SECTION_STATES, &count);
+    return describe(model, index < count ? states[index].tensor : WISP_NO_TENSOR, info);
+}
+
 /* ---- of a session */
 
 void *wisp_input_data(wisp_session *s, uint32_t index) {

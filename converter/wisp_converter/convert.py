@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import BinaryIO
 
@@ -24,6 +24,7 @@ from .samples import has_pictures, skipped
 from .save import save
 from .sources.onnx.importer import import_graph
 from .sources.onnx.load import load
+from .states import find_states
 from .verify import verify as compare_with_source
 
 __all__ = ["convert", "save"]
@@ -35,7 +36,8 @@ QUANTIZE = ("int8",)
 def convert(model, *, quantize: str | None = None, calibration=None, shapes: dict | None = None,
             metadata: dict | None = None, method: str = "output", percentile: float = 99.999,
             preprocess: dict | None = None, io: str | dict | None = None, layout: str | dict | None = None,
-            keep_rounding: bool = True, verify: bool = True, verify_inputs=None,
+            state: dict[str, str] | None = None, keep_outputs: Sequence[str] = (), keep_rounding: bool = True,
+            verify: bool = True, verify_inputs=None,
             progress: Progress | bool | None = None, report: Callable[[str], None] | None = None,
             into: BinaryIO | None = None) -> bytes:
     """Convert an ONNX model to a .wisp file.
@@ -52,6 +54,9 @@ def convert(model, *, quantize: str | None = None, calibration=None, shapes: dic
         those not named. The integers have the scale and zero point of the int8 model; where `preprocess` says mean and
         std, uint8 pictures are pixels, also in a float model.
     layout: "NHWC" for all inputs of four axes, or {name of an input or output: "NHWC"}; the source's are NCHW.
+    state: {output: input}: the session keeps these outputs and reads them as these inputs in its next run; at first
+        they are the model's initializer of that name, else zeros. They are neither inputs nor outputs of the file,
+        except outputs that `keep_outputs` names, or where no other is left. Calibration samples are then consecutive.
     keep_rounding: where the source has float16 or bfloat16, round every result as it does. False: numbers are float32
         from the inputs to the outputs, which keep their types; faster, and closer to exact. Quantizing implies it.
     verify: run source and result on the same input and compare. A float model that differs from what ONNX Runtime
@@ -80,7 +85,7 @@ def convert(model, *, quantize: str | None = None, calibration=None, shapes: dic
                                "or leave them out")
     assert isinstance(progress, Progress)
     progress.step("loading")
-    source = load(model, shapes)
+    source = load(model, shapes, (state or {}).values())
     for note in source.notes:
         say(note)
     progress.step("importing")
@@ -91,17 +96,19 @@ def convert(model, *, quantize: str | None = None, calibration=None, shapes: dic
         say("results are rounded to 16 bits as in the source; keep_rounding=False computes in float32, which is faster")
     progress.step("folding")
     run_passes(graph)
-    interface, sample = meanings(graph), given(verify_inputs, graph.inputs)
+    states = find_states(graph, state, keep_outputs, source.defaults)
+    visible = states.visible(graph)
+    interface, sample = meanings(visible), given(verify_inputs, visible.inputs)
     for line in (*doubts(preprocess, has_pictures(calibration)), *skipped(calibration),
-                 *doubt_labels((metadata or {}).get("labels"), graph.outputs)):
+                 *doubt_labels((metadata or {}).get("labels"), visible.outputs), *states.describe(graph)):
         say(line)
-    preprocess = complete(preprocess, graph.inputs)
-    borders, details = Borders(graph, io, layout, preprocess), dict(graph.metadata)
+    preprocess = complete(preprocess, visible.inputs)
+    borders, details = Borders(visible, io, layout, preprocess), dict(graph.metadata)
     if quantize:
         from .quantize.int8 import quantize_int8
         from .quantize.observe import calibrate
-        means, first = calibrate(graph, calibration, method=method, percentile=percentile, preprocess=preprocess,
-                                  progress=progress, say=say)
+        means, first = calibrate(graph, states, calibration, method=method, percentile=percentile,
+                                 preprocess=preprocess, progress=progress, say=say)
         sample = first if sample is None else sample
     borders.observe(bool(quantize), say)
     if quantize:
@@ -111,7 +118,7 @@ def convert(model, *, quantize: str | None = None, calibration=None, shapes: dic
     details |= (metadata or {}) | borders.metadata()
     progress.step("planning")
     pack(graph)
-    plan = plan_memory(graph)
+    plan = plan_memory(graph, states.take_out(graph))
     progress.step("writing")
     fmt.write_to(into, graph, plan, source_sha256=source.sha256, metadata=_json(details))
     source.weights.rest()
@@ -120,7 +127,7 @@ def convert(model, *, quantize: str | None = None, calibration=None, shapes: dic
     if verify:
         progress.step("verifying")
         tries = partial(draws, interface, preprocess) if sample is None else lambda: [sample]
-        found = compare_with_source(source, into, tries, exact=quantize is None, steps=_steps(graph),
+        found = compare_with_source(source, into, tries, exact=quantize is None, steps=_steps(graph), states=states,
                                     other=draw_other(interface) if sample is None else None, say=say)
         amend(into, metadata=_json({**found, **details}))
     return b""

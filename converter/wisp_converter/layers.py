@@ -16,16 +16,19 @@ from .sources.onnx.load import Source
 def compare_layers(source: Source, file: BinaryIO, inputs: dict[str, np.ndarray], *,
                    trusted: bool | None = None, threads: int = 1) -> tuple[list[dict], str]:
     """A row for each tensor that both have, in the source's order, and what ran the source (`trusted`: only ONNX
-    Runtime, or only ONNX's reference). `inputs` are the source's. Tensors of int8 count as the real numbers they are.
+    Runtime, or only ONNX's reference). `inputs` are the source's; states have their initial values. Tensors of int8
+    count as the real numbers they are.
 
     A row: name, shape, node (of the source), snr_db (infinite: exact), max_abs, relative, output (whether it is one).
     InputError where the model cannot be the file's source, SourceError where it cannot be run, UnsupportedError where
     the result cannot.
     """
-    check_source(source, inputs)
     runner = ExposedRunner(file, threads)
-    stored = runner.from_source(inputs)
-    got, inputs = runner.run(stored), runner.inputs_to_source(stored)
+    known = {v.name for v in source.original.graph.input}
+    states = {name: array for name, array in runner.states.items() if name in known}
+    check_source(source, {**states, **inputs})
+    stored = runner.from_source({name: array for name, array in inputs.items() if name not in states})
+    got, inputs = runner.run(stored), {**states, **runner.inputs_to_source(stored)}
     refusal: Exception = SourceError("the source cannot be run with all its tensors as outputs")
     for reference in references(source, runner.model.metadata, every=True):
         if isinstance(reference, SourceError) or trusted not in (None, reference.trusted):

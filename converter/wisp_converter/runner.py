@@ -61,6 +61,10 @@ class Runner:
         types = {o.name: getattr(ml_dtypes, o.element_type) for o in self.model.outputs if o.element_type}
         return {name: array.view(types[name]) if name in types else array for name, array in outputs.items()}
 
+    def reset(self) -> None:
+        """States back to their initial values."""
+        self.model.reset()
+
     def from_source(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The source's inputs in the dtypes and layouts of the file's."""
         from wisp.interface import from_source
@@ -92,7 +96,7 @@ class Runner:
 
 class ExposedRunner(Runner):
     """A .wisp file whose every activation is an output: real numbers, whatever they are stored as. `outputs`: the names
-    of those that are outputs of the file."""
+    of those that are outputs of the file. `states`: the initial value of each state, by name."""
 
     def __init__(self, file: BinaryIO, threads: int = 1) -> None:
         try:
@@ -106,6 +110,14 @@ class ExposedRunner(Runner):
             copy.flush()
             super().__init__(copy, threads)
         self.outputs = [t.name for t in original.outputs]
+        self.states = {s.tensor.name: self._initial(original, s) for s in original.states}
+
+    @staticmethod
+    def _initial(file, state) -> np.ndarray:
+        dtype = np.dtype(getattr(ml_dtypes, state.tensor.dtype, state.tensor.dtype))
+        first = state.initial
+        data = bytes(state.tensor.size) if first is None else file.weights[first.offset:first.offset + first.size]
+        return np.frombuffer(data, dtype).reshape(state.tensor.dims)
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         infos = {t.name: t for t in self.model.outputs}

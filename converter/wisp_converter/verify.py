@@ -18,7 +18,8 @@ from .reference import Reference, references
 from .runner import Runner
 from .sources.onnx.load import Source
 from .sources.onnx.weights import Weights
-from .target.format import DTYPES, HALF
+from .states import States
+from .target.format import DTYPES, HALF, is_float
 
 TOLERANCE = 1e-3
 """A float result may differ from the source's by this part of the output's largest value..."""
@@ -74,49 +75,69 @@ Tries = Callable[[], Iterable[dict[str, np.ndarray]]]
 
 def verify(source: Source, file: BinaryIO, tries: Tries, *, exact: bool,
            steps: dict[str, float] | None = None, other: dict[str, np.ndarray] | None = None,
+           states: States = States(),
            say: Callable[[str], None] = lambda line: None) -> dict:
     """Run both on the first of `tries()` that both take and compare every output; say what was found. `steps`: of int8,
-    for each output that has some. `other`: inputs of other extents, compared too where the source takes them.
+    for each output that has some. `other`: inputs of other extents, compared too where the source takes them. With
+    `states` several runs are compared, the source's outputs being its next inputs.
 
     With `exact` (a float model) a difference above TOLERANCE of the output's largest value is a VerifyError, if ONNX
     Runtime ran the source; a difference from ONNX's reference is a warning. Returns what is stored in the file.
     """
     runner, found, refused = Runner(file), None, []
     for reference in references(source, runner.model.metadata):
-        found = _run_both(reference, runner, tries)
-        if isinstance(found, tuple):
+        found = _run_both(reference, runner, tries, states)
+        if isinstance(found, list):
             break
         refused.append(str(found))
     why = "; ".join(refused)
-    if not isinstance(found, tuple):
+    if not isinstance(found, list):
         say(f"not compared: {why}")
         return {}
-    inputs, expected, got = found
+    first, *following = found
     say(f"compared with the source, run by {reference.name}{f' ({why})' if why else ''}")
-    judge = _Judge(source, file, reference, exact, steps or {}, say)
-    differences = judge(inputs, expected, got)
+    judge = _Judge(source, file, reference, exact, steps or {}, states, say)
+    differences = judge(*first)
+    for i, run in enumerate(following, 2):
+        judge(*run, f"run {i}, with the states of run {i - 1}: ")
     if other is not None and reference.trusted:
         judge.other_extents(runner, other)
     return {"accuracy": {d.name: d.as_json() for d in differences}, "reference": reference.name}
 
 
-def _run_both(reference: Reference | SourceError, runner: Runner, tries: Tries) -> tuple | Exception:
+Run = tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, np.ndarray]]
+"""The source's inputs, its outputs, and the file's as the source has them."""
+
+
+def _run_both(reference: Reference | SourceError, runner: Runner, tries: Tries,
+              states: States) -> list[Run] | Exception:
     """The first inputs that both take, and both outputs of them; else why the first ones were refused."""
     if isinstance(reference, SourceError):
         return reference
     refusal = None
     for inputs in tries():
         try:
-            return _run_once(reference, runner, inputs)
+            return _runs(reference, runner, inputs, states)
         except (SourceError, UnsupportedError) as error:
             refusal = refusal or error
     return refusal
 
 
-def _run_once(reference: Reference, runner: Runner, inputs: dict) -> tuple[dict, dict, dict]:
-    """The source's inputs, as exact as the file stores them, and both outputs as the source has them."""
+def _runs(reference: Reference, runner: Runner, inputs: dict, states: States) -> list[Run]:
+    """One run; with states several from their initial values on, with floats in other places."""
+    state, found = states.initial, []
+    runner.reset()
+    for k in range(states.runs):
+        moved = {n: np.roll(a, k) if is_float(a.dtype) else a for n, a in inputs.items()} if k else inputs
+        found.append(_run_once(reference, runner, moved, state))
+        state = states.carry(found[-1][1])
+    return found
+
+
+def _run_once(reference: Reference, runner: Runner, inputs: dict, state: dict) -> Run:
+    """The source's inputs are as exact as the file stores them; `state`: those that the file keeps itself."""
     stored = runner.from_source(inputs)
-    inputs = runner.inputs_to_source(stored)
+    inputs = {**runner.inputs_to_source(stored), **state}
     try:
         got = runner.run(stored)
     except UnsupportedError as error:
@@ -135,11 +156,13 @@ class _Judge:
     reference: Reference
     exact: bool
     steps: dict[str, float]
+    states: States
     say: Callable[[str], None]
 
     def __call__(self, inputs: dict, expected: dict, got: dict, where: str = "") -> list[Difference]:
         try:
-            differences = [compare(n, expected[n], got[n], self.steps.get(n, 0.0)) for n in expected]
+            differences = [compare(n, expected[n], got[n], self.steps.get(n, 0.0)) for n in expected
+                           if n in got or n not in self.states.inputs]
         except VerifyError as error:
             self.report(f"{where}{error}", inputs)
             return []
@@ -177,6 +200,8 @@ class _Judge:
 
     def first_layer(self, inputs: dict) -> str:
         """Where the difference begins, as far as that can be seen."""
+        if any(not np.array_equal(inputs[n], a) for n, a in self.states.initial.items()):
+            return ""  # in a later run
         try:
             rows, _ = compare_layers(self.source, self.file, inputs, trusted=self.reference.trusted)
         except (SourceError, UnsupportedError):
@@ -204,7 +229,8 @@ class _Judge:
         """A shape that was taken for constant shows when the open axes are other ones."""
         where = f"with {', '.join(f'{n} {list(a.shape)}' for n, a in inputs.items() if a.ndim)}: "
         try:
-            self(*_run_once(self.reference, runner, inputs), where)
+            for run in _runs(self.reference, runner, inputs, self.states):
+                self(*run, where)
         except SourceError:  # it may well be made for one extent
             return
         except UnsupportedError as error:

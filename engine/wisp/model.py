@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import contextlib
 import html
 import json
 import logging
 import operator
 import os
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -51,7 +53,8 @@ def load(source: Source, threads: int = 1, shapes: Shapes | None = None, cpu: st
 
 
 class Model:
-    """An opened model; see `load`. Any number of Python threads may call it at once.
+    """An opened model; see `load`. Any number of Python threads may call it at once. With states they take turns, so
+    that each run begins where the one before it ended.
 
         model = wisp.load("mobilenet.wisp", threads=2)
         scores = model(picture)                                # one output: an array; several: a dict
@@ -67,6 +70,8 @@ class Model:
     """The inputs, in the source's order."""
     outputs: list[TensorInfo]
     """The outputs, in the source's order."""
+    states: list[TensorInfo]
+    """What a run leaves to the next one (`wisp convert --state`); see `reset`. A stream of its own is a session."""
     metadata: dict[str, Any]
     """What the converter wrote: labels, preprocessing, source hash, accuracy."""
     threads: int
@@ -84,6 +89,8 @@ class Model:
         self._symbols = [text(lib.wisp_symbol_name(self._model, i)) for i in range(lib.wisp_symbol_count(self._model))]
         self.inputs = [self._describe(lib.wisp_input_info, i) for i in range(lib.wisp_input_count(self._model))]
         self.outputs = [self._describe(lib.wisp_output_info, i) for i in range(lib.wisp_output_count(self._model))]
+        self.states = [self._describe(lib.wisp_state_info, i) for i in range(lib.wisp_state_count(self._model))]
+        self._turn = threading.Lock() if self.states else None  # whose holder uses the one session that has the states
         self._first = self.inputs[0].name if self.inputs else ""
         self._output_names = [o.name for o in self.outputs]
         self.metadata = self._read_metadata()
@@ -134,16 +141,21 @@ class Model:
             return Session(self._model, data, symbols, self.threads, self._cpu, self._pool)
         session = passed.pop()  # that waited longest
         idle.extend(reversed(passed))
-        session.resize(symbols)
+        try:
+            session.resize(symbols)
+        except BaseException:  # its states may be wanted; other extents bring it back
+            idle.append(session)
+            raise
         return session
 
     def _ask(self, question: Callable[[Session], Answer]) -> Answer:
         """The answer of a session for the extents bound."""
-        idle, session = self._idle, self._acquire(self._require_bound())
-        try:
-            return question(session)
-        finally:
-            idle.append(session)
+        with self._turn or contextlib.nullcontext():
+            idle, session = self._idle, self._acquire(self._require_bound())
+            try:
+                return question(session)
+            finally:
+                idle.append(session)
 
     def _open_data(self) -> NDArray[np.uint8]:
         if self._data is None:
@@ -197,8 +209,15 @@ class Model:
         that it does not name are left out.
 
         Raises ArgumentError for names, DtypeError and ShapeError for arrays that do not fit, InputIndexError if an
-        index found in the data is out of range; `out` is then as it was. Other Python threads run meanwhile.
+        index found in the data is out of range; `out` and states are then as they were. Other Python threads run
+        meanwhile.
         """
+        if self._turn is None:
+            return self._run(inputs, out)
+        with self._turn:
+            return self._run(inputs, out)
+
+    def _run(self, inputs: Any, out: Out | None) -> dict[str, NDArray[Any]] | Out:
         idle = self._idle
         try:
             session: Session | None = idle.pop()
@@ -267,11 +286,11 @@ class Model:
         return Session(self._model, data, symbols, self.threads, self._cpu, self._pool)
 
     def reset(self) -> None:
-        """States, which a model may carry from run to run, back to their initial values. Call and run a model that has
-        states from one thread at a time: it has them once for each run that goes on. Sessions have their own."""
+        """States back to their initial values, as before the first run. Sessions from `session` have their own."""
         self._open_data()
-        for session in list(self._idle):
-            session.reset()
+        with self._turn or contextlib.nullcontext():
+            for session in list(self._idle):
+                session.reset()
 
     # ---- questions
 
@@ -346,6 +365,8 @@ class Model:
             return {"closed": "yes"}
         facts = {"file": f"{os.path.basename(self._path)} {self._data.size:,} bytes".strip(),
                  "threads": str(self.threads)}
+        if self.states:
+            facts["states"] = ", ".join(map(_tensor_text, self.states))
         if self._bound is None:
             return {**facts, "arena": "known when the dynamic axes are bound"}
         counts = Counter(n.operator for n in self.nodes()).most_common()

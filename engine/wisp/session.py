@@ -96,6 +96,8 @@ class Session:
 
     inputs: dict[str, NDArray[Any]]
     outputs: dict[str, NDArray[Any]]
+    symbols: tuple[int, ...]
+    _slots: list[tuple[str, NDArray[Any], np.dtype[Any], tuple[int, ...]]]
     arena_bytes: int
     """Bytes of activations and scratch, states included."""
 
@@ -122,9 +124,11 @@ class Session:
 
     def resize(self, symbols: tuple[int, ...]) -> None:
         """Other extents of the model's symbolic axes, in the file's order; costs less than a new session. `inputs` and
-        `outputs` get other arrays, states keep their values. After an error the session is of no use."""
+        `outputs` get other arrays, states keep their values. After an error the session can only be resized again."""
         start = time.perf_counter()
         extents = ffi.new("int32_t[]", list(symbols) or [0])
+        self.symbols = ()  # it fits no inputs until it is settled
+        self._slots = []
         raise_for(lib.wisp_resize(self._handle, extents, len(symbols), self._error), self._error)
         self._settle(symbols)
         log.debug("resize: extents %s, arena %d bytes, %.2f ms", symbols, self.arena_bytes,

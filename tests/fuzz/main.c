@@ -239,6 +239,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             if (!wisp_symbol_name(&model, i)) finding("a symbol without", "name");
         for (uint32_t i = 0; i < wisp_input_count(&model); i++) wisp_input_info(&model, i, &info);
         for (uint32_t i = 0; i < wisp_output_count(&model); i++) wisp_output_info(&model, i, &info);
+        for (uint32_t i = 0; i < wisp_state_count(&model); i++) wisp_state_info(&model, i, &info);
         run_model(&model, hash ^ hash >> 32);
     }
     free(file);

@@ -15,6 +15,7 @@ import onnx
 import pytest
 from conftest import ROOT, call_wisp, onnx_model, small_cnn
 from onnx import helper
+from support import tagger
 
 import wisp
 import wisp_converter
@@ -25,6 +26,7 @@ from wisp.cli import COMMANDS, OPTIONS, build_parser
 def folder(tmp_path, small_files, x8):
     """What the examples of `wisp COMMAND --help` speak of."""
     onnx.save(small_cnn(), tmp_path / "model.onnx")
+    onnx.save(tagger("GRU", batch=1)[0], tmp_path / "stream.onnx")
     (tmp_path / "model.wisp").write_bytes(small_files["float"])
     (tmp_path / "dynamic.wisp").write_bytes(small_files["dynamic"])
     (tmp_path / "labels.txt").write_text("ant\nbee\ncat\ndog\n")

@@ -15,6 +15,7 @@ from ..target.pack import pack
 from ..target.plan import plan_memory
 from ..progress import Progress
 from ..runner import Runner
+from ..states import States
 from ..samples import count_samples, doubting, has_pictures, samples
 from .equalize import SAMPLES, equalize, linear_groups
 from .readers import best_range, find_readers
@@ -27,12 +28,13 @@ SPREAD = 0.01, 8.0
 0.006 or 11 to 350 where pixels of 0..1 and 0..255 were exchanged (2026-11-29)."""
 
 
-def calibrate(graph: Graph, calibration, *, method: str, percentile: float, preprocess: dict | None = None,
-              progress: Progress, say: Callable[[str], None] = lambda line: None
+def calibrate(graph: Graph, states: States, calibration, *, method: str, percentile: float,
+              preprocess: dict | None = None, progress: Progress, say: Callable[[str], None] = lambda line: None
               ) -> tuple[dict[Value, np.ndarray], dict[str, np.ndarray]]:
     """Run the float graph on the calibration data; Value.range of each f32 activation becomes its (low, high), None
     where it is not finite. Returns the mean of each activation at each index of its last axis, over all others, where
-    that axis is not dynamic; and the first sample. Channels of the graph are equalized first, see equalize.py.
+    that axis is not dynamic; and the first sample. Channels of the graph are equalized first, see equalize.py. States
+    go from each sample to the next.
 
     method "minmax" takes the extremes; "percentile" cuts (100 - percentile) % of the values off each end, which keeps
     a few outliers from making every step coarse; "mse" cuts where the mean squared error is least; "output" starts from
@@ -43,25 +45,26 @@ def calibrate(graph: Graph, calibration, *, method: str, percentile: float, prep
         raise CalibrationError(f"method {method!r}: expected one of {', '.join(METHODS)}")
     if not 50 < percentile <= 100:
         raise CalibrationError(f"percentile {percentile}: expected more than 50 and at most 100")
-    stream = doubting(samples(calibration, graph.inputs, preprocess), say)
+    stream = doubting(samples(calibration, states.visible(graph).inputs, preprocess), say)
     first = next(stream)  # bad data should fail before the model is built
     progress.step("observing channels")
     head = [first, *islice(stream, SAMPLES - 1)]
     if has_pictures(calibration):
-        _doubt_spread(graph, head, say)
-    equalize(graph, _channel_peaks(graph, head) if linear_groups(graph) else {})
-    runner, watched = _observer(graph)
+        _doubt_spread(graph, [{**states.initial, **sample} for sample in head], say)
+    equalize(graph, _channel_peaks(graph, states, head) if linear_groups(graph) else {})
+    observer = _Observer(graph, states)
+    watched = observer.watched
     histograms = {value: Histogram() for value in watched.values()}
     readers = find_readers(graph, set(watched.values())) if method == "output" else {}
     count = count_samples(calibration)
     for sample in progress.over("calibrating", chain(head, stream), count, "sample"):
-        outputs = runner.run(sample)
+        arrays = observer.run(sample)
         for name, value in watched.items():
-            array = sample[value.name] if value in graph.inputs else outputs[name]
+            array = arrays[name]
             histograms[value].add(array)
             for reader in readers.get(value, ()):
                 reader.add(array, count or 64)
-    del runner, outputs
+    del observer, arrays
     for value, histogram in histograms.items():
         value.range = histogram.range(method, percentile)
         if value in readers and value.range is not None:
@@ -96,27 +99,42 @@ def _first_spread(graph: Graph, head: list[dict]) -> float | None:
     return float(np.median(np.concatenate(rows).std(axis=0))) or None
 
 
-def _channel_peaks(graph: Graph, head: list[dict]) -> dict[Value, np.ndarray]:
+def _channel_peaks(graph: Graph, states: States, head: list[dict]) -> dict[Value, np.ndarray]:
     """The largest |x| at each index of the last axis of every activation; missing where that axis is dynamic."""
-    runner, watched = _observer(graph)
+    observer = _Observer(graph, states)
+    watched = observer.watched
     histograms = {name: Histogram() for name, value in watched.items() if value not in graph.inputs}
     for sample in head:
-        for name, array in runner.run(sample).items():
-            histograms[name].add(array)
+        arrays = observer.run(sample)
+        for name, histogram in histograms.items():
+            histogram.add(arrays[name])
     return {watched[n]: h.peak for n, h in histograms.items() if h.finite and h.mean_sum is not None}
 
 
-def _observer(graph: Graph) -> tuple[Runner, dict[str, Value]]:
-    """The float model with every f32 activation as an output, and the activations by the names they have there."""
-    copy, twin = graph.copy()
-    watched = {f"activation {i}": v for i, v in enumerate(v for n in graph.nodes for v in n.outputs)
-               if v is not None and v.dtype == np.float32}
-    for name, value in watched.items():
-        twin[value].name = name
-    copy.outputs = [twin[v] for v in watched.values()]
-    pack(copy)
-    runner = Runner.of(copy, plan_memory(copy), threads=THREADS)
-    return runner, {**watched, **{f"input {v.name}": v for v in graph.inputs if v.dtype == np.float32}}
+class _Observer:
+    """The float model with every f32 activation as an output. `watched`: those, and inputs, by the names they have in
+    what `run` returns."""
+
+    def __init__(self, graph: Graph, states: States) -> None:
+        copy, twin = graph.copy()
+        found = {f"activation {i}": v for i, v in enumerate(v for n in graph.nodes for v in n.outputs)
+                 if v is not None and v.dtype == np.float32}
+        self.next = {name: f"state {name}" for name in states.inputs.values()}
+        others = {self.next[name]: v for name, v in states.next_values(graph).items()}
+        outputs = {v: name for name, v in (*others.items(), *found.items())}
+        for value, name in outputs.items():
+            twin[value].name = name
+        self.next = {name: outputs[others[key]] for name, key in self.next.items()}
+        copy.outputs = [twin[v] for v in outputs]
+        pack(copy)
+        self.runner, self.state = Runner.of(copy, plan_memory(copy), threads=THREADS), states.initial
+        self.watched = {**found, **{f"input {v.name}": v for v in graph.inputs if v.dtype == np.float32}}
+
+    def run(self, sample: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        inputs = {**self.state, **sample}
+        outputs = self.runner.run(inputs)
+        self.state = {name: outputs[key] for name, key in self.next.items()}
+        return {**outputs, **{f"input {name}": array for name, array in inputs.items()}}
 
 
 class Histogram:

@@ -33,6 +33,7 @@ wisp convert model.onnx -o small.wisp --quantize int8 --calibrate pictures --pre
 wisp convert model.onnx -o small.wisp --quantize int8 --calibrate samples.npz --method minmax
 wisp convert model.onnx --quantize int8 --calibrate pictures --mean 0,0,0 --std 255,255,255 --io uint8 --layout NHWC
 wisp convert model.onnx --shape x=1,3,8,8 --labels labels.txt
+wisp convert stream.onnx --state h0_out=h0 --state h1_out=h1
 wisp convert model.onnx -o - --quiet | wisp inspect /dev/stdin
 """
 
@@ -66,6 +67,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              "with --preprocess, or --mean and --std, uint8 pictures are pixels, also of a float model")
     parser.add_argument("--layout", action="append", default=[], metavar="[NAME=]LAYOUT",
                         help="NCHW (default) or NHWC: of inputs with four axes, or of the input or output NAME")
+    parser.add_argument("--state", action="append", default=[], metavar="OUT=IN",
+                        help="keep output OUT in the session and read it as input IN in the next run")
+    parser.add_argument("--keep-output", action="append", default=[], metavar="OUT",
+                        help="a state that stays an output as well")
     parser.add_argument("--no-rounding", action="store_true",
                         help="compute float16 and bfloat16 networks in float32 between inputs and outputs: faster")
     parser.add_argument("--no-verify", action="store_true", help="do not compare with the source")
@@ -85,6 +90,7 @@ def run(arguments: argparse.Namespace) -> None:
     if not 50 < arguments.percentile <= 100:
         raise UsageError(f"--percentile {arguments.percentile:g}: expected more than 50 and at most 100")
     io, layout = _by_name("--io", arguments.io, IO), _by_name("--layout", arguments.layout, LAYOUTS)
+    state = _states(arguments.state)
     output = _output(arguments)
     files = (arguments.model, arguments.calibrate, arguments.labels, *(o.rpartition("=")[2] for o in arguments.input))
     inputs = [path for path in files if path is not None]
@@ -113,7 +119,8 @@ def run(arguments: argparse.Namespace) -> None:
             converter.convert(
                 model, quantize=arguments.quantize, calibration=arguments.calibrate, preprocess=preprocessing,
                 shapes=_shared.parse_shapes(arguments.shape) or None, metadata=metadata, method=arguments.method,
-                percentile=arguments.percentile, io=io, layout=layout, keep_rounding=not arguments.no_rounding,
+                percentile=arguments.percentile, io=io, layout=layout, state=state,
+                keep_outputs=arguments.keep_output, keep_rounding=not arguments.no_rounding,
                 verify=not arguments.no_verify, verify_inputs=_inputs(arguments.input), progress=progress,
                 report=report, into=file)
             progress.step("writing")
@@ -130,6 +137,17 @@ def _by_name(option: str, given: list[str], known: tuple[str, ...]) -> dict[str,
         if wanted not in known or sep and not name:
             raise UsageError(f"{option} {text}: expected {' or '.join(known)}, or NAME={known[-1]}")
         found[name if sep else "*"] = wanted
+    return found
+
+
+def _states(given: list[str]) -> dict[str, str]:
+    """{"h_out": "h_in"} from ["h_out=h_in"]."""
+    found: dict[str, str] = {}
+    for text in given:
+        name, sep, there = text.partition("=")
+        if not sep or not name or not there or name in found:
+            raise UsageError(f"--state {text}: expected OUT=IN, an output and an input, each output once")
+        found[name] = there
     return found
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from ...errors import ModelError
@@ -22,7 +23,8 @@ from .weights import Weights, map_file, tensors_of, without_weights
 @dataclass
 class Source:
     """A loaded model. `original`: as given, axes bound, nothing expanded: what the result is compared with. In both
-    large tensors only refer to `weights`. `notes`: what users should know."""
+    large tensors only refer to `weights`. `notes`: what users should know. `defaults`: of inputs that are to
+    have one."""
 
     model: onnx.ModelProto
     original: onnx.ModelProto
@@ -30,10 +32,13 @@ class Source:
     sha256: bytes
     name: str
     notes: list[str]
+    defaults: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def load(model: str | os.PathLike | bytes | onnx.ModelProto, shapes: dict | None = None) -> Source:
-    """Read and check a model, and expand its functions. `shapes` binds dynamic axes: {input name: extents}.
+def load(model: str | os.PathLike | bytes | onnx.ModelProto, shapes: dict | None = None,
+         inputs: Iterable[str] = ()) -> Source:
+    """Read and check a model, and expand its functions. `shapes` binds dynamic axes: {input name: extents}. `inputs`:
+    names that are inputs also where the model has initializers, which are then their defaults.
 
     ModelError (or an OSError for a file that cannot be read) in one line when that is impossible.
     """
@@ -41,6 +46,7 @@ def load(model: str | os.PathLike | bytes | onnx.ModelProto, shapes: dict | None
     _fill_sparse(proto)
     _sort_nodes(proto.graph, name, set())
     _check(proto, name)
+    defaults = _make_inputs(proto.graph, set(inputs), weights)
     notes = _drop_initializers_from_inputs(proto)
     _bind_shapes(proto, shapes or {})
     original = onnx.ModelProto()
@@ -48,7 +54,7 @@ def load(model: str | os.PathLike | bytes | onnx.ModelProto, shapes: dict | None
     declared = _forget_shapes(proto)
     proto = expand(proto)
     _state_ranks(proto, declared)
-    return Source(proto, original, weights, digest, name, notes)
+    return Source(proto, original, weights, digest, name, notes, defaults)
 
 
 def _read(model) -> tuple[onnx.ModelProto, Weights, bytes, str]:
@@ -175,6 +181,20 @@ def free_names(graph: onnx.GraphProto) -> set[str]:
             for inner in (attribute.g, *attribute.graphs):
                 read |= free_names(inner)
     return read - defined - {""}
+
+
+def _make_inputs(graph: onnx.GraphProto, names: set[str], weights: Weights) -> dict[str, np.ndarray]:
+    """Inputs of these initializers, and their values."""
+    found = {t.name: weights.array(t) for t in graph.initializer if t.name in names}
+    kept = [t for t in graph.initializer if t.name not in found]
+    inputs = {v.name: v for v in graph.input}
+    for tensor in (t for t in graph.initializer if t.name in found):
+        info = helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        (inputs.get(tensor.name) or graph.input.add()).CopyFrom(info)
+    if found:
+        del graph.initializer[:]
+        graph.initializer.extend(kept)
+    return found
 
 
 def _drop_initializers_from_inputs(proto: onnx.ModelProto) -> list[str]:
