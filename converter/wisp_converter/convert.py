@@ -107,7 +107,7 @@ def convert(model, *, quantize: str | None = None, calibration=None, shapes: dic
     if quantize:
         from .quantize.int8 import quantize_int8
         from .quantize.observe import calibrate
-        means, first = calibrate(graph, states, calibration, method=method, percentile=percentile,
+        means, first = calibrate(graph, calibration, method=method, percentile=percentile, states=states,
                                  preprocess=preprocess, progress=progress, say=say)
         sample = first if sample is None else sample
     borders.observe(bool(quantize), say)

@@ -28,7 +28,7 @@ SPREAD = 0.01, 8.0
 0.006 or 11 to 350 where pixels of 0..1 and 0..255 were exchanged (2026-11-29)."""
 
 
-def calibrate(graph: Graph, states: States, calibration, *, method: str, percentile: float,
+def calibrate(graph: Graph, calibration, *, method: str, percentile: float, states: States = States(),
               preprocess: dict | None = None, progress: Progress, say: Callable[[str], None] = lambda line: None
               ) -> tuple[dict[Value, np.ndarray], dict[str, np.ndarray]]:
     """Run the float graph on the calibration data; Value.range of each f32 activation becomes its (low, high), None
