@@ -34,6 +34,8 @@ def _is_row(bias: np.ndarray, n) -> bool:
 def Gemm(emit: Emit, *, alpha: float = 1.0, beta: float = 1.0, transA: int = 0, transB: int = 0,
          broadcast: int = 1) -> None:
     packs, dtype = _check_dtype(emit), emit.out.dtype.type
+    if emit.out.dtype.kind in "iu" and not (alpha.is_integer() and beta.is_integer()):
+        raise emit.unsupported(f"alpha={alpha:g} and beta={beta:g} with whole numbers")
     a, b, c = emit.inputs[0], emit.inputs[1], emit.input(2)
     if transA:
         a = emit.add("Transpose", [a], shape=a.shape[::-1], perm=(1, 0))
