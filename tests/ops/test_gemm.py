@@ -5,7 +5,7 @@ import pytest
 import wisp
 from support import check_int8_layer, check_model, check_products, make_model
 from support_graph import run_node
-from wisp_converter import convert
+from wisp_converter import UnsupportedError, convert
 from wisp_converter.quantize import arithmetic
 from wisp_converter.ir import Value
 from wisp_converter.target.layouts import packed_channels
@@ -122,3 +122,12 @@ def test_matmul_of_int8_needs_its_requantization():
     x = np.zeros((2, 3), np.int8)
     with pytest.raises(wisp.WispError, match="MatMul.*requantization"):
         run_node("MatMul", [x, np.zeros((3, 2), np.int8)], (2, 2), scale=1.0)
+
+
+def test_fractions_of_whole_numbers_are_refused():
+    """ONNX's reference and ONNX Runtime round such products each in their own way."""
+    a = np.ones((2, 2), np.int32)
+    model = make_model([("Gemm", ["a", "a", "a"], ["y"], dict(alpha=2.0, beta=1.5))], {"a": a}, ["y"])
+    with pytest.raises(UnsupportedError, match=r"Gemm \(alpha=2 and beta=1.5 with whole numbers; node 'Gemm_y'\)"):
+        convert(model)
+    check_model(make_model([("Gemm", ["a", "a", "a"], ["y"], dict(alpha=2.0, beta=3.0))], {"a": a}, ["y"]), {"a": a})

@@ -254,3 +254,13 @@ def test_bad_tables(row, message):
     with pytest.raises(wisp.WispError, match="needs a table"):
         run_node("AveragePool", [x, np.zeros((3, 3), np.int32)], (1, 1, 1, 3), scale=0.5, lo=-128, hi=127,
                  **{"global": 1})
+
+
+@pytest.mark.parametrize("opset", [12, 21])
+def test_where_the_maximum_is_in_windows_that_inference_miscounts(opset):
+    """ONNX's inference counts a third window, which would begin behind the input: the indices have two as well."""
+    x = rng.standard_normal((1, 2, 6)).astype(np.float32)
+    attrs = dict(ceil_mode=1, kernel_shape=[2], strides=[3])
+    model = make_model([("MaxPool", ["x"], ["y", "i"], attrs)], {"x": x},
+                       {"y": (np.float32, [None] * 3), "i": (np.int64, [None] * 3)}, opset=opset)
+    assert check_model(model, {"x": x}, trust_reference=False)["i"].shape == (1, 2, 2)

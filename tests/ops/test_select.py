@@ -127,3 +127,21 @@ def test_hardmax(opset, axis):
     options = {} if axis is None else {"axis": axis}
     model = make_model([("Hardmax", ["x"], ["y"], options)], {"x": x}, ["y"], opset=opset)
     check_model(model, {"x": x}, trust_reference=opset >= 13)
+
+
+@pytest.mark.parametrize("x", [0.0, 2.5])
+def test_nonzero_of_a_scalar(x):
+    """One row, though ONNX's inference says none; what reads it goes by that."""
+    x = np.array(x, np.float32)
+    model = make_model([("NonZero", ["x"], ["i"], {}), ("Shape", ["i"], ["y"], {})], {"x": x},
+                       {"i": (I64, [None, None]), "y": (I64, [2])})
+    check_model(model, {"x": x}, trust_reference=False)
+
+
+@pytest.mark.parametrize("opset", [9, 11])
+def test_compress_before_what_needs_its_type(opset):
+    """ONNX's inference knows no type of Compress in set 9: its definition says it is that of the input."""
+    x, condition = rng.integers(0, 9, (2, 3)).astype(np.int32), np.array([False, True])
+    model = make_model([("Compress", ["x", "c"], ["p"], dict(axis=0)), ("Sub", ["p", "one"], ["y"], {})],
+                       {"x": x, "c": condition}, {"y": (np.int32, [None, 3])}, {"one": np.int32(1)}, opset=opset)
+    check_model(model, {"x": x, "c": condition})

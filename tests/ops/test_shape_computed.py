@@ -83,3 +83,17 @@ def test_a_run_that_fails_leaves_nothing_behind():
         else:
             assert np.array_equal(got["y"], -x[:sizes[0]]) and np.array_equal(got["z"], x[sizes[0]:])
     assert len(messages) == 2, messages
+
+
+@pytest.mark.parametrize(("op", "x", "operand", "shape"), [
+    ("Expand", (4,), [1], (4,)), ("Expand", (2, 4), [4], (2, 4)), ("Tile", (), [], ()), ("Expand", (), [], ())])
+def test_results_known_before_the_operands_are(op, x, operand, shape):
+    """The shape follows from that of the input, and still it takes the run to say how to get there."""
+    x, operand = np.ones(x, np.float32), np.array(operand, np.int64)
+    model = make_model([(op, ["x", "s"], ["y"], {})], {"x": x, "s": operand}, {"y": (np.float32, list(shape))})
+    check_model(model, {"x": x, "s": operand})
+
+
+def test_a_shape_without_extents():
+    model = make_model([("ConstantOfShape", ["s"], ["y"], {})], {"s": (np.int64, [0])}, {"y": []})
+    check_model(model, {"s": np.zeros(0, np.int64)})

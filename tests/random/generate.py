@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-import hints  # noqa: F401  (states what schemas cannot tell)
+import hints_layers  # noqa: F401  (these state what schemas cannot tell)
+import hints_others  # noqa: F401
+import hints_shapes  # noqa: F401
 import numpy as np
 import onnx
 from draw import MICROSOFT, Draw, numpy_type, opsets

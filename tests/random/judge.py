@@ -118,7 +118,7 @@ def _is_shaky(case: Case, want: dict[str, np.ndarray]) -> bool:
         steps = 1 + rng.choice([-1, 1], array.shape) * NUDGES.get(array.dtype, 0)
         return (array * steps).astype(array.dtype) if array.dtype in NUDGES else array
 
-    for _ in range(3):
+    for _ in range(8):
         model = onnx.ModelProto.FromString(case.model.SerializeToString())
         for tensor in model.graph.initializer:
             tensor.CopyFrom(numpy_helper.from_array(move(numpy_helper.to_array(tensor)), tensor.name))

@@ -90,6 +90,14 @@ class Emit:
         """As `state_rank`: the outputs have as many axes as input 0."""
         self.state_rank(self.rank_of(0))
 
+    def open_extents(self, i: int) -> None:
+        """Where a run computes input i, which says how the operator is planned, no extent is known before, though
+        ONNX's inference may know it: the memory of such a graph is planned in the run."""
+        if self.input(i) is not None and self.known(i) is None:
+            for value in self.outputs:
+                if value is not None and value.shape is not None:
+                    value.shape = (None,) * len(value.shape)
+
     def rank_of(self, i: int) -> int | None:
         """How many axes input i has, if that is known."""
         value = self.input(i)

@@ -120,6 +120,15 @@ def infers_types(node: onnx.NodeProto, versions: dict[str, int]) -> bool:
     return schema is not None and (schema.has_type_and_shape_inference_function or schema.has_function)
 
 
+def same_types(node: onnx.NodeProto, versions: dict[str, int]) -> dict[str, str]:
+    """Outputs that by the operator's definition have the element type of an input, with the name of that."""
+    schema = _schema(node, versions)
+    if schema is None:
+        return {}
+    inputs = {p.type_str: name for p, name in zip(schema.inputs, node.input) if name}
+    return {name: inputs[p.type_str] for p, name in zip(schema.outputs, node.output) if name and p.type_str in inputs}
+
+
 def _schema(node: onnx.NodeProto, versions: dict[str, int]):
     domain = "" if node.domain == "ai.onnx" else node.domain
     try:

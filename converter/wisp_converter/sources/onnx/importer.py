@@ -17,7 +17,7 @@ from ...opcodes import opcodes
 from ...passes.edit import copy_node
 from ...passes.fold_constants import compute, fold_constants
 from .emit import Emit, indices_of
-from .expand import all_nodes, infers_types, operator_name, origin
+from .expand import all_nodes, infers_types, operator_name, origin, same_types
 from .infer import infer
 from .load import Source, element_type, free_names
 from .registry import find
@@ -160,6 +160,7 @@ class _Importer:
             self.refuse(node, name, "no such operator")
             return
         typed = infers_types(node, self.opsets) and node.domain != ML
+        self.state_types(node)
         try:
             emit = Emit(name, node.op_type, self.opsets.get(node.domain or "ai.onnx", 1),
                         [self.read(i) for i in node.input],
@@ -177,6 +178,14 @@ class _Importer:
             self.give_up(node)
         except Exception as error:
             self.explain(node, name, error)
+
+    def state_types(self, node: onnx.NodeProto) -> None:
+        """Element types of outputs that ONNX's inference did not find: it has none for some operators of old sets."""
+        for output, source in same_types(node, self.opsets).items():
+            value = self.find(source)
+            if (output in self.read_names and not self.element_type(output) and value is not None
+                    and value.dtype in DTYPES):
+                self.infos[output] = onnx.TypeProto.Tensor(elem_type=DTYPES[value.dtype])
 
     def explain(self, node: onnx.NodeProto, name: str, error: Exception) -> None:
         """What to say of a node that could not be imported: nothing where that follows from what was refused before."""
@@ -285,6 +294,8 @@ class _Importer:
         value = self.find(name)
         if name and value is None:  # its node was refused
             raise _Reported()
+        if value is not None and value.data is None and value.shape == (0,):  # no axes, no repeats: known to be nothing
+            return constant(f"{name}.none", np.zeros(0, value.dtype))
         return value
 
     def take(self, node: onnx.NodeProto, emit: Emit) -> None:

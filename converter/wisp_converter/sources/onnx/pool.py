@@ -36,6 +36,8 @@ def MaxPool(emit: Emit, *, auto_pad: str = "NOTSET", ceil_mode: int = 0, dilatio
     _check_dtype(emit, np.float32, np.int8, np.uint8)
     x, indices = emit.inputs[0], emit.outputs[1] if len(emit.outputs) > 1 else None
     attrs = _window(emit, kernel_shape, strides, dilations, auto_pad, pads, ceil_mode)
+    if indices is not None:
+        indices.shape = emit.out.shape
     shape = nhwc_shape(emit.out.shape)
     outputs = [Value(f"{v.name}.last", v.dtype, shape) for v in emit.outputs if v is not None]
     if emit.outputs[0] is None:

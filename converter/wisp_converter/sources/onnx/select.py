@@ -20,7 +20,9 @@ def TopK(emit: Emit, *, axis: int = -1, largest: int = 1, sorted: int = 1, k: in
 
 @importer("NonZero")
 def NonZero(emit: Emit) -> None:
-    emit.state_rank(2)
+    """Of a scalar ONNX's inference says no rows; there is one."""
+    rank = emit.rank_of(0)
+    emit.state_shape((None if rank is None else max(rank, 1), None))
     emit.add("NonZero", emit.inputs, emit.out)
 
 

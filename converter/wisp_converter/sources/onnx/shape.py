@@ -206,12 +206,14 @@ def ScatterND(emit: Emit, *, reduction: str = "none") -> None:
 def Expand(emit: Emit) -> None:
     x, to = emit.rank_of(0), emit.length_of(1)
     emit.state_rank(None if x is None or to is None else max(x, to))
+    emit.open_extents(1)
     emit.add("Expand", emit.inputs, emit.out)
 
 
 @importer("Tile", any_dtype=True)
 def Tile(emit: Emit) -> None:
     emit.keep_rank()
+    emit.open_extents(1)
     emit.add("Tile", emit.inputs, emit.out)
 
 
