@@ -45,7 +45,7 @@ def _info(name: str, spec) -> onnx.ValueInfoProto:
     dtype, shape = np.float32, spec
     if isinstance(spec, np.ndarray):
         dtype, shape = spec.dtype, spec.shape
-    elif len(spec) == 2 and isinstance(spec[1], (list, tuple, type(None))):
+    elif len(spec) == 2 and (isinstance(spec[1], (list, tuple)) or isinstance(spec[0], (type, np.dtype))):
         dtype, shape = spec
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     return helper.make_tensor_value_info(name, kind, None if shape is None else list(shape))
