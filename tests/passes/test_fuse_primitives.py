@@ -214,3 +214,35 @@ def test_a_longer_chain_is_not_swallowed():
     model = model_of(lines, scale=random(8), bias=random(8))
     assert sorted(n.op for n in optimized(model).nodes) == ["Mul", "Mul", "Swish"]
     check_model(model, {"x": random(2, 3, 8)})
+
+
+GROUPED = """r = Reshape x grouped
+             n = InstanceNormalization r ones zeros
+             b = Reshape n back
+             s = Mul b scale
+             y = Add s bias"""
+
+
+def grouped(lines=GROUPED, **more):
+    return model_of(lines, shape=(2, 6, 4, 5), **{
+        "grouped": np.int64([0, 3, -1]), "back": np.int64([2, 6, 4, 5]), "ones": random(3), "zeros": random(3),
+        "scale": random(6, 1, 1), "bias": random(6, 1, 1), **more})
+
+
+def test_group_normalization():
+    for lines in (GROUPED, "\n".join(GROUPED.splitlines()[:3]) + "\ny = Mul scale b"):
+        model = grouped(lines)
+        assert [n.op for n in optimized(model).nodes] == ["GroupNormalization"]
+        assert optimized(model).nodes[0].attrs["groups"] == 3
+        check_model(model, {"x": random(2, 6, 4, 5) + 1})
+
+
+@pytest.mark.parametrize("change", [
+    {"grouped": np.int64([1, 3, 80])}, {"grouped": np.int64([0, 4, -1]), "ones": random(4), "zeros": random(4)},
+    {"back": np.int64([2, 4, 6, 5]), "bias": random(1), "scale": random(4, 1, 1)},
+    {"scale": random(4, 5)}, {"scale": random(6, 4, 1)}])
+def test_other_groups(change):
+    model = grouped(**change)
+    groups = [n.attrs["groups"] for n in optimized(model).nodes if n.op == "GroupNormalization"]
+    assert groups == [0] and count(optimized(model), "Reshape") == 2
+    check_model(model, {"x": random(2, 6, 4, 5)})

@@ -12,6 +12,8 @@ SQUARES = "ReduceMean(x ** 2) + epsilon"
 VARIANCE = "ReduceMean((d := x - ReduceMean(x)) ** 2) + epsilon"
 ROOTS = ("/ Sqrt({})", "* Pow({}, -0.5)")
 
+GROUPS = "Reshape(GroupNormalization((rows := Reshape(x)), one, zero, 0, epsilon))"
+
 PATTERNS = [(op, attrs, parse(text)) for op, attrs, *texts in (
     ("Gelu", {"tanh": 0}, "0.5 * x * (1 + Erf(0.7071067812 * x))"),
     ("Gelu", {"tanh": 1}, f"0.5 * x * (1 + Tanh({X}))",
@@ -24,6 +26,7 @@ PATTERNS = [(op, attrs, parse(text)) for op, attrs, *texts in (
        f"scale * d {root} + bias", f"d {root} + bias", f"scale * d {root}", f"d {root}",
        f"x * (m := scale {root}) + bias - (ReduceMean(x)) * m")
       for root in (r.format(VARIANCE) for r in ROOTS)),
+    ("GroupNormalization", {}, f"scale * {GROUPS} + bias", f"scale * {GROUPS}"),
     *(("RMSNormalization", {}, f"scale * x {root}", f"x {root}") for root in (r.format(SQUARES) for r in ROOTS)),
 ) for text in texts]
 
@@ -50,7 +53,12 @@ def _fused(node: Node, op: str, attrs: dict, bound: dict) -> Node | None:
     if x.dtype != np.float32 or x.data is not None or not x.shape or y.shape is None or len(y.shape) != len(x.shape):
         return None
     inputs = [x]
-    if "axes" in bound:
+    if "rows" in bound:
+        found = _grouped(x, y, bound)
+        if found is None:
+            return None
+        attrs, inputs = {"groups": bound["rows"].shape[1]}, [x, *found]
+    elif "axes" in bound:
         axis = bound["axes"][0]
         if bound["axes"] != tuple(range(axis, len(x.shape))):
             return None
@@ -64,6 +72,25 @@ def _fused(node: Node, op: str, attrs: dict, bound: dict) -> Node | None:
     if attrs.get("epsilon", 0) < 0:
         return None
     return Node(op, inputs, [y], attrs, node.name)
+
+
+def _grouped(x: Value, y: Value, bound: dict) -> list[Value] | None:
+    """Scale and bias of each channel of x, which was reshaped to (batch, groups, rest), normalized by group and
+    reshaped back; None if it was anything else."""
+    rows = bound["rows"].shape
+    if len(x.shape) < 2 or len(rows) != 3 or x.shape != y.shape or None in x.shape or rows[0] != x.shape[0]:
+        return None
+    channels, groups = x.shape[1], rows[1]
+    if not isinstance(channels, int) or not isinstance(groups, int) or channels % groups:
+        return None
+    old = [bound[n].data for n in ("one", "zero")]
+    each = [_row(bound[n], n, (channels,) + (1,) * (len(x.shape) - 2)) for n in ("scale", "bias") if n in bound]
+    if any(v is None for v in (*old, *each)):
+        return None
+    scale, bias = (np.repeat(v, channels // groups) for v in old)
+    factor = each[0].data.reshape(-1)
+    offset = bias * factor + (each[1].data.reshape(-1) if len(each) > 1 else np.float32(0))
+    return [constant(f"{y.name}.scale", scale * factor), constant(f"{y.name}.bias", offset)]
 
 
 def _row(value: Value | None, name: str, row: tuple) -> Value | None:

@@ -3,6 +3,7 @@
 A name stands for one value wherever it appears; those of NUMBERS for a number. `(m := ...)` names what is inside. Sums
 and products match in every order and grouping: -, /, Neg, Reciprocal and small powers belong to them, their constants
 are taken together. A call is a node: its operands, then its parameters, which are numbers. ReduceMean binds `axes`.
+Of Reshape only what it reshapes is said: the shapes are for the one who asks.
 """
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -148,13 +149,15 @@ class Matcher:
                 return
             yield from self.matches(pattern.operands[0], node.inputs[0], {**bound, "axes": axes})
             return
-        count = sum(v is not None for v in node.inputs)
-        numbers = [node.attrs.get(name, DEFAULTS.get(name, 0)) for _, name in opcodes()[node.op].params]
+        count = 1 if node.op == "Reshape" else sum(v is not None for v in node.inputs)
+        names = [name for kind, name in opcodes()[node.op].params if kind in "IF"]
+        numbers = [node.attrs.get(name, DEFAULTS.get(name, 0)) for name in names]
         wanted = pattern.operands[count:]
         if len(pattern.operands) < count or len(wanted) not in (0, len(numbers)):
             return
-        if all(close(float(n), w) for n, w in zip(numbers, wanted)):
-            yield from self.all_match(list(zip(pattern.operands, node.inputs)), bound)
+        bound = {**bound, **{w: n for n, w in zip(numbers, wanted) if isinstance(w, str)}}
+        if all(isinstance(w, str) or close(float(n), w) for n, w in zip(numbers, wanted)):
+            yield from self.all_match(list(zip(pattern.operands[:count], node.inputs)), bound)
 
     def all_match(self, pairs: list, bound: Bound) -> Iterator[Bound]:
         if not pairs:
