@@ -3,7 +3,7 @@
 import threading
 
 import numpy as np
-import onnx
+import onnx.utils
 import pytest
 import wisp
 from support import make_model, onnxruntime_outputs, tagger
@@ -46,6 +46,21 @@ def test_a_tagger_step_by_step(op, chunks):
         got = np.concatenate(streamed(loaded, "tags", np.split(x, np.cumsum(chunks)[:-1])))
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
         loaded.reset()
+
+
+def test_a_state_that_the_export_hides(tmp_path):
+    """A GRU that begins with zeros made inside, as torch exports it, cut open by onnx's own tool."""
+    constants = {"w": normal(1, 21, 5), "r": normal(1, 21, 7), "shape": np.int64([1, 1, 7])}
+    model = make_model([("ConstantOfShape", ["shape"], ["start"]),
+                        ("GRU", ["x", "w", "r", "", "", "start"], ["y", "last"], dict(hidden_size=7)),
+                        ("Tanh", ["y"], ["z"])], {"x": ["steps", 1, 5]}, ["z"], constants)
+    paths = str(tmp_path / "whole.onnx"), str(tmp_path / "cut.onnx")
+    onnx.save(model, paths[0])
+    onnx.utils.extract_model(*paths, ["x", "start"], ["z", "last"])
+    loaded, _ = report_of(paths[1], state={"last": "start"}, shapes={"x": (1, 1, 5), "start": (1, 1, 7)})
+    x = normal(9, 1, 5)
+    np.testing.assert_allclose(np.concatenate(streamed(loaded, "z", np.split(x, 9))),
+                               onnxruntime_outputs(model, {"x": x})["z"], rtol=1e-4, atol=1e-5)
 
 
 def convolution(kernel: int = 4, dilation: int = 2, channels: int = 6):
