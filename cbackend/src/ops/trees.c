@@ -45,7 +45,7 @@ static int check_tables(wisp_call *call) {
         return wisp_call_fail(call, WISP_BAD_FILE, "weights and their targets do not fit together");
     if (p->targets < 1 || !base || base->dtype != WISP_F32 || base->kind != WISP_KIND_CONSTANT || base->count != (uint64_t)p->targets)
         return wisp_call_fail(call, WISP_BAD_FILE, "one base value is needed for each target");
-    if (p->aggregate < SUM || p->aggregate > MOST || p->features < 1 || p->features > INT32_MAX / 8)
+    if (p->aggregate < SUM || p->aggregate > MOST || p->features < 1 || p->features > INT32_MAX / 8 || p->flags < 0 || p->flags > 7)
         return wisp_call_fail(call, WISP_BAD_FILE, "bad parameters");
     return WISP_OK;
 }
@@ -59,8 +59,9 @@ static int check_trees(wisp_call *call) {
     const uint32_t *node = nodes->data;
     for (uint64_t i = 0; i < count; i++, node += words) {
         const uint32_t first = node[0], other = node[words - 2], how = node[words - 1];
-        const bool good = how & LEAF ? !targets || (first <= targets->count && other <= targets->count - first)
-                                     : how / 8 < (uint32_t)p->features && other > i && other < count && i + 1 < count;
+        const bool good =
+            how & LEAF ? !targets || (first <= targets->count && other <= targets->count - first)
+                       : how / 8 < (uint32_t)p->features && !(how & 7 & ~(uint32_t)p->flags) && other > i && other < count && i + 1 < count;
         if (!good) return wisp_call_fail_value(call, WISP_BAD_FILE, "bad tree node", (int64_t)i);
     }
     for (uint64_t i = 0; i < roots->count; i++)
@@ -89,29 +90,53 @@ static int plan_trees(wisp_call *call) {
     return wisp_set_output(call, 0, WISP_F32, 2, dims);
 }
 
-/* The leaves that LANES trees, or the last few, lead a row to. */
-#define WALK(name, node_type, type)                                                                                         \
-    static void name(const void *table, const uint32_t *roots, int64_t trees, const void *row, uint32_t *leaves) {          \
-        const node_type *nodes = table;                                                                                     \
-        const type *x = row;                                                                                                \
-        uint32_t at[LANES], all;                                                                                            \
-        for (int l = 0; l < LANES; l++) at[l] = roots[l < trees ? l : 0];                                                   \
-        do {                                                                                                                \
-            all = LEAF;                                                                                                     \
-            for (int l = 0; l < LANES; l++) {                                                                               \
-                const node_type *n = &nodes[at[l]];                                                                         \
-                const type v = x[(n->how & ~LEAF) / 8];                                                                     \
-                bool holds = n->how & EQUAL ? v == n->threshold : n->how & UNEQUAL ? v != n->threshold : v <= n->threshold; \
-                holds |= v != v && n->how & NAN_HOLDS;                                                                      \
-                const uint32_t next = holds ? at[l] + 1 : n->other;                                                         \
-                at[l] = n->how & LEAF ? at[l] : next;                                                                       \
-                all &= n->how;                                                                                              \
-            }                                                                                                               \
-        } while (!all);                                                                                                     \
-        memcpy(leaves, at, sizeof at);                                                                                      \
+/* All ones where the condition holds, in a way that no compiler makes a branch of it: which child comes next is what a processor
+ * cannot foresee. Xeon, 2026-11-29, 200 trees of depth 8, rows by chance: 3.7 us by GCC, 2.8 us by clang, with branches 11.9 us. */
+static inline uint32_t mask_of(bool condition) {
+    uint32_t mask = 0u - (uint32_t)condition;
+    __asm__("" : "+r"(mask));
+    return mask;
+}
+
+static inline uint32_t choose(uint32_t mask, uint32_t yes, uint32_t no) {
+    return no ^ ((no ^ yes) & mask);
+}
+
+/* The leaves that LANES trees, or the last few, lead a row to. flags: those that nodes have, a constant where it is called. */
+#define WALK(name, node_type, type)                                                                                                      \
+    static inline void name(const void *table, const uint32_t *roots, int64_t trees, const void *row, uint32_t *leaves, int32_t flags) { \
+        const node_type *nodes = table;                                                                                                  \
+        const type *x = row;                                                                                                             \
+        uint32_t at[LANES], all;                                                                                                         \
+        for (int l = 0; l < LANES; l++) at[l] = roots[l < trees ? l : 0];                                                                \
+        do {                                                                                                                             \
+            all = LEAF;                                                                                                                  \
+            for (int l = 0; l < LANES; l++) {                                                                                            \
+                const node_type *n = &nodes[at[l]];                                                                                      \
+                const uint32_t how = n->how;                                                                                             \
+                const type v = x[(how & ~LEAF) / 8];                                                                                     \
+                bool holds = v <= n->threshold;                                                                                          \
+                if (flags & (EQUAL | UNEQUAL)) holds = how & EQUAL ? v == n->threshold : how & UNEQUAL ? v != n->threshold : holds;      \
+                if (flags & NAN_HOLDS) holds |= (v != v) & (how & NAN_HOLDS);                                                            \
+                at[l] = choose(0u - how / LEAF, at[l], choose(mask_of(holds), at[l] + 1, n->other));                                     \
+                all &= how;                                                                                                              \
+            }                                                                                                                            \
+        } while (!all);                                                                                                                  \
+        memcpy(leaves, at, sizeof at);                                                                                                   \
     }
 WALK(walk32, node32, float)
 WALK(walk64, node64, double)
+
+static void walk(const wisp_tensor *nodes, const uint32_t *roots, int64_t trees, const void *row, uint32_t *leaves, int32_t flags) {
+    if (nodes->dims[1] == 4)
+        walk64(nodes->data, roots, trees, row, leaves, NAN_HOLDS | EQUAL | UNEQUAL);
+    else if (!flags)
+        walk32(nodes->data, roots, trees, row, leaves, 0);
+    else if (flags == NAN_HOLDS)
+        walk32(nodes->data, roots, trees, row, leaves, NAN_HOLDS);
+    else
+        walk32(nodes->data, roots, trees, row, leaves, NAN_HOLDS | EQUAL | UNEQUAL);
+}
 
 static void take(int32_t aggregate, float *y, float value) {
     if (aggregate <= AVERAGE)
@@ -133,10 +158,7 @@ static void range_trees(const wisp_call *call, uint32_t thread, int64_t begin, i
             uint32_t leaves[LANES];
             const uint32_t *root = (const uint32_t *)roots->data + tree;
             const int64_t n = trees - tree < LANES ? trees - tree : LANES;
-            if (words == 3)
-                walk32(nodes->data, root, n, (const float *)x->data + i * step, leaves);
-            else
-                walk64(nodes->data, root, n, (const double *)x->data + i * step, leaves);
+            walk(nodes, root, n, (const char *)x->data + i * step * (words == 3 ? 4 : 8), leaves, p->flags);
             for (int64_t l = 0; l < n; l++) {
                 const uint32_t *leaf = (const uint32_t *)nodes->data + leaves[l] * words;
                 if (!t) {

@@ -51,8 +51,10 @@ def emit_forest(emit: Emit, forest: Forest, targets: int, aggregate: str, base: 
               *([None, None] if direct else [emit.constant(forest.weights.astype(np.float32), "weights"),
                                              emit.constant(forest.targets.astype(np.int32), "targets")]),
               emit.constant(np.asarray(base, np.float32), "base")]
-    return emit.add("TreeEnsemble", [x, *tables], shape=(x.shape[0], targets), dtype=np.float32,
-                    targets=targets, aggregate=AGGREGATES[aggregate], features=features)
+    how = nodes[:, -1]
+    return emit.add("TreeEnsemble", [x, *tables], shape=(x.shape[0], targets), dtype=np.float32, targets=targets,
+                    aggregate=AGGREGATES[aggregate], features=features,
+                    flags=int(np.bitwise_or.reduce(how[how >= 0], initial=0)) & (NAN_HOLDS | EQUAL | UNEQUAL))
 
 
 def _flatten(forest: Forest, dtype: np.dtype, direct: bool) -> tuple[np.ndarray, np.ndarray]:
