@@ -6,7 +6,7 @@ import pytest
 from onnx import helper
 
 import wisp
-from support import check_model, make_model, optimized
+from support import check_model, make_model, onnxruntime_outputs, optimized
 from wisp_converter import UnsupportedError, convert
 
 rng = np.random.default_rng(4)
@@ -181,3 +181,73 @@ def test_operands_that_do_not_fit():
                            {"y": (np.int8, [2, 3])}, opset=21)
         with pytest.raises(UnsupportedError, match=f"QuantizeLinear_y.*{message}"):
             convert(model, verify=False)
+
+
+# ---- operators on integers
+
+
+def integers(dtype, *shape):
+    info = np.iinfo(dtype)
+    return rng.integers(info.min, info.max + 1, shape).astype(dtype)
+
+
+def run_one(model, inputs):
+    return wisp.load(convert(model, verify=False)).run(inputs)["y"]
+
+
+@pytest.mark.parametrize("x_dtype", [np.uint8, np.int8])
+@pytest.mark.parametrize("zeros", [(False, False), (True, True), (True, "each")])
+@pytest.mark.parametrize("constant", [True, False])
+def test_convinteger_is_exact(x_dtype, zeros, constant):
+    """Against sums of 64-bit integers, written with loops over the window."""
+    x, w = integers(x_dtype, 1, 3, 6, 7), integers(np.int8, 4, 3, 3, 2)
+    x_zero = np.array(5, x_dtype) if zeros[0] else None
+    w_zero = None if not zeros[1] else integers(np.int8, 4) if zeros[1] == "each" else np.array(-7, np.int8)
+    a = np.pad(x.astype(np.int64) - (0 if x_zero is None else int(x_zero)), ((0, 0), (0, 0), (1, 1), (1, 0)))
+    b = w.astype(np.int64) - (0 if w_zero is None else w_zero.astype(np.int64).reshape(-1, 1, 1, 1))
+    want = np.array([[[(a[0, :, i:i + 3, j:j + 2] * kernel).sum() for j in range(7)] for i in range(6)] for kernel in b])
+    values = {n: v for n, v in (("x", x), ("w", w), ("xz", x_zero), ("wz", w_zero)) if v is not None}
+    names = ["x", "w", "xz" if x_zero is not None else "", "wz" if w_zero is not None else ""]
+    inputs = {n: v for n, v in values.items() if n == "x" or not constant}
+    model = make_model([("ConvInteger", names, ["y"], {"pads": [1, 1, 1, 0]})], inputs, {"y": (np.int32, [1, 4, 6, 7])},
+                       {n: v for n, v in values.items() if n not in inputs})
+    np.testing.assert_array_equal(run_one(model, inputs)[0], want)
+
+
+def test_convinteger_of_long_sums_is_refused():
+    w = np.full((1, 600, 1, 1), 127, np.int8)
+    model = make_model([("ConvInteger", ["x", "w"], ["y"])], {"x": (np.uint8, [1, 600, 2, 2])},
+                       {"y": (np.int32, [1, 1, 2, 2])}, {"w": w})
+    with pytest.raises(UnsupportedError, match="more than 24 bits"):
+        convert(model, verify=False)
+
+
+@pytest.mark.parametrize("columns", [False, True])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
+def test_qlinearmatmul(dtype, columns):
+    """Within one step of ONNX Runtime, which rounds products of scales; nine of ten are equal."""
+    scales = {"as": np.float32(0.02), "bs": rng.random(5).astype(np.float32) / 50 if columns else np.float32(0.03),
+              "ys": np.float32(0.1)}
+    zeros = {"az": np.array(3, dtype), "bz": integers(dtype, 5) if columns else np.array(4, dtype),
+             "yz": np.array(9, dtype)}
+    a, b = integers(dtype, 2, 3, 8), integers(dtype, 8, 5)
+    model = make_model([("QLinearMatMul", ["a", "as", "az", "b", "bs", "bz", "ys", "yz"], ["y"])], {"a": a},
+                       {"y": (dtype, [2, 3, 5])}, {"b": b, **scales, **zeros})
+    want, got = onnxruntime_outputs(model, {"a": a}), run_one(model, {"a": a})
+    assert want is not None
+    difference = np.abs(got.astype(int) - want["y"].astype(int))
+    assert difference.max() <= 1 and (difference == 0).mean() >= 0.9
+
+
+@pytest.mark.parametrize("group", [1, 2])
+def test_qlinearconv(group):
+    x, w = integers(np.uint8, 1, 4, 6, 6), integers(np.int8, 6, 4 // group, 3, 3)
+    constants = {"xs": np.float32(0.02), "xz": np.array(120, np.uint8), "w": w, "wz": np.zeros(6, np.int8),
+                 "ws": rng.random(6).astype(np.float32) / 100 + 0.001, "ys": np.float32(0.1),
+                 "yz": np.array(100, np.uint8), "b": integers(np.int16, 6).astype(np.int32)}
+    model = make_model([("QLinearConv", ["x", "xs", "xz", "w", "ws", "wz", "ys", "yz", "b"], ["y"],
+                         {"pads": [1, 1, 1, 1], "group": group})], {"x": x}, {"y": (np.uint8, [1, 6, 6, 6])}, constants)
+    want, got = onnxruntime_outputs(model, {"x": x}), run_one(model, {"x": x})
+    assert want is not None
+    difference = np.abs(got.astype(int) - want["y"].astype(int))
+    assert difference.max() <= 1 and (difference == 0).mean() >= 0.9
