@@ -205,7 +205,7 @@ def test_convinteger_is_exact(x_dtype, zeros, constant):
     w_zero = None if not zeros[1] else integers(np.int8, 4) if zeros[1] == "each" else np.array(-7, np.int8)
     a = np.pad(x.astype(np.int64) - (0 if x_zero is None else int(x_zero)), ((0, 0), (0, 0), (1, 1), (1, 0)))
     b = w.astype(np.int64) - (0 if w_zero is None else w_zero.astype(np.int64).reshape(-1, 1, 1, 1))
-    want = np.array([[[(a[0, :, i:i + 3, j:j + 2] * kernel).sum() for j in range(7)] for i in range(6)] for kernel in b])
+    want = np.array([[[(a[0, :, i:i + 3, j:j + 2] * k).sum() for j in range(7)] for i in range(6)] for k in b])
     values = {n: v for n, v in (("x", x), ("w", w), ("xz", x_zero), ("wz", w_zero)) if v is not None}
     names = ["x", "w", "xz" if x_zero is not None else "", "wz" if w_zero is not None else ""]
     inputs = {n: v for n, v in values.items() if n == "x" or not constant}
