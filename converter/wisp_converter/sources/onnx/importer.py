@@ -454,7 +454,7 @@ def _python(value, weights: Weights):
     if isinstance(value, onnx.TensorProto):
         return _array(value, weights)
     if isinstance(value, (list, tuple)) or type(value).__name__.startswith("Repeated"):
-        return [_python(v, weights) for v in value]
+        return list(value) if value and isinstance(value[0], (int, float)) else [_python(v, weights) for v in value]
     return value
 
 

@@ -25,6 +25,7 @@ LARGE = 4096
 # Numbers of the fields, in onnx.proto, that lead to tensors...
 MESSAGES = {"model": {7: "graph", 25: "function"}, "graph": {1: "node", 5: "tensor"}, "function": {7: "node"},
             "node": {5: "attribute"}, "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph"}}
+LISTS = {7, 8, 9}  # of an attribute: numbers and strings, maybe a million, of one that has no tensor
 # ... and of those of a tensor: its type, and its elements as they are in memory, where they are of this type.
 DATA_TYPE, EXTERNAL_DATA, DATA_LOCATION = 2, 13, 14
 ELEMENTS = {4: onnx.TensorProto.FLOAT, 9: None, 10: onnx.TensorProto.DOUBLE}
@@ -137,6 +138,8 @@ def _rewrite(data: memoryview, at: int, end: int, kind: str, location: str) -> l
     """A message of this kind in pieces. What is too small to hold a large tensor is copied as it is."""
     pieces, done = [], at
     for number, value, start, stop in _fields(data, at, end):
+        if kind == "attribute" and number in LISTS:
+            break
         inner = MESSAGES[kind].get(number)
         if inner is not None and isinstance(value, range) and len(value) >= LARGE:
             parts = (_refer_to(data, value.start, stop, location) if inner == "tensor"
