@@ -67,6 +67,11 @@ def type_text(parameter) -> str:
     return parameter.type_str if hasattr(parameter, "type_str") else parameter.typeStr
 
 
+def by_chance(name: str, schema) -> bool:
+    """Whether an operator's results are random; Dropout's are not, without training."""
+    return "seed" in schema.attributes and name != "Dropout"
+
+
 class Draw:
     """A node in the making. `pool`: arrays that nodes before it have made, which it may read: an operand that is one
     of these (the same object) reads it. After `draw`: `operands`, arrays or None in the schema's order, and `attrs`."""
@@ -228,7 +233,7 @@ class Draw:
     def _broadcast(self, name: str) -> np.ndarray:
         """Of the node's shape; where the operator broadcasts, also of one that goes with it."""
         shape = list(self.shape)
-        if "broadcast" in self.schema.doc and self.chance(0.5):
+        if "broadcast" in (self.schema.doc or "") and self.chance(0.5):
             shape = [1 if self.chance(0.4) else e for e in shape][self.whole(0, len(shape)):]
         return self.value(name, shape)
 
@@ -256,6 +261,6 @@ class Draw:
 
     def words(self, attribute: str) -> list[str]:
         """What the text of the schema says a string attribute may be."""
-        text = self.schema.attributes[attribute].description
+        text = self.schema.attributes[attribute].description or ""
         quoted = re.findall(r"[\"'`]([A-Za-z][A-Za-z_]+)[\"'`]", text)
         return sorted({*quoted, *re.findall(r"\b[A-Z_]{5,}\b", text)})

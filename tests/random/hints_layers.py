@@ -17,6 +17,8 @@ def _windows(d: Draw, sides: tuple[int, ...], kernel: list[int] | None = None) -
     d.attrs["pads"], d.attrs["auto_pad"] = None, None
     if d.chance(0.3):
         d.attrs["auto_pad"] = d.pick("SAME_UPPER", "SAME_LOWER", "VALID", "NOTSET")
+        if d.attrs["auto_pad"].startswith("SAME"):  # ONNX Runtime refuses dilations then, the reference forgets them
+            d.attrs["dilations"] = None
         if d.attrs["strides"]:  # where windows leave gaps, ONNX Runtime has negative pads
             d.attrs["strides"] = [min(k, s) for k, s in zip(kernel, d.attrs["strides"])]
     elif d.chance(0.6):
@@ -228,7 +230,7 @@ def rnn(d: Draw) -> None:
     d.maybe("initial_c", state)
     d.maybe("P", [ways, 3 * hidden])
     d.set("sequence_lens", d.rng.integers(1, steps + 1, batch).astype(np.int32) if d.chance(0.3) else None)
-    known = ["Relu", "Tanh", "Sigmoid", "Softsign", "Softplus", "Elu", "LeakyRelu", "HardSigmoid", "Affine",
+    known = ["Relu", "Tanh", "Sigmoid", "Softsign", "Elu", "LeakyRelu", "HardSigmoid", "Affine",
              "ThresholdedRelu", "ScaledTanh"]
     count = {"RNN": 1, "GRU": 2, "LSTM": 3}[d.name] * ways
     d.attrs |= {"hidden_size": hidden, "direction": direction, "layout": layout, "output_sequence": None,
@@ -291,7 +293,8 @@ def quantize(d: Draw) -> None:
         block = d.whole(1, x.shape[axis])
         shape = [-(-e // block) if i == axis % x.ndim else e for i, e in enumerate(x.shape)]
         d.attrs["block_size"] = block
-    d.set(names[1], (np.abs(d.numbers(np.float32, shape)) + 0.05).astype(d.of(names[1])))
+    least = 1 if d.of(names[1]).kind in "iu" else 0.05
+    d.set(names[1], (np.abs(d.numbers(np.float32, shape)) + least).astype(d.of(names[1])))
     d.maybe(names[2], shape)
     zero = d.inputs[names[2]]
     if zero is not None and zero.dtype.kind not in "iu" and "float" in zero.dtype.name:

@@ -14,8 +14,14 @@ REFERENCE_IS_WRONG = {  # in onnx 1.22, below this opset: it is no oracle for mo
     "Hardmax": (13, "takes the last axis alone, not all from `axis` on"),
     "LogSoftmax": (13, "as Hardmax"),
     "Softmax": (13, "as Hardmax"),
+    "GRU": (NEVER, "knows no clip"),
+    "LSTM": (NEVER, "knows no clip"),
+    "RNN": (NEVER, "knows no clip"),
+    "GlobalMaxPool": (NEVER, "takes any input for a picture of two axes"),
     "LRN": (NEVER, "counts channels up to the size of the batch"),
     "Loop": (NEVER, "joins scan outputs along an axis instead of stacking them"),
+    "Normalizer": (NEVER, "keeps the element type and takes norms of matrices only"),
+    "Scaler": (NEVER, "keeps the element type"),
     "Unique": (NEVER, "orders by value what is to be in the order of the first occurrence"),
 }
 
