@@ -20,6 +20,7 @@ REFERENCE_IS_WRONG = {  # in onnx 1.22, below this opset: it is no oracle for mo
     "GlobalMaxPool": (NEVER, "takes any input for a picture of two axes"),
     "LRN": (NEVER, "counts channels up to the size of the batch"),
     "Loop": (NEVER, "joins scan outputs along an axis instead of stacking them"),
+    "MaxPool": (NEVER, "counts indices from the beginning of a channel"),
     "Normalizer": (NEVER, "keeps the element type and takes norms of matrices only"),
     "Scaler": (NEVER, "keeps the element type"),
     "Unique": (NEVER, "orders by value what is to be in the order of the first occurrence"),
