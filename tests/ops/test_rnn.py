@@ -238,3 +238,12 @@ def test_refusals():
         model, _ = recurrent("GRU", activations=activations)
         with pytest.raises(error, match=what):
             convert(model)
+
+
+def test_int8_of_a_product_that_no_clamp_is_stated_of():
+    """A layer without a kernel is made of plain products; they get an int8 form as any others do."""
+    model, inputs = recurrent("GRU", activations=["Sigmoid", "Softsign"], outputs=["y"])
+    want = onnxruntime_outputs(model, inputs)["y"]
+    data = convert(model, quantize="int8", calibration=[inputs], verify=False)
+    got = wisp.load(data).run(inputs)["y"]
+    assert got.shape == want.shape and np.abs(got - want).max() < 0.1 * np.abs(want).max()

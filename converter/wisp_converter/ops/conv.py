@@ -64,7 +64,7 @@ def _lower(q, node: Node, parts: list, groups: int, pad: bool = False) -> None:
               for taps in parts
               for w, s, b in zip(np.split(integers.reshape(n, -1, weights.shape[-1])[:, taps], groups),
                                  np.split(scales, groups), np.split(bias, groups))]
-    lo, hi = arithmetic.clamp_range(node.attrs["min"], node.attrs["max"], out_scale, out_zero)
+    lo, hi = arithmetic.clamp_range(node.attrs.get("min", -np.inf), node.attrs.get("max", np.inf), out_scale, out_zero)
     padded = n if groups == 1 and not pad else len(parts) * groups * round_up(n // groups, PANEL)
     q.emit(node.op, [q.int8(x), constant(f"{node.inputs[1].name}.s8", integers.reshape(weights.shape)),
                      packed_channels(f"{y.name}.channels", np.concatenate(blocks), padded)],

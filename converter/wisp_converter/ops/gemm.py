@@ -19,7 +19,7 @@ def lower_Gemm(q, node: Node) -> None:
     scales = arithmetic.weight_scales(weights, bias, in_scale, out_scale)
     integers = arithmetic.quantize_weights(weights, scales)
     blocks = arithmetic.channel_params(integers, scales, bias, in_scale, in_zero, out_scale, out_zero)
-    lo, hi = arithmetic.clamp_range(node.attrs["min"], node.attrs["max"], out_scale, out_zero)
+    lo, hi = arithmetic.clamp_range(node.attrs.get("min", -np.inf), node.attrs.get("max", np.inf), out_scale, out_zero)
     q.emit("Gemm", [q.int8(x), constant(f"{node.inputs[1].name}.s8", integers),
                     packed_channels(f"{y.name}.channels", blocks, len(weights))],
            q.int8(y), **{**node.attrs, "lo": lo, "hi": hi})
