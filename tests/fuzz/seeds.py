@@ -172,6 +172,14 @@ def noise() -> bytes:
     return written([shape], [y], [Node("RandomNormal", [shape], [y], dict(mean=1.0, scale=2.0, seed=7))])
 
 
+def couples() -> bytes:
+    """CouplePairs, which support vector machines with probabilities are made of."""
+    from wisp_converter.ir import Node
+
+    x, y = value("x", F32, (2, 3)), value("y", F32, (2, 3))
+    return written([x], [y], [Node("CouplePairs", [x], [y], {"classes": 3})])
+
+
 # ---- the corpus
 
 
@@ -193,7 +201,7 @@ def main(folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
         path.unlink()
-    files = [branches(), loop(), state(), counted(F32), counted(S64), regions(), noise()]
+    files = [branches(), loop(), state(), counted(F32), counted(S64), regions(), noise(), couples()]
     with ProcessPoolExecutor(2) as workers:
         for made in workers.map(convert_test, node_tests(), chunksize=16):
             files += made

@@ -94,19 +94,11 @@ def Pow(emit: Emit) -> None:
     _check(emit, "f32", "f64", "integer")
     base, exponent = emit.inputs
     dtype = exponent.dtype if exponent.dtype.kind == "f" and base.dtype.kind != "f" else base.dtype
-    operands = [_cast(emit, base, dtype), _cast(emit, exponent, dtype)]
+    operands = [emit.cast(base, dtype), emit.cast(exponent, dtype)]
     if dtype == emit.out.dtype:
         emit.add("Pow", operands, emit.out)
     else:
         emit.add("Cast", [emit.add("Pow", operands, shape=emit.out.shape)], emit.out)
-
-
-def _cast(emit: Emit, value: Value, dtype: np.dtype) -> Value:
-    if value.dtype == dtype:
-        return value
-    if value.data is not None:
-        return emit.constant(value.data.astype(dtype))
-    return emit.add("Cast", [value], shape=value.shape, dtype=dtype)
 
 
 @importer("Mod")

@@ -141,6 +141,14 @@ class Emit:
             data = self.indices_of(data)
         return constant(f"{self.out.name}.{label}{len(self.nodes)}", data)
 
+    def cast(self, value: Value, dtype: np.dtype) -> Value:
+        """The value as elements of `dtype`."""
+        if value.dtype == dtype:
+            return value
+        if value.data is not None:
+            return self.constant(value.data.astype(dtype))
+        return self.add("Cast", [value], shape=value.shape, dtype=dtype)
+
     def alias(self, value: Value, output: Value | None = None) -> None:
         """The output (default: the first) simply is `value`."""
         self.aliases[output if output is not None else self.out] = value
