@@ -34,11 +34,13 @@ def test_einsum(equation, symbolic):
     inputs = {f"x{i}": a for i, a in enumerate(arrays)}
     want = np.einsum(equation, *arrays)
     letters = [list(p.replace("...", "12")) for p in equation.replace(" ", "").partition("->")[0].split(",")]
-    if symbolic and any(len(set(p)) < len(p) for p in letters):
-        pytest.skip("the extent of a diagonal must be known")
     spec = {n: (np.float32, [f"d{c}{i if c in '12' else ''}" for c in p] if symbolic else a.shape)
             for i, ((n, a), p) in enumerate(zip(inputs.items(), letters))}
     model = make_model([("Einsum", list(inputs), ["y"], {"equation": equation})], spec, {"y": [None] * want.ndim})
+    if symbolic and any(len(set(p)) < len(p) for p in letters):
+        with pytest.raises(UnsupportedError, match="the extent of a diagonal must be known"):
+            convert(model, verify=False)
+        return
     got = wisp.load(convert(model, verify=False)).run(inputs)["y"]
     assert got.shape == want.shape
     np.testing.assert_array_equal(got, want)

@@ -1,4 +1,5 @@
-/* RandomUniform and RandomNormal: element i depends on seed and i alone, so that every run, thread count and machine agrees. */
+/* RandomUniform and RandomNormal: element i depends on seed and i alone, whatever the run or the number of threads. Normal numbers go
+ * through the C library's logf and cosf: their last bits may differ between machines. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 

@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "shape.h"
+#include "select.h"
 
 /* ---- order */
 
@@ -34,17 +34,8 @@ static bool has_key(const wisp_tensor *t) {
     return t->layout == WISP_LAYOUT_PLAIN && wisp_dtype_size(t->dtype) && t->scale >= 0;
 }
 
-/* What is sorted: numbers, `before` says which of two comes first. A strict order: no two are equal. */
-typedef struct order {
-    bool (*before)(const struct order *o, int32_t a, int32_t b);
-    const void *x; /* for `before`, as what follows */
-    int64_t stride, inner, outer, n;
-    int dtype;
-    bool descending;
-} order;
-
 /* Lets `at`'s entry sink in the heap index[0..n), whose root comes last. */
-static void sink(const order *o, int32_t *index, int64_t n, int64_t at) {
+static void sink(const wisp_order *o, int32_t *index, int64_t n, int64_t at) {
     const int32_t entry = index[at];
     for (int64_t child; (child = 2 * at + 1) < n; at = child) {
         if (child + 1 < n && o->before(o, index[child], index[child + 1])) child++;
@@ -54,11 +45,11 @@ static void sink(const order *o, int32_t *index, int64_t n, int64_t at) {
     index[at] = entry;
 }
 
-static void make_heap(const order *o, int32_t *index, int64_t n) {
+static void make_heap(const wisp_order *o, int32_t *index, int64_t n) {
     for (int64_t i = n / 2 - 1; i >= 0; i--) sink(o, index, n, i);
 }
 
-static void sort_heap(const order *o, int32_t *index, int64_t n) {
+static void sort_heap(const wisp_order *o, int32_t *index, int64_t n) {
     for (int64_t last = n - 1; last > 0; last--) {
         const int32_t root = index[0];
         index[0] = index[last];
@@ -68,10 +59,15 @@ static void sort_heap(const order *o, int32_t *index, int64_t n) {
 }
 
 /* By one value each; of equal ones the lower index comes first. */
-static bool value_before(const order *o, int32_t a, int32_t b) {
+bool wisp_value_before(const wisp_order *o, int32_t a, int32_t b) {
     const int64_t ka = key_of(o->dtype, o->x, a * o->stride), kb = key_of(o->dtype, o->x, b * o->stride);
     if (ka == kb) return a < b;
     return o->descending ? ka > kb : ka < kb;
+}
+
+void wisp_sort(const wisp_order *o, int32_t *index, int64_t n) {
+    make_heap(o, index, n);
+    sort_heap(o, index, n);
 }
 
 /* ---- TopK: rows are all but the axis; a heap of the best so far for each */
@@ -111,8 +107,8 @@ static void topk_row(const wisp_call *call, int64_t row, int32_t *best) {
     const size_t size = wisp_dtype_size(x->dtype);
     const int64_t from = row / p->inner * p->n * p->inner + row % p->inner, to = row / p->inner * p->k * p->inner + row % p->inner;
     const uint8_t *data = (const uint8_t *)x->data + (uint64_t)from * size;
-    const order o = {
-        .before = value_before, .x = data, .stride = p->inner, .dtype = x->dtype, .descending = WISP_PARAMS(call, TopK)->largest != 0};
+    const wisp_order o = {
+        .before = wisp_value_before, .x = data, .stride = p->inner, .dtype = x->dtype, .descending = WISP_PARAMS(call, TopK)->largest != 0};
     for (int64_t i = 0; i < p->k; i++) best[i] = (int32_t)i;
     make_heap(&o, best, p->k);
     int64_t worst = key_of(o.dtype, data, best[0] * p->inner);
@@ -195,7 +191,7 @@ static unique_tables tables_of(const wisp_call *call) {
     return (unique_tables){at, at + p->rows, at + 2 * p->rows, at + 3 * p->rows, at + 4 * p->rows};
 }
 
-static int compare_rows(const order *o, int32_t a, int32_t b) {
+static int compare_rows(const wisp_order *o, int32_t a, int32_t b) {
     for (int64_t i = 0; i < o->outer; i++)
         for (int64_t j = 0; j < o->inner; j++) {
             const int64_t ka = key_of(o->dtype, o->x, (i * o->n + a) * o->inner + j);
@@ -205,13 +201,13 @@ static int compare_rows(const order *o, int32_t a, int32_t b) {
     return 0;
 }
 
-static bool row_before(const order *o, int32_t a, int32_t b) {
+static bool row_before(const wisp_order *o, int32_t a, int32_t b) {
     const int c = compare_rows(o, a, b);
     return c ? c < 0 : a < b;
 }
 
 /* o->x: the first row of each group. */
-static bool group_before(const order *o, int32_t a, int32_t b) {
+static bool group_before(const wisp_order *o, int32_t a, int32_t b) {
     return ((const int32_t *)o->x)[a] < ((const int32_t *)o->x)[b];
 }
 
@@ -242,10 +238,9 @@ static int begin_unique(wisp_call *call) {
     unique_plan *p = call->plan;
     const unique_tables t = tables_of(call);
     const wisp_tensor *x = wisp_input(call, 0);
-    const order o = {.before = row_before, .x = x->data, .n = p->rows, .outer = p->outer, .inner = p->inner, .dtype = x->dtype};
+    const wisp_order o = {.before = row_before, .x = x->data, .n = p->rows, .outer = p->outer, .inner = p->inner, .dtype = x->dtype};
     for (int64_t i = 0; i < p->rows; i++) t.sorted[i] = (int32_t)i;
-    make_heap(&o, t.sorted, p->rows);
-    sort_heap(&o, t.sorted, p->rows);
+    wisp_sort(&o, t.sorted, p->rows);
     p->groups = 0;
     for (int64_t i = 0; i < p->rows; i++) {
         const int32_t row = t.sorted[i];
@@ -258,9 +253,8 @@ static int begin_unique(wisp_call *call) {
         t.counts[p->groups - 1]++;
     }
     if (!WISP_PARAMS(call, Unique)->sorted) {
-        const order firsts = {.before = group_before, .x = t.first};
-        make_heap(&firsts, t.groups, p->groups);
-        sort_heap(&firsts, t.groups, p->groups);
+        const wisp_order firsts = {.before = group_before, .x = t.first};
+        wisp_sort(&firsts, t.groups, p->groups);
     }
     int64_t dims[WISP_MAX_RANK] = {p->groups};
     int status, rank = p->axis < 0 ? 1 : x->rank;

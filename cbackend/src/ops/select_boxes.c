@@ -1,6 +1,6 @@
 /* NonMaxSuppression: of boxes that overlap, the one with the best score. */
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "shape.h"
+#include "select.h"
 
 typedef struct nms_plan {
     int64_t batches, classes, boxes;
@@ -66,20 +66,8 @@ static bool overlap(const box *a, const box *b, float threshold) {
     return all > 0 && shared / all > threshold;
 }
 
-/* Lets entry `at` sink in the heap index[0..n) whose root has the best score; of equal ones the lower index. */
-static void sink(const float *score, int32_t *index, int64_t n, int64_t at) {
-    const int32_t entry = index[at];
-    for (int64_t child; (child = 2 * at + 1) < n; at = child) {
-        const int32_t *c = index + child;
-        if (child + 1 < n && (score[c[1]] > score[c[0]] || (score[c[1]] == score[c[0]] && c[1] < c[0]))) c = index + ++child;
-        if (score[entry] > score[*c] || (score[entry] == score[*c] && entry < *c)) break;
-        index[at] = *c;
-    }
-    index[at] = entry;
-}
-
 /* Boxes of one class, best first, into kept[]. Returns how many. */
-static int64_t select_boxes(const wisp_call *call, int64_t batch, int64_t class, int64_t most, int32_t *heap, int32_t *kept) {
+static int64_t select_boxes(const wisp_call *call, int64_t batch, int64_t class, int64_t most, int32_t *sorted, int32_t *kept) {
     const nms_plan *p = call->plan;
     const bool center = WISP_PARAMS(call, NonMaxSuppression)->center_point_box != 0;
     const float *boxes = (const float *)wisp_input(call, 0)->data + batch * p->boxes * 4;
@@ -88,18 +76,17 @@ static int64_t select_boxes(const wisp_call *call, int64_t batch, int64_t class,
     const bool all = !wisp_input(call, 4);
     int64_t n = 0, count = 0;
     for (int64_t i = 0; i < p->boxes; i++)
-        if (all ? score[i] == score[i] : score[i] > least) heap[n++] = (int32_t)i;
-    for (int64_t i = n / 2 - 1; i >= 0; i--) sink(score, heap, n, i);
-    while (n && count < most) {
-        const box best = box_of(boxes + 4 * (int64_t)heap[0], center);
+        if (all ? score[i] == score[i] : score[i] > least) sorted[n++] = (int32_t)i;
+    const wisp_order o = {.before = wisp_value_before, .x = score, .stride = 1, .dtype = WISP_F32, .descending = true};
+    wisp_sort(&o, sorted, n);
+    for (int64_t i = 0; i < n && count < most; i++) {
+        const box best = box_of(boxes + 4 * (int64_t)sorted[i], center);
         bool keep = true;
-        for (int64_t i = 0; i < count && keep; i++) {
-            const box other = box_of(boxes + 4 * (int64_t)kept[i], center);
+        for (int64_t j = 0; j < count && keep; j++) {
+            const box other = box_of(boxes + 4 * (int64_t)kept[j], center);
             keep = !overlap(&best, &other, limit);
         }
-        if (keep) kept[count++] = heap[0];
-        heap[0] = heap[--n];
-        if (n) sink(score, heap, n, 0);
+        if (keep) kept[count++] = sorted[i];
     }
     return count;
 }
@@ -108,11 +95,11 @@ static int begin_nms(wisp_call *call) {
     const nms_plan *p = call->plan;
     const wisp_tensor *limit = wisp_input(call, 2);
     int64_t most = limit ? wisp_integer_at(limit, 0) : 0, done = 0, room = 0;
-    int32_t *heap = (int32_t *)call->shared, *kept = heap + p->boxes, dims[2] = {0, 3};
+    int32_t *sorted = (int32_t *)call->shared, *kept = sorted + p->boxes, dims[2] = {0, 3};
     int status = wisp_enlarge_output(call, 0, dims, 0);
     for (int64_t b = 0; b < p->batches && !status; b++)
         for (int64_t c = 0; c < p->classes && !status; c++) {
-            const int64_t n = select_boxes(call, b, c, most, heap, kept);
+            const int64_t n = select_boxes(call, b, c, most, sorted, kept);
             if (done + n > room) {
                 room = done + n > 2 * room ? done + n : 2 * room;
                 if (room > INT32_MAX) return wisp_call_fail(call, WISP_BAD_SHAPE, "too many boxes");

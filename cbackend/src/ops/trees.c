@@ -21,7 +21,7 @@ typedef struct node64 {
 } node64;
 
 enum { SUM, AVERAGE, LEAST, MOST };
-enum { LANES = 8 }; /* trees at once: a walk is a chain of loads; Zen 3, 200 trees of depth 8 */
+enum { LANES = 8 }; /* trees at once: each walk is a chain of loads */
 
 typedef struct trees_plan {
     int64_t features; /* of a row */
@@ -34,8 +34,8 @@ static bool is_s32(const wisp_tensor *t, int rank) {
 /* Operands: x, nodes, roots, weights, their targets (left out: each leaf is its one weight, for target 0), base. */
 static int check_tables(wisp_call *call) {
     const wisp_TreeEnsemble_params *p = WISP_PARAMS(call, TreeEnsemble);
-    int status = wisp_check_operands(call, 6, 6, 1);
-    if (status && call->input_count != 6) return status;
+    const int status = wisp_check_operands(call, 3, 6, 1);
+    if (status) return status;
     const wisp_tensor *nodes = wisp_input(call, 1), *roots = wisp_input(call, 2), *weights = wisp_input(call, 3);
     const wisp_tensor *targets = wisp_input(call, 4), *base = wisp_input(call, 5);
     const bool direct = !targets;

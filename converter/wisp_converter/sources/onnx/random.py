@@ -33,43 +33,29 @@ def _draw(emit: Emit, op: str, shape: Value, dims, output: Value | None, **attrs
     return y if direct or output is None else emit.add("Cast", [y], output)
 
 
-def _check(emit: Emit) -> None:
+def _generate(emit: Emit, op: str, seed: float | None, shape, **attrs) -> None:
+    """The node's output, of a shape that is stated, or of input 0."""
     if emit.out.dtype.kind != "f":
         raise emit.unsupported(f"elements of type {emit.out.dtype}")
+    if shape is None:
+        emit.keep_rank()
+        like = emit.inputs[0]
+        wanted, shape = _shape_of(emit, like), like.shape
+    else:
+        wanted, shape = emit.constant(np.int64(shape), "shape"), tuple(shape)
+    _draw(emit, op, wanted, shape, emit.out, seed=_seed(emit, seed), **attrs)
 
 
-@importer("RandomUniform", any_dtype=True)
-def RandomUniform(emit: Emit, *, shape, low: float = 0.0, high: float = 1.0, seed: float | None = None,
+@importer("RandomUniform", "RandomUniformLike", any_dtype=True)
+def import_uniform(emit: Emit, *, shape=None, low: float = 0.0, high: float = 1.0, seed: float | None = None,
+                   dtype: int = 1) -> None:
+    _generate(emit, "RandomUniform", seed, shape, low=low, high=high)
+
+
+@importer("RandomNormal", "RandomNormalLike", any_dtype=True)
+def import_normal(emit: Emit, *, shape=None, mean: float = 0.0, scale: float = 1.0, seed: float | None = None,
                   dtype: int = 1) -> None:
-    _check(emit)
-    _draw(emit, "RandomUniform", emit.constant(np.int64(shape), "shape"), tuple(shape), emit.out, low=low, high=high,
-          seed=_seed(emit, seed))
-
-
-@importer("RandomUniformLike", any_dtype=True)
-def RandomUniformLike(emit: Emit, *, low: float = 0.0, high: float = 1.0, seed: float | None = None,
-                      dtype: int = 0) -> None:
-    _check(emit)
-    emit.keep_rank()
-    x = emit.inputs[0]
-    _draw(emit, "RandomUniform", _shape_of(emit, x), x.shape, emit.out, low=low, high=high, seed=_seed(emit, seed))
-
-
-@importer("RandomNormal", any_dtype=True)
-def RandomNormal(emit: Emit, *, shape, mean: float = 0.0, scale: float = 1.0, seed: float | None = None,
-                 dtype: int = 1) -> None:
-    _check(emit)
-    _draw(emit, "RandomNormal", emit.constant(np.int64(shape), "shape"), tuple(shape), emit.out, mean=mean, scale=scale,
-          seed=_seed(emit, seed))
-
-
-@importer("RandomNormalLike", any_dtype=True)
-def RandomNormalLike(emit: Emit, *, mean: float = 0.0, scale: float = 1.0, seed: float | None = None,
-                     dtype: int = 0) -> None:
-    _check(emit)
-    emit.keep_rank()
-    x = emit.inputs[0]
-    _draw(emit, "RandomNormal", _shape_of(emit, x), x.shape, emit.out, mean=mean, scale=scale, seed=_seed(emit, seed))
+    _generate(emit, "RandomNormal", seed, shape, mean=mean, scale=scale)
 
 
 @importer("Bernoulli")
