@@ -7,6 +7,9 @@ import wisp
 from onnx import helper, numpy_helper
 from support import check_close, onnxruntime_outputs
 from wisp_converter import ModelError, convert
+from wisp_converter.ir import Graph, Node, Value, constant
+from wisp_converter.target import format as fmt
+from wisp_converter.target.plan import plan_memory
 
 rng = np.random.default_rng(5)
 ML = "ai.onnx.ml"
@@ -193,3 +196,16 @@ def test_sets_of_members():
         second = (x[:, 1] == 2) | (np.isnan(x[:, 1]) & bool(missing[1]))
         want = np.where(first, 10, np.where(second, 20, 30))[:, None]
         np.testing.assert_array_equal(wisp.load(convert(model, verify=False)).run({"x": x})["y"], want)
+
+
+@pytest.mark.parametrize("left_out", ["y", "x", "nodes", "roots"])
+def test_a_file_whose_node_lacks_an_operand_is_refused(left_out):
+    x, y, z = (Value(n, np.dtype(np.float32), (1, 1)) for n in "xyz")
+    leaf = np.array([[0, 0, -(1 << 31)]], np.int64).astype(np.int32)
+    tables = {"nodes": constant("nodes", leaf), "roots": constant("roots", np.int32([0]))}
+    operands = [None if n == left_out else v for n, v in [("x", x), *tables.items()]]
+    node = Node("TreeEnsemble", [*operands, None, None, constant("base", np.float32([0]))],
+                [None if left_out == "y" else y], {"targets": 1, "features": 1}, "forest")
+    graph = Graph([x], [z], [node, Node("Relu", [x], [z], {}, "relu")])
+    with pytest.raises(wisp.BadFileError, match="'forest'"):
+        wisp.load(fmt.write(graph, plan_memory(graph)))
